@@ -1,0 +1,51 @@
+"""The command line: ``fashion-cascade COMMAND``. Thin: parse, call, print.
+
+Each command lives in a module of ``commands/`` and is imported when it is asked for, and each
+imports what it needs when it runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib import metadata
+
+import click
+
+# name -> module in commands/, in the order that --help shows them
+COMMANDS: dict[str, str] = {
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on first use. ``commands/NAME.py`` holds ``command``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"commands.{COMMANDS[cmd_name]}")
+        command: click.Command = module.command
+        return command
+
+
+def version() -> str:
+    """The installed version; a checkout that was never installed says so."""
+    try:
+        return metadata.version("fashion-cascade")
+    except metadata.PackageNotFoundError:
+        return "0 (not installed)"
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version(), prog_name="fashion-cascade")
+def main() -> None:
+    """Label crawled shop pictures down a hierarchy, in a SQL catalogue.
+
+    Start with:  fashion-cascade label some/folder
+    """
+
+
+if __name__ == "__main__":
+    main()
