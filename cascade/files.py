@@ -1,0 +1,93 @@
+"""Reads one file of a crawl safely: never blocks, never leaves the roots, never raises."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_DESCRIPTORS = Path("/proc/self/fd")
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What became of one file: its bytes, or why there are none.
+
+    ``size`` in bytes and ``mtime`` in seconds since 1970 are those of the opened file where it
+    got that far. Exactly one of ``data`` and ``reason`` is set.
+    """
+
+    size: int | None = None
+    mtime: float | None = None
+    data: bytes | None = None
+    reason: str | None = None
+    detail: str | None = None
+
+
+def read(path: str, max_bytes: int, roots: Sequence[str] = ()) -> Contents:
+    """The bytes of the regular file at ``path``, if it lies under one of ``roots``.
+
+    With no roots the path is trusted and may lead anywhere. A symbolic link is followed as long
+    as it stays under a root. Reasons given: ``missing``, ``unreadable``, ``outside_root``,
+    ``too_large``.
+    """
+    try:
+        real_roots = [os.path.realpath(root) for root in roots]
+        target = os.path.realpath(path) if real_roots else path
+        if real_roots and not _inside(target, real_roots):
+            return Contents(reason="outside_root", detail=f"leads to {target!r}")
+        # Refused before opening: opening a device can already do something to it.
+        refusal = _refuse_special(os.stat(target))  # noqa: PTH116 - surrogates, no Path needed
+        if refusal is not None:
+            return refusal
+        # Resolved above, so a link in the last place appeared since then.
+        flags = _OPEN_FLAGS | (os.O_NOFOLLOW if real_roots else 0)
+        descriptor = os.open(target, flags)
+        with os.fdopen(descriptor, "rb") as file:
+            return _read_open(file.fileno(), max_bytes, real_roots)
+    except FileNotFoundError as error:
+        return Contents(reason="missing", detail=str(error))
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        return Contents(reason="unreadable", detail=str(error))
+
+
+def _read_open(descriptor: int, max_bytes: int, real_roots: Sequence[str]) -> Contents:
+    """Reads an opened file after a second look at what really was opened."""
+    status = os.fstat(descriptor)
+    refusal = _refuse_special(status)
+    if refusal is not None:
+        return refusal
+    if real_roots and _DESCRIPTORS.is_dir():
+        # A folder on the way may have been replaced by a link between resolving and opening.
+        opened = str((_DESCRIPTORS / str(descriptor)).readlink())
+        if not _inside(opened, real_roots):
+            return Contents(reason="outside_root", detail=f"leads to {opened!r}")
+    size, mtime = status.st_size, status.st_mtime
+    too_large = Contents(size, mtime, None, "too_large", f"more than {max_bytes} bytes")
+    if size > max_bytes:
+        return too_large
+    pieces, length = [], 0
+    while piece := os.read(descriptor, max(size - length, 0) + 1):
+        pieces.append(piece)
+        length += len(piece)
+        if length > max_bytes:  # grew while it was read
+            return too_large
+    return Contents(size, mtime, b"".join(pieces))
+
+
+def _refuse_special(status: os.stat_result) -> Contents | None:
+    if stat.S_ISREG(status.st_mode):
+        return None
+    kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a FIFO, device or socket"
+    return Contents(reason="unreadable", detail=f"{kind}, not a regular file")
+
+
+def _inside(real_path: str, real_roots: Sequence[str]) -> bool:
+    """Whether a resolved path is a root or lies below one (``/a/bc`` is not below ``/a/b``)."""
+    return any(
+        real_path == root or real_path.startswith(root.rstrip(os.sep) + os.sep)
+        for root in real_roots
+    )

@@ -1,0 +1,141 @@
+"""What the bytes of a file say before any decoder sees them: kind, cut short or not, orientation.
+
+Each function reads a few header fields by itself. That keeps a hostile file away from the decoders
+for as long as possible, and a broken EXIF block from raising or warning in the middle of a run.
+"""
+
+from __future__ import annotations
+
+import struct
+
+# Kinds that are decoded, by the name that the decoder library gives them.
+_SIGNATURES = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+)
+DECODED = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF")
+
+# Kinds that are pictures, but that nothing here decodes.
+_KNOWN_ONLY = (
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"8BPS", "PSD"),
+    (b"\0\0\x01\0", "ICO"),
+    (b"qoif", "QOI"),
+    (b"DDS ", "DDS"),
+)
+_AVIF_BRANDS = (b"avif", b"avis", b"mif1", b"msf1")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
+_BMP_HEADER_SIZES = (12, 16, 40, 52, 56, 64, 108, 124)
+
+_EXIF_ORIENTATION = 0x0112
+_EXIF_FIELDS = {3: "H", 4: "I"}  # SHORT as the standard says, LONG as some programs write
+_EXIF_MAX_ENTRIES = 512
+
+
+def sniff(data: bytes) -> str | None:
+    """The kind of picture that the first bytes announce, whatever the file is called.
+
+    One of ``DECODED``, the name of a kind that is known but not decoded ("HEIC", "PSD", …), or
+    None for anything else: text, HTML, SVG, archives, video, noise.
+    """
+    if data[4:8] == b"ftyp":
+        brand = data[8:12]
+        if brand in _AVIF_BRANDS:
+            return "AVIF"
+        return "HEIC" if brand in _HEIC_BRANDS else None
+    if data[:4] == b"RIFF":
+        return "WEBP" if data[8:12] == b"WEBP" else None
+    if data[:2] == b"BM":  # two letters that a text may begin with too
+        return "BMP" if int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES else None
+    for signature, kind in _SIGNATURES + _KNOWN_ONLY:
+        if data.startswith(signature):
+            return kind
+    return None
+
+
+def cut_short(kind: str, data: bytes) -> bool:
+    """Whether a file of this kind ends before the place where its own structure says it ends."""
+    if kind == "JPEG":
+        return not data.rstrip(b"\0").endswith(b"\xff\xd9")
+    if kind == "PNG":
+        return b"IEND" not in data[-64:]
+    if kind == "GIF":
+        return not data.rstrip(b"\0").endswith(b";")
+    if kind == "WEBP":
+        return len(data) < int.from_bytes(data[4:8], "little") + 8
+    if kind == "BMP":
+        return len(data) < int.from_bytes(data[2:6], "little")
+    if kind == "TIFF":
+        order = "little" if data[:2] == b"II" else "big"
+        big = data[2:4] in (b"+\0", b"\0+")
+        first = int.from_bytes(data[8:16] if big else data[4:8], order)  # type: ignore[arg-type]
+        return len(data) < first + 2
+    return _boxes_cut_short(data)
+
+
+def _boxes_cut_short(data: bytes) -> bool:
+    """The same for a file of ISO boxes (AVIF): each says its length, the last must fit."""
+    at = 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        if size == 0:  # runs to the end of the file
+            return False
+        if size < 8:  # no box: damaged, and where it would end nobody knows
+            return False
+        at += size
+    return at > len(data)
+
+
+def webp_canvas(data: bytes) -> tuple[int, int] | None:
+    """(width, height) of a WebP's canvas from its header, None if it cannot be read.
+
+    The decoder allocates the canvas when it opens the file, so the limit must be checked before.
+    """
+    chunk = data[12:16]
+    try:
+        if chunk == b"VP8 ":
+            width, height = struct.unpack_from("<HH", data, 26)
+            return width & 0x3FFF, height & 0x3FFF
+        if chunk == b"VP8L":
+            (bits,) = struct.unpack_from("<I", data, 21)
+            return (bits & 0x3FFF) + 1, ((bits >> 14) & 0x3FFF) + 1
+        if chunk == b"VP8X" and len(data) >= 30:
+            width = int.from_bytes(data[24:27], "little") + 1
+            return width, int.from_bytes(data[27:30], "little") + 1
+    except struct.error:
+        return None
+    return None
+
+
+def exif_orientation(exif: bytes) -> int:
+    """The orientation (1 to 8) in a block of EXIF; 1, upright, if it holds none or is broken.
+
+    Read here and not by the decoder library, whose reader raises or warns on the broken blocks
+    that a crawl is full of. Layout: TIFF 6.0, sections 2 and 8; the tag is that of EXIF 2.3.
+    """
+    tiff = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(order + "I", tiff, 4)
+        (count,) = struct.unpack_from(order + "H", tiff, start)
+        for at in range(start + 2, start + 2 + 12 * min(count, _EXIF_MAX_ENTRIES), 12):
+            tag, field = struct.unpack_from(order + "HH", tiff, at)
+            if tag == _EXIF_ORIENTATION and field in _EXIF_FIELDS:
+                (value,) = struct.unpack_from(order + _EXIF_FIELDS[field], tiff, at + 8)
+                return int(value) if 1 <= value <= 8 else 1
+    except struct.error:  # the block ends before its own directory does
+        return 1
+    return 1
