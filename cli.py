@@ -12,8 +12,7 @@ from importlib import metadata
 import click
 
 # name -> module in commands/, in the order that --help shows them
-COMMANDS: dict[str, str] = {
-}
+COMMANDS: dict[str, str] = {}
 
 
 class LazyGroup(click.Group):

@@ -1,1 +1,1 @@
-"""The catalogue: tables, migrations, idempotent writes and queries. Knows nothing of the cascade."""
+"""The catalogue: tables, migrations, writes and queries. Knows nothing of the cascade."""

@@ -44,5 +44,9 @@ def test_room_imports_nothing_that_it_must_not_know(room: str) -> None:
 
 def test_cascade_reads_no_environment() -> None:
     for path in (ROOT / "cascade").rglob("*.py"):
-        names = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+        names = {
+            node.attr
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Attribute)
+        }
         assert not names & {"environ", "getenv"}, path

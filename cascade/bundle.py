@@ -1,0 +1,214 @@
+"""A bundle: one folder that holds a trained cascade, and nothing that could run code.
+
+    manifest.json         format, the hash of each file, versions, training data, figures
+    taxonomy.json         the tree of labels
+    preprocessing.json    how a file becomes a tensor
+    decisions.json        form, the decisions, and each one's network
+    calibration.json      temperatures by decision, thresholds by node
+    networks/N.json       a network's layers, as Keras writes them
+    networks/N.npz        its weights, float16, by variable path
+    MODEL_CARD.md         for people
+    backends/...          optional: the same cascade for other runtimes
+
+The version of a model is the hash of the manifest's file list, so of every file's content. Weights
+are plain arrays (no pickle), layers come from a fixed list (no Lambda), and each file is checked
+against its hash before it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cascade.errors import BundleError, BundleTampered
+from cascade.images import Preprocessing
+from cascade.routing import Routing
+from cascade.taxonomy import Decision, Taxonomy
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+SHIPPED = Path(__file__).with_name("default_bundle")
+NOT_HASHED = {MANIFEST}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle. Networks are read on demand by ``cascade.weights``."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    version: str
+
+    @classmethod
+    def open(cls, folder: str | Path = SHIPPED, verify: bool = True) -> Bundle:
+        """Open a bundle and check each file's hash.
+
+        ``verify=False`` reads the manifest alone: enough to know the version, in milliseconds.
+        Raises ``BundleError`` for what is no bundle and ``BundleTampered`` for a changed file.
+        """
+        folder = Path(folder)
+        manifest = _read_manifest(folder)
+        files: Mapping[str, str] = manifest["files"]
+        for name in files:
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise BundleError(f"{folder}: the manifest names a file outside: {name!r}")
+        bundle = cls(folder, manifest, version_of(files))
+        if verify:
+            bundle.verify()
+        return bundle
+
+    def verify(self) -> None:
+        """Check every file against the manifest; raises ``BundleTampered`` naming the first."""
+        for name, expected in self.manifest["files"].items():
+            path = self.folder / name
+            if not path.is_file():
+                raise BundleTampered(f"{path}: missing; copy the bundle again or train a new one")
+            found = hash_file(path)
+            if found != expected:
+                raise BundleTampered(
+                    f"{path}: its hash is {found[:12]}…, the manifest says {expected[:12]}…; "
+                    "the file was changed after the bundle was made: copy the bundle again"
+                )
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        return Taxonomy.load(self.folder / "taxonomy.json")
+
+    @cached_property
+    def preprocessing(self) -> Preprocessing:
+        return Preprocessing.from_json(self._json("preprocessing.json"))
+
+    @cached_property
+    def routing(self) -> Routing:
+        calibration = self._json("calibration.json")
+        return Routing(
+            self.taxonomy,
+            self.decisions,
+            temperatures=calibration.get("temperatures", {}),
+            thresholds=calibration.get("thresholds", {}),
+        )
+
+    @cached_property
+    def decisions(self) -> tuple[Decision, ...]:
+        entries = self._json("decisions.json")["decisions"]
+        return tuple(Decision(entry["node"], tuple(entry["outcomes"])) for entry in entries)
+
+    @cached_property
+    def network_of_decision(self) -> tuple[int, ...]:
+        """For each decision, the number of the network that answers it."""
+        entries = self._json("decisions.json")["decisions"]
+        return tuple(int(entry["network"]) for entry in entries)
+
+    def _json(self, name: str) -> Any:
+        try:
+            return json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{self.folder / name}: cannot be read: {error}") from error
+
+
+@dataclass(frozen=True)
+class BundleParts:
+    """What ``write`` needs beside the networks' own files."""
+
+    taxonomy: Taxonomy
+    preprocessing: Preprocessing
+    form: str
+    decisions: Sequence[Decision]
+    network_of_decision: Sequence[int]
+    temperatures: Mapping[str, float] = field(default_factory=dict)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    model_card: str = ""
+
+
+def write_parts(folder: Path, parts: BundleParts) -> None:
+    """Write everything but the networks and the manifest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    decisions = [
+        {"node": decision.node, "outcomes": list(decision.outcomes), "network": network}
+        for decision, network in zip(parts.decisions, parts.network_of_decision, strict=True)
+    ]
+    write_json(folder / "taxonomy.json", parts.taxonomy.to_json())
+    write_json(folder / "preprocessing.json", parts.preprocessing.to_json())
+    write_json(folder / "decisions.json", {"form": parts.form, "decisions": decisions})
+    calibration = {"temperatures": dict(parts.temperatures), "thresholds": dict(parts.thresholds)}
+    write_json(folder / "calibration.json", calibration)
+    (folder / "MODEL_CARD.md").write_text(parts.model_card, encoding="utf-8")
+
+
+def seal(folder: Path, training: Mapping[str, Any], figures: Mapping[str, Any]) -> Bundle:
+    """Write the manifest over the files that lie in ``folder`` now, and open the result."""
+    files = {
+        path.relative_to(folder).as_posix(): hash_file(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.relative_to(folder).as_posix() not in NOT_HASHED
+    }
+    backends = sorted({name.split("/")[1] for name in files if name.startswith("backends/")})
+    manifest = {
+        "format": FORMAT,
+        "version": version_of(files),
+        "files": files,
+        "versions": _library_versions(),
+        "backends": ["keras", *backends],
+        "training": dict(training),
+        "figures": dict(figures),
+    }
+    write_json(folder / MANIFEST, manifest)
+    return Bundle.open(folder)
+
+
+def version_of(files: Mapping[str, str]) -> str:
+    """The model version: a hash over the names and hashes of the bundle's files."""
+    text = "\n".join(f"{name} {files[name]}" for name in sorted(files))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """JSON as people read it, with a line feed at the end."""
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _read_manifest(folder: Path) -> Mapping[str, Any]:
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BundleError(
+            f"{folder}: no bundle there ({MANIFEST} is missing); "
+            "name the folder that `fashion-cascade train` wrote, or leave --model out"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise BundleError(
+            f"{path}: expected a bundle of format {FORMAT}, received "
+            f"{manifest.get('format') if isinstance(manifest, dict) else type(manifest).__name__!r}"
+            "; use the release that wrote it, or train a new bundle"
+        )
+    if not isinstance(manifest.get("files"), dict):
+        raise BundleError(f'{path}: expected "files", the hash of each file by name')
+    return manifest
+
+
+def _library_versions() -> dict[str, str]:
+    from importlib import metadata
+
+    found = {}
+    for name in ("fashion-cascade", "keras", "tensorflow", "numpy", "pillow"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

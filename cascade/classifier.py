@@ -1,0 +1,113 @@
+"""The cascade as a worker uses it: a batch of pictures in, a label for each out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cascade.bundle import SHIPPED, Bundle
+from cascade.images import Preprocessing
+from cascade.routing import Prediction, Routing
+from cascade.taxonomy import Taxonomy
+
+# one network in one runtime: (N, height, width, 3) uint8 to (N, K) float32 logits
+Runner = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """A loaded cascade. Load it in the process that uses it, after any fork."""
+
+    bundle: Bundle
+    runners: Sequence[Runner]
+
+    @classmethod
+    def load(cls, folder: str | Path = SHIPPED, warm_up: int = 1) -> Cascade:
+        """Load, verify and warm a bundle. Raises ``BundleError`` saying what is wrong with it.
+
+        ``warm_up`` pictures are run once, so that the first real batch is as quick as the rest.
+        """
+        from cascade.runtime import keras_runner
+        from cascade.weights import read_network
+
+        bundle = Bundle.open(folder)
+        networks = range(max(bundle.network_of_decision) + 1)
+        cascade = cls(bundle, [keras_runner(read_network(bundle.folder, n)) for n in networks])
+        if warm_up:
+            size = bundle.preprocessing
+            cascade.classify(np.full((warm_up, size.height, size.width, 3), 255, np.uint8))
+        return cascade
+
+    @property
+    def version(self) -> str:
+        """The model version: a hash of the bundle's content."""
+        return self.bundle.version
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        return self.bundle.taxonomy
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return self.bundle.preprocessing
+
+    @property
+    def routing(self) -> Routing:
+        return self.bundle.routing
+
+    def classify(self, pixels: np.ndarray) -> list[Prediction]:
+        """Label ``(N, height, width, 3)`` uint8 RGB pictures; N may be 0.
+
+        Raises ``ValueError`` for another shape or dtype. The answer for a picture does not depend
+        on the others in the batch.
+        """
+        return self.routing.label(self.logits(pixels))
+
+    def logits(self, pixels: np.ndarray) -> np.ndarray:
+        """``(N, K)`` float32: every decision's logits side by side, before calibration.
+
+        A network that is not shared sees only the pictures that the primary one sent below its
+        node; the logits of the others stay 0 there and are never looked at.
+        """
+        self._check(pixels)
+        routing, numbers = self.routing, self.bundle.network_of_decision
+        result = np.zeros((len(pixels), routing.width), np.float32)
+        if not len(pixels):
+            return result
+        for number, run in enumerate(self.runners):
+            decided = [
+                decision
+                for decision, of in zip(routing.decisions, numbers, strict=True)
+                if of == number
+            ]
+            rows = self._rows_for(decided[0].node, result)
+            if not rows.size:
+                continue
+            everything = rows.size == len(pixels)
+            answers = run(pixels if everything else pixels[rows])
+            start = 0
+            for decision in decided:
+                stop = start + len(decision.outcomes)
+                result[rows, routing.columns(decision)] = answers[:, start:stop]
+                start = stop
+        return result
+
+    def _rows_for(self, node: str, logits: np.ndarray) -> np.ndarray:
+        """Which pictures a decision concerns: those whose primary answer lies above its node."""
+        if not node:
+            return np.arange(len(logits))
+        primary = self.routing.decisions[0]
+        category = primary.outcomes.index(self.taxonomy.category(node))
+        chosen = logits[:, : len(primary.outcomes)].argmax(axis=1)
+        return np.flatnonzero(chosen == category)
+
+    def _check(self, pixels: np.ndarray) -> None:
+        shape = (self.preprocessing.height, self.preprocessing.width, 3)
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != shape:
+            raise ValueError(
+                f"pixels: expected (N, {shape[0]}, {shape[1]}, 3) uint8, "
+                f"received {pixels.shape} {pixels.dtype}"
+            )

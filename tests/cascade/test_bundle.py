@@ -1,0 +1,182 @@
+"""A bundle is verified before it is used, and holds nothing that could run code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from cascade.bundle import Bundle, BundleParts, seal, write_parts
+from cascade.classifier import Cascade
+from cascade.errors import BundleError, BundleTampered
+from cascade.images import Preprocessing
+from cascade.networks import Architecture, build, networks_of
+from cascade.taxonomy import Taxonomy
+from cascade.weights import read_network, write_network
+
+TREE = Taxonomy.from_labels(["pets/cat", "pets/dog", "toys/car", "toys/ball", "none"], "none")
+FRAME = Preprocessing(width=18, height=24)
+
+
+def make_bundle(folder: Path, form: str = "combined") -> Bundle:
+    """A real bundle of untrained two-convolution networks."""
+    decisions = TREE.decisions(form)
+    architecture = Architecture("two_convolutions", {"filters": 4})
+    networks = networks_of(architecture, decisions)
+    write_parts(folder, BundleParts(TREE, FRAME, form, decisions, range(len(networks))))
+    for number, decided in enumerate(networks):
+        model = build(architecture, decided, FRAME.height, FRAME.width, seed=number)
+        write_network(folder, number, model)
+    return seal(folder, {"seed": 1}, {})
+
+
+def reseal(folder: Path) -> None:
+    seal(folder, {}, {})
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    made = make_bundle(tmp_path)
+    opened = Bundle.open(tmp_path)
+    assert (
+        opened.version
+        == made.version
+        == json.loads((tmp_path / "manifest.json").read_text())["version"]
+    )
+    assert opened.taxonomy == TREE
+    assert opened.preprocessing == FRAME
+    assert opened.routing.decisions == TREE.decisions()
+    assert opened.manifest["training"] == {"seed": 1}
+
+
+def test_the_version_is_the_content(tmp_path: Path) -> None:
+    first, second = make_bundle(tmp_path / "a"), make_bundle(tmp_path / "b")
+    assert first.version == second.version
+    card = tmp_path / "b" / "MODEL_CARD.md"
+    card.write_text("changed")
+    reseal(tmp_path / "b")
+    assert Bundle.open(tmp_path / "b").version != first.version
+
+
+@pytest.mark.parametrize(
+    "name", ["taxonomy.json", "networks/0.npz", "networks/1.json", "calibration.json"]
+)
+def test_a_changed_or_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    make_bundle(tmp_path)
+    path = tmp_path / name
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(BundleTampered, match=name):
+        Cascade.load(tmp_path)
+    path.unlink()
+    with pytest.raises(BundleTampered, match=name):
+        Cascade.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "says"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "format"),
+        ('{"format": 9, "files": {}}', "format 1"),
+        ('{"format": 1}', "files"),
+        ('{"format": 1, "files": {"../x": "0"}}', "outside"),
+    ],
+)
+def test_a_folder_that_is_no_bundle_says_so(tmp_path: Path, manifest: str, says: str) -> None:
+    with pytest.raises(BundleError, match=r"manifest\.json is missing.*train"):
+        Bundle.open(tmp_path)
+    (tmp_path / "manifest.json").write_text(manifest)
+    with pytest.raises(BundleError, match=says):
+        Bundle.open(tmp_path)
+
+
+def test_a_lambda_layer_is_refused_before_it_is_built(tmp_path: Path) -> None:
+    make_bundle(tmp_path)
+    inputs = keras.Input((24, 18, 3), dtype="uint8")
+    x = keras.layers.Flatten()(keras.layers.Lambda(lambda x: x / 2)(inputs))
+    evil = keras.Model(inputs, keras.layers.Dense(3)(x))
+    (tmp_path / "networks" / "0.json").write_text(evil.to_json())
+    reseal(tmp_path)
+    with pytest.raises(BundleError, match="Lambda is refused"):
+        Cascade.load(tmp_path)
+
+
+def test_a_lambda_hidden_in_a_nested_model_is_refused(tmp_path: Path) -> None:
+    make_bundle(tmp_path)
+    inner_in = keras.Input((24, 18, 3))
+    inner = keras.Model(inner_in, keras.layers.Lambda(lambda x: x + 1)(inner_in))
+    inputs = keras.Input((24, 18, 3), dtype="uint8")
+    x = keras.layers.Flatten()(inner(keras.layers.Rescaling(1.0)(inputs)))
+    evil = keras.Model(inputs, keras.layers.Dense(3)(x))
+    (tmp_path / "networks" / "0.json").write_text(evil.to_json())
+    with pytest.raises(BundleError, match="Lambda is refused"):
+        read_network(tmp_path, 0)
+
+
+def test_pickled_weights_are_refused(tmp_path: Path) -> None:
+    make_bundle(tmp_path)
+    path = tmp_path / "networks" / "0.npz"
+    with np.load(path) as stored:
+        names = stored.files
+    np.savez(path, allow_pickle=True, **{name: np.array([{}], object) for name in names})
+    reseal(tmp_path)
+    with pytest.raises(BundleError, match="pickles are refused"):
+        Cascade.load(tmp_path)
+
+
+def test_weights_of_another_shape_are_refused_by_name(tmp_path: Path) -> None:
+    make_bundle(tmp_path)
+    path = tmp_path / "networks" / "0.npz"
+    with np.load(path) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    arrays["decide_0/bias"] = np.zeros(7, np.float16)
+    np.savez(path, allow_pickle=False, **arrays)
+    with pytest.raises(BundleError, match=r"decide_0/bias has the shape \(7,\)"):
+        read_network(tmp_path, 0)
+    del arrays["decide_0/bias"]
+    np.savez(path, allow_pickle=False, **arrays)
+    with pytest.raises(BundleError, match="decide_0/bias"):
+        read_network(tmp_path, 0)
+
+
+@pytest.mark.parametrize("form", ["combined", "hierarchical"])
+def test_independent_networks_see_only_the_pictures_routed_to_them(
+    tmp_path: Path, form: str
+) -> None:
+    make_bundle(tmp_path, form)
+    cascade = Cascade.load(tmp_path)
+    seen: dict[int, int] = {}
+
+    def counting(number: int) -> Cascade:
+        run = cascade.runners[number]
+
+        def wrapped(pixels: np.ndarray) -> np.ndarray:
+            seen[number] = seen.get(number, 0) + len(pixels)
+            return run(pixels)
+
+        return wrapped
+
+    watched = Cascade(cascade.bundle, [counting(n) for n in range(len(cascade.runners))])
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 24, 18, 3)).astype(np.uint8)
+    answers = watched.classify(pixels)
+    assert seen[0] == 64
+    below = {number: seen.get(number, 0) for number in range(1, len(cascade.runners))}
+    wanted = {
+        number: sum(answer.category == decision.node for answer in answers)
+        for number, decision in enumerate(cascade.routing.decisions)
+        if number
+    }
+    assert below == wanted
+    assert answers == cascade.classify(pixels)
+
+
+def test_pictures_of_another_shape_or_type_are_refused(tmp_path: Path) -> None:
+    make_bundle(tmp_path)
+    cascade = Cascade.load(tmp_path)
+    assert cascade.classify(np.zeros((0, 24, 18, 3), np.uint8)) == []
+    with pytest.raises(ValueError, match=r"\(N, 24, 18, 3\) uint8.*float32"):
+        cascade.classify(np.zeros((1, 24, 18, 3), np.float32))
+    with pytest.raises(ValueError, match=r"\(1, 18, 24, 3\)"):
+        cascade.classify(np.zeros((1, 18, 24, 3), np.uint8))

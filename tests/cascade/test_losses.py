@@ -1,0 +1,56 @@
+"""The loss over decisions with partly known labels, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from cascade.dataset import Item, targets
+from cascade.losses import batch_loss, decision_loss
+from cascade.taxonomy import Taxonomy
+
+TREE = Taxonomy.load()
+DECISIONS = TREE.decisions()
+
+
+def answers(*labels: str) -> np.ndarray:
+    return targets([Item("", label) for label in labels], DECISIONS, TREE)
+
+
+def test_targets_of_known_partly_known_and_outside_labels() -> None:
+    known, partly, outside = answers("shoes/male/boots", "shoes/?/boots", "out_of_scope")
+    assert known[:4].tolist() == [0, 0, 1, 0]
+    assert known[4:10].sum() == 0  # not glasses, not trousers
+    assert known[10:].tolist() == [1] + [0] * 10
+    assert partly[10:].tolist() == [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0]
+    assert outside.tolist() == [0, 0, 0, 1] + [0] * 17
+
+
+def test_even_logits_cost_the_logarithm_of_the_choices() -> None:
+    zeros = np.zeros((1, 21), np.float32)
+    known = batch_loss(answers("shoes/male/boots"), zeros, DECISIONS)
+    assert known == pytest.approx(math.log(4) + math.log(11), rel=1e-5)
+    # two of eleven outcomes fit
+    partly = batch_loss(answers("shoes/?/boots"), zeros, DECISIONS)
+    assert partly == pytest.approx(math.log(4) + math.log(11 / 2), rel=1e-5)
+    outside = batch_loss(answers("out_of_scope"), zeros, DECISIONS)
+    assert outside == pytest.approx(math.log(4), rel=1e-5)
+
+
+def test_a_partly_known_label_is_free_to_choose_among_what_fits() -> None:
+    logits = np.zeros((1, 21), np.float32)
+    logits[0, 2] = 50  # shoes
+    logits[0, 10] = 50  # male boots
+    assert batch_loss(answers("shoes/?/boots"), logits, DECISIONS) == pytest.approx(0, abs=1e-5)
+    logits[0, 10], logits[0, 15] = 0, 50  # female boots
+    assert batch_loss(answers("shoes/?/boots"), logits, DECISIONS) == pytest.approx(0, abs=1e-5)
+
+
+def test_label_smoothing_mixes_in_the_mean_over_the_outcomes() -> None:
+    logits = np.zeros((1, 21), np.float32)
+    logits[0, 3] = math.log(5)  # out_of_scope 5/8, the others 1/8
+    loss = np.asarray(decision_loss(DECISIONS, 0.1)(answers("out_of_scope"), logits))
+    spread = -(math.log(5 / 8) + 3 * math.log(1 / 8)) / 4
+    assert loss[0] == pytest.approx(0.9 * -math.log(5 / 8) + 0.1 * spread, rel=1e-5)

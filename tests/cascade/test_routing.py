@@ -1,0 +1,110 @@
+"""From logits to labels, on numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from cascade.routing import Routing
+from cascade.taxonomy import Taxonomy
+
+# a small tree: pets/{cat,dog}/{young,old}, toys/{car,ball}, none
+TREE = Taxonomy.from_labels(
+    ["pets/cat/young", "pets/cat/old", "pets/dog/young", "pets/dog/old", "toys/car", "toys/ball"]
+    + ["none"],
+    "none",
+)
+
+
+def logs(*probabilities: float) -> list[float]:
+    """Logits whose softmax is these probabilities."""
+    return [math.log(p) for p in probabilities]
+
+
+# primary: pets .7, toys .2, none .1; pets: cat/old .5, cat/young .3, dog/old .15, dog/young .05
+PETS = logs(0.7, 0.2, 0.1) + logs(0.5, 0.3, 0.15, 0.05) + logs(0.6, 0.4)
+
+
+def route(row: list[float], **calibration: dict[str, float]) -> Routing:
+    return Routing(TREE, TREE.decisions(), **calibration)
+
+
+def test_leaf_probabilities_are_products_down_the_tree_and_sum_to_one() -> None:
+    found = route(PETS).leaf_probabilities(np.array([PETS]))
+    by_leaf = dict(zip(TREE.leaves, found[0], strict=True))
+    assert by_leaf["pets/cat/old"] == pytest.approx(0.35)
+    assert by_leaf["pets/dog/young"] == pytest.approx(0.035)
+    assert by_leaf["toys/ball"] == pytest.approx(0.2 * 0.6)
+    assert by_leaf["none"] == pytest.approx(0.1)
+    assert found.sum() == pytest.approx(1)
+
+
+def test_without_thresholds_the_label_is_the_best_leaf() -> None:
+    answer = route(PETS).label(np.array([PETS]))[0]
+    assert answer.label == answer.best_leaf == "pets/cat/old"
+    assert (answer.category, answer.type) == ("pets", "old")
+    assert answer.category_confidence == pytest.approx(0.7)
+    assert answer.type_confidence == answer.confidence == pytest.approx(0.35)
+    # ahead of the next leaf by 0.35 - 0.21, of the next category by 0.35 - 0.2
+    assert answer.margin == pytest.approx(0.14)
+    assert not answer.needs_review
+
+
+def test_the_label_stops_at_the_deepest_node_that_is_sure_enough() -> None:
+    thresholds = dict.fromkeys(TREE.leaves, 0.5) | {"pets/cat": 0.55, "pets/dog": 0.55}
+    answer = route(PETS, thresholds=thresholds).label(np.array([PETS]))[0]
+    assert answer.label == "pets/cat"  # 0.35 + 0.21 = 0.56
+    assert answer.confidence == pytest.approx(0.56)
+    assert answer.type is None
+    assert answer.best_leaf == "pets/cat/old"
+    assert answer.needs_review
+
+
+def test_the_label_never_stops_above_the_primary_answer() -> None:
+    thresholds = {node.path: 0.99 for node in TREE.nodes}
+    answer = route(PETS, thresholds=thresholds).label(np.array([PETS]))[0]
+    assert answer.label == "pets"
+    assert answer.confidence == pytest.approx(0.7)
+    assert answer.needs_review
+
+
+def test_none_of_these_is_an_answer_of_its_own() -> None:
+    row = logs(0.1, 0.1, 0.8) + logs(0.25, 0.25, 0.25, 0.25) + logs(0.5, 0.5)
+    answer = route(row).label(np.array([row]))[0]
+    assert (answer.label, answer.category, answer.gender, answer.type) == (
+        "none",
+        "none",
+        None,
+        None,
+    )
+    assert answer.confidence == pytest.approx(0.8)
+
+
+def test_a_temperature_of_two_takes_the_square_root_of_the_odds() -> None:
+    row = logs(0.9, 0.05, 0.05) + logs(0.25, 0.25, 0.25, 0.25) + logs(0.8, 0.2)
+    cool = route(row, temperatures={"toys": 2.0}).outcome_probabilities(np.array([row]))[0]
+    assert cool[:3] == pytest.approx([0.9, 0.05, 0.05])
+    assert cool[-2] / cool[-1] == pytest.approx(2.0)  # odds of 4 before
+
+
+def test_huge_logits_do_not_overflow() -> None:
+    row = [1e4, -1e4, 0] + [1e4, 0, 0, 0] + [0, 0]
+    answer = route(row).label(np.array([row], np.float32))[0]
+    assert answer.confidence == 1.0
+
+
+def test_logits_of_another_width_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(N, 9\).*\(1, 8\)"):
+        route(PETS).label(np.zeros((1, 8)))
+
+
+def test_rows_do_not_depend_on_their_batch_mates() -> None:
+    rows = np.random.default_rng(1).normal(0, 3, (50, 9))
+    together = route(PETS).label(rows)
+    order = np.random.default_rng(2).permutation(50)
+    shuffled = route(PETS).label(rows[order])
+    alone = [route(PETS).label(row[None])[0] for row in rows]
+    assert together == alone
+    assert [together[i] for i in order] == shuffled
