@@ -12,7 +12,9 @@ from importlib import metadata
 import click
 
 # name -> module in commands/, in the order that --help shows them
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "taxonomy": "taxonomy",
+}
 
 
 class LazyGroup(click.Group):

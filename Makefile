@@ -1,0 +1,53 @@
+# make label PHOTOS=some/folder   label a folder of pictures into ./catalogue.db
+# make test                       everything that must pass before a change lands
+# Both need only Python 3.11 to 3.13 and make; the environment is made in .venv on first use.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PHOTOS ?=
+CATALOGUE ?= sqlite:///catalogue.db
+
+.PHONY: label test check train evaluate clean
+
+label: $(VENV)/.label
+ifeq ($(PHOTOS),)
+	$(BIN)/fashion-cascade sample-crawl sample-crawl
+	$(BIN)/fashion-cascade label --catalogue $(CATALOGUE) sample-crawl > sample-crawl.jsonl; test $$? -le 1
+	$(BIN)/fashion-cascade stats --catalogue $(CATALOGUE) --format table
+else
+	$(BIN)/fashion-cascade label --catalogue $(CATALOGUE) $(PHOTOS) > labels.jsonl; test $$? -le 1
+	$(BIN)/fashion-cascade stats --catalogue $(CATALOGUE) --format table
+endif
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.check
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# the shipped bundle, from the labelled photographs: about an hour on two cores
+MANIFEST ?= ../shared/photos/manifest.csv
+train: $(VENV)/.label
+	$(BIN)/fashion-cascade train $(MANIFEST) --drawings 60 --out runs/shipped/bundle --work runs/shipped/work
+
+evaluate: $(VENV)/.label
+	$(BIN)/fashion-cascade evaluate ../shared/photos/test
+
+$(VENV)/.label: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.label
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@
+
+$(VENV)/.check: $(VENV)/.label
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
