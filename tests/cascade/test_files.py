@@ -130,13 +130,13 @@ def test_permission_denied() -> None:
         closed.mkdir()
         (closed / "inside.png").write_bytes(PICTURE)
         (folder / "open.png").write_bytes(PICTURE)
+        paths = (locked, closed / "inside.png", folder / "open.png")
         folder.chmod(0o755)
         locked.chmod(0)
         closed.chmod(0)
         try:
             done = subprocess.run(
-                [sys.executable, "-c", AS_ANOTHER_USER, folder, locked, closed / "inside.png"]
-                + [folder / "open.png"],
+                [sys.executable, "-c", AS_ANOTHER_USER, folder, *paths],
                 capture_output=True,
                 text=True,
                 timeout=60,
