@@ -6,6 +6,7 @@ nothing about photographs. Nothing else in this package knows the names of the l
 
 from __future__ import annotations
 
+import io
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -82,34 +83,46 @@ def _background(rng: random.Random) -> Colour:
 def write_sample_crawl(
     folder: str | Path, per_leaf: int, seed: int, *, junk: bool = True, labelled: bool = False
 ) -> list[Path]:
-    """Writes ``per_leaf`` JPEGs of each leaf and returns the paths of all files written.
+    """Writes ``per_leaf`` JPEGs of each leaf and returns the paths of all files of the crawl.
 
     ``labelled``: into a folder for each label (``shoes/female/sandals/0001.jpg``); else flat, with
-    names that tell nothing. ``junk`` adds the broken files that every crawl has.
+    names that tell nothing. ``junk`` adds the broken files that every crawl has. A file that is
+    there already with the same bytes is not touched, so that a second crawl is no change.
     """
     folder = Path(folder)
+    numbers = list(range(1, per_leaf * len(LEAVES) + 1))
+    random.Random(seed).shuffle(numbers)
     written = []
-    names = list(range(1, per_leaf * len(LEAVES) + 1))
-    random.Random(seed).shuffle(names)
-    for place, leaf in enumerate(LEAVES):
+    for leaf in LEAVES:
         for number in range(per_leaf):
-            if labelled:
-                path = folder / leaf / f"{number + 1:04d}.jpg"
-            else:
-                path = folder / f"{names[place * per_leaf + number]:05d}.jpg"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            render(leaf, seed * 1_000_003 + number).save(path, quality=88)
+            flat = folder / f"{numbers.pop():05d}.jpg"
+            path = folder / leaf / f"{number + 1:04d}.jpg" if labelled else flat
+            _write(path, _jpeg(render(leaf, seed * 1_000_003 + number)))
             written.append(path)
     return written + (_write_junk(folder, seed) if junk else [])
 
 
 def _write_junk(folder: Path, seed: int) -> list[Path]:
     """A web page called .jpg, half a picture, and a file without a byte."""
-    folder.mkdir(parents=True, exist_ok=True)
-    page, half, empty = (folder / f"broken-{name}.jpg" for name in ("page", "half", "empty"))
-    page.write_bytes(b"<!DOCTYPE html>\n<title>404 Not Found</title>\n")
-    render(LEAVES[0], seed).save(half)
-    data = half.read_bytes()
-    half.write_bytes(data[: len(data) // 2])
-    empty.write_bytes(b"")
-    return [page, half, empty]
+    whole = _jpeg(render(LEAVES[0], seed))
+    junk = {
+        "broken-page.jpg": b"<!DOCTYPE html>\n<title>404 Not Found</title>\n",
+        "broken-half.jpg": whole[: len(whole) // 2],
+        "broken-empty.jpg": b"",
+    }
+    for name, data in junk.items():
+        _write(folder / name, data)
+    return [folder / name for name in junk]
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
+def _write(path: Path, data: bytes) -> None:
+    if path.is_file() and path.read_bytes() == data:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)

@@ -76,30 +76,27 @@ def trousers(pen: Pen, *, female: bool, jeans: bool) -> None:
         pen.fill(_sides(leg), colour, smooth=False)
         pen.line([leg[1], leg[2], leg[3], leg[4]], shade(colour, 0.7), 0.02)
         pen.line([leg[7], leg[6], leg[5]], shade(colour, 0.6), 0.025)
-        if jeans:
-            fade = [
-                (side * 0.22, -0.75),
-                (side * 0.38, -1.2),
-                (side * 0.30, -1.6),
-                (side * 0.18, -1.2),
-            ]
-            pen.fill(fade, shade(colour, 1.35), opacity=80)
-            pen.line([(foot, -length + 0.06), (foot + side * hem, -length + 0.06)], seam, 0.015)
-        else:  # a pressed crease
-            pen.line([(side * hip * 0.5, -0.5), (foot + side * hem / 2, -length)], seam, 0.014)
-        pen.line(
-            [
-                (side * waist * 0.45, -0.14),
-                (side * waist * 0.55, -0.32),
-                (side * hip * 0.93, -0.42),
-            ],
-            seam,
-            0.018,
-        )
+        _surface(pen, side, leg, (colour, seam), jeans=jeans)
+        pocket = ((waist * 0.45, -0.14), (waist * 0.55, -0.32), (hip * 0.93, -0.42))
+        pen.line([(side * x, y) for x, y in pocket], seam, 0.018)
     _waistband(pen, waist, colour, seam, jeans=jeans)
     pen.line([(0, -0.1), (0, crotch)], seam, 0.016)
     if jeans:
         pen.line([(0.09, -0.12), (0.09, crotch * 0.6), (0.0, crotch * 0.75)], seam, 0.014)
+
+
+def _surface(
+    pen: Pen, side: int, leg: list[Point], colours: tuple[Colour, Colour], *, jeans: bool
+) -> None:
+    """Worn denim and a hem in orange thread, or the pressed crease of trousers."""
+    colour, seam = colours
+    (hip, _), (outer, low), (inner, _) = leg[2], leg[4], leg[5]
+    if jeans:
+        worn = ((0.22, -0.75), (0.38, -1.2), (0.30, -1.6), (0.18, -1.2))
+        pen.fill([(side * x, y) for x, y in worn], shade(colour, 1.35), opacity=80)
+        pen.line([(inner, low + 0.06), (outer, low + 0.06)], seam, 0.015)
+    else:
+        pen.line([(hip * 0.5, -0.5), ((inner + outer) / 2, low)], seam, 0.014)
 
 
 def _leg(rng: random.Random, *, female: bool) -> tuple[float, float]:

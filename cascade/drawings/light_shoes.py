@@ -67,67 +67,26 @@ def _band(pen: Pen, x: float, low: float, width: float, colour: Colour) -> None:
 
 
 def high_heels(pen: Pen) -> None:
-    """A pump on a thin high heel."""
+    """A pump on a thin high heel, now and then with a strap at the ankle."""
     rng = pen.rng
     colour = vary(rng, rng.choice(DRESSY))
     heel = rng.uniform(0.75, 1.0)
-    pen.fill(
-        [
-            (0.72, heel + 0.02),
-            (0.99, heel + 0.08),
-            (0.93, heel * 0.5),
-            (0.90, 0.0),
-            (0.83, 0.0),
-            (0.83, heel * 0.5),
-        ],
-        shade(colour, 0.8),
-        smooth=False,
-    )
-    upper: list[Point] = [
-        (-1.0, 0.03),
-        (-0.97, 0.13),
-        (-0.78, 0.22),
-        (-0.55, 0.26),
-        (-0.30, 0.26),
-        (0.1, 0.42),
-        (0.5, heel + 0.02),
-        (0.8, heel + 0.32),
-        (0.97, heel + 0.38),
-        (1.0, heel + 0.2),
-        (0.97, heel),
-        (0.6, heel * 0.80),
-        (0.2, heel * 0.38),
-        (-0.2, 0.08),
-        (-0.5, 0.02),
-        (-0.8, 0.0),
-    ]
-    pen.fill(
-        [
-            (-0.5, 0.24),
-            (0.1, 0.52),
-            (0.55, heel + 0.15),
-            (0.9, heel + 0.36),
-            (0.5, heel - 0.05),
-            (0.0, 0.30),
-        ],
-        shade(colour, 0.5),
-    )
-    pen.fill(upper, colour)
-    pen.line(
-        [
-            (-0.98, 0.02),
-            (-0.5, 0.01),
-            (-0.2, 0.06),
-            (0.2, heel * 0.37),
-            (0.6, heel * 0.79),
-            (0.96, heel),
-        ],
-        shade(colour, 0.5),
-        0.03,
-    )
+    right: list[Point] = [(0.99, heel + 0.08), (0.93, heel * 0.5), (0.90, 0.0)]
+    left: list[Point] = [(0.83, 0.0), (0.83, heel * 0.5), (0.72, heel + 0.02)]
+    pen.fill([*right, *left], shade(colour, 0.8), smooth=False)
+    front: list[Point] = [(-1.0, 0.03), (-0.97, 0.13), (-0.78, 0.22), (-0.55, 0.26), (-0.30, 0.26)]
+    collar: list[Point] = [(0.1, 0.42), (0.5, heel + 0.02), (0.8, heel + 0.32), (0.97, heel + 0.38)]
+    back: list[Point] = [(1.0, heel + 0.2), (0.97, heel), (0.6, heel * 0.8), (0.2, heel * 0.38)]
+    bottom: list[Point] = [(-0.2, 0.08), (-0.5, 0.02), (-0.8, 0.0)]
+    far: list[Point] = [(-0.5, 0.24), (0.1, 0.52), (0.55, heel + 0.15), (0.9, heel + 0.36)]
+    pen.fill([*far, (0.5, heel - 0.05), (0.0, 0.30)], shade(colour, 0.5))
+    pen.fill([*front, *collar, *back, *bottom], colour)
+    sole: list[Point] = [(-0.98, 0.02), (-0.5, 0.01), (-0.2, 0.06), (0.2, heel * 0.37)]
+    pen.line([*sole, (0.6, heel * 0.79), (0.96, heel)], shade(colour, 0.5), 0.03)
     if rng.random() < 0.3:
-        pen.line([(0.45, heel + 0.55), (0.7, heel + 0.62), (0.98, heel + 0.55)], colour, 0.05)
-        pen.line([(0.98, heel + 0.55), (0.98, heel + 0.3)], colour, 0.06)
+        high = heel + 0.55
+        pen.line([(0.45, high), (0.7, high + 0.07), (0.98, high)], colour, 0.05)
+        pen.line([(0.98, high), (0.98, heel + 0.3)], colour, 0.06)
 
 
 def ballerina(pen: Pen) -> None:

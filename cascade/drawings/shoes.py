@@ -92,17 +92,9 @@ def sneakers(pen: Pen, *, female: bool) -> None:
     if rng.random() < 0.5:
         pen.line([(-0.15, thick + 0.06), (0.1, thick + 0.3)], accent, 0.06)
     _laces(pen, (-0.46, thick + 0.33), (0.0, high - 0.02), 5, (250, 250, 248))
-    bottom: list[Point] = [
-        (-1.02, thick * 0.7),
-        (-0.98, thick + 0.04),
-        (-0.4, thick - 0.01),
-        (0.3, thick),
-        (0.98, thick + 0.05),
-        (1.03, thick * 0.5),
-        (0.95, 0.0),
-        (-0.6, 0.0),
-        (-0.93, 0.06),
-    ]
+    front: list[Point] = [(-0.6, 0.0), (-0.93, 0.06), (-1.02, thick * 0.7), (-0.98, thick + 0.04)]
+    back: list[Point] = [(0.3, thick), (0.98, thick + 0.05), (1.03, thick * 0.5), (0.95, 0.0)]
+    bottom = [*front, (-0.4, thick - 0.01), *back]
     pen.fill(bottom, sole)
     pen.outline(bottom, shade(sole, 0.78), 0.012)
     pen.line(
