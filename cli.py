@@ -13,6 +13,7 @@ import click
 
 # name -> module in commands/, in the order that --help shows them
 COMMANDS: dict[str, str] = {
+    "sample-crawl": "sample_crawl",
     "taxonomy": "taxonomy",
 }
 
