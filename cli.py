@@ -15,6 +15,7 @@ import click
 COMMANDS: dict[str, str] = {
     "sample-crawl": "sample_crawl",
     "taxonomy": "taxonomy",
+    "completion": "completion",
 }
 
 
