@@ -13,7 +13,9 @@ import click
 
 # name -> module in commands/, in the order that --help shows them
 COMMANDS: dict[str, str] = {
+    "label": "label",
     "taxonomy": "taxonomy",
+    "settings": "settings",
 }
 
 
