@@ -20,6 +20,7 @@ from cascade.taxonomy import Decision, Taxonomy
 log = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
+DRAWINGS = "drawings"  # the source of pictures that cascade.drawings made
 PICTURE_ENDINGS = {
     *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif", ".bmp", ".tif", ".tiff", ".mpo"),
 }
@@ -178,7 +179,7 @@ def counts(items: Iterable[Item]) -> dict[str, int]:
 
 def drawn_items(folder: str | Path, taxonomy: Taxonomy, split: str) -> list[Item]:
     """Drawings written by ``cascade.drawings``, as a source of their own."""
-    return [replace(item, source="drawings") for item in read_folder(folder, taxonomy, split)]
+    return [replace(item, source=DRAWINGS) for item in read_folder(folder, taxonomy, split)]
 
 
 def batches(count: int, size: int) -> Iterator[slice]:

@@ -65,7 +65,7 @@ def sniff(data: bytes) -> str | None:
 def cut_short(kind: str, data: bytes) -> bool:
     """Whether a file of this kind ends before the place where its own structure says it ends."""
     if kind == "JPEG":
-        return not data.rstrip(b"\0").endswith(b"\xff\xd9")
+        return _jpeg_cut_short(data)
     if kind == "PNG":
         return b"IEND" not in data[-64:]
     if kind == "GIF":
@@ -75,11 +75,32 @@ def cut_short(kind: str, data: bytes) -> bool:
     if kind == "BMP":
         return len(data) < int.from_bytes(data[2:6], "little")
     if kind == "TIFF":
-        order = "little" if data[:2] == b"II" else "big"
-        big = data[2:4] in (b"+\0", b"\0+")
-        first = int.from_bytes(data[8:16] if big else data[4:8], order)  # type: ignore[arg-type]
-        return len(data) < first + 2
+        return _tiff_cut_short(data)
     return _boxes_cut_short(data)
+
+
+def _jpeg_cut_short(data: bytes) -> bool:
+    """A preview in the EXIF has an end of its own, so the segments are walked to the pixels."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        if data[at + 1] == 0xDA:  # start of the pixels: from here on only the end mark counts
+            return not data.rstrip(b"\0").endswith(b"\xff\xd9")
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return at + 4 > len(data)
+
+
+def _tiff_cut_short(data: bytes) -> bool:
+    """Whether the first directory lies beyond the end. TIFF 6.0 section 2, and BigTIFF."""
+    order = "<" if data[:2] == b"II" else ">"
+    big = data[2:4] in (b"+\0", b"\0+")
+    try:
+        (first,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+        if first >= len(data):
+            return True
+        (entries,) = struct.unpack_from(order + ("Q" if big else "H"), data, first)
+    except struct.error:
+        return True
+    return bool(first + (8 + 20 * entries if big else 2 + 12 * entries) > len(data))
 
 
 def _boxes_cut_short(data: bytes) -> bool:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
 from cascade.taxonomy import Decision
 
-LEAST = 1e-7
+FAR = 1e4  # takes an outcome out of a softmax
 
 
 def decision_loss(
@@ -18,10 +17,11 @@ def decision_loss(
 ) -> Callable[[Any, Any], Any]:
     """A loss over ``(N, K)`` targets (see ``cascade.dataset.targets``) and ``(N, K)`` logits.
 
-    For each decision it is minus the logarithm of the probability of all outcomes that fit: the
-    ordinary cross-entropy where one fits, what is known where several do (``shoes/?/boots``), and
-    nothing where the picture does not lie below the decision's node. Returns ``(N,)``: the sum
-    over the decisions.
+    For each decision it is the ordinary cross-entropy where one outcome fits, and nothing where the
+    picture does not lie below the decision's node. Where several fit (``shoes/?/boots``) they are
+    raised together, against the others, by their mean logit: which of them is the likelier is left
+    as it is. (The probability summed over them would raise the likelier one more, and so teach the
+    network its own guesses; see docs/decisions/0004.) Returns ``(N,)``: the sum over the decisions.
     """
     widths = [len(decision.outcomes) for decision in decisions]
 
@@ -32,10 +32,13 @@ def decision_loss(
             fits = targets[:, start : start + width]  # (N, k)
             scores = logits[:, start : start + width]  # (N, k)
             start += width
+            count = ops.sum(fits, axis=1)  # (N,)
+            inside = ops.cast(count > 0, scores.dtype)
+            together = ops.sum(scores * fits, axis=1) / ops.maximum(count, 1.0)
+            together = together + ops.log(ops.maximum(count, 1.0))  # as many equal logits
+            others = ops.logsumexp(scores - FAR * fits, axis=1)
+            known = ops.softplus(others - together)
             log_p = scores - ops.logsumexp(scores, axis=1, keepdims=True)
-            inside = ops.cast(ops.sum(fits, axis=1) > 0, log_p.dtype)  # (N,)
-            p_fits = ops.sum(ops.exp(log_p) * fits, axis=1)
-            known = -ops.log(ops.maximum(p_fits, LEAST))
             spread = -ops.mean(log_p, axis=1)
             total = total + inside * ((1 - label_smoothing) * known + label_smoothing * spread)
         return total
@@ -46,4 +49,4 @@ def decision_loss(
 def batch_loss(targets: Any, logits: Any, decisions: Sequence[Decision]) -> float:
     """The mean loss of a set of pictures, without smoothing, as a number."""
     values = decision_loss(decisions)(ops.convert_to_tensor(targets), ops.convert_to_tensor(logits))
-    return float(keras.ops.convert_to_numpy(ops.mean(values)))
+    return float(ops.convert_to_numpy(ops.mean(values)))

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from cascade.augmentation import Augmentation, augment
-from cascade.dataset import Item, Pictures, targets
+from cascade.dataset import DRAWINGS, Item, Pictures, targets
 from cascade.losses import batch_loss, decision_loss
 from cascade.networks import Architecture, build
 from cascade.taxonomy import Decision, Taxonomy
@@ -103,13 +103,20 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         return random.permutation(shuffled[np.searchsorted(edges, steps, side="right")])
 
 
-def draw_weights(items: Sequence[Item], balance: float) -> np.ndarray:
-    """How often each picture is drawn, relative to the others: its label's count ** -balance."""
-    labels, inverse, count = np.unique(
-        [item.label for item in items], return_inverse=True, return_counts=True
-    )
-    del labels
+def draw_weights(items: Sequence[Item], balance: float, drawn_share: float = 0.03) -> np.ndarray:
+    """How often each picture is drawn, relative to the others: ``(N,)`` float64.
+
+    The weight of a picture is the count of its label within its source, to the power of
+    ``-balance``: small classes and small shops are seen more often than their share. Drawings
+    together make ``drawn_share`` of all draws, however many there are.
+    """
+    keys = [f"{item.label} {item.source}" for item in items]
+    _, inverse, count = np.unique(keys, return_inverse=True, return_counts=True)
     weights: np.ndarray = count[inverse].astype(np.float64) ** -balance
+    drawn = np.array([item.source == DRAWINGS for item in items])
+    if drawn.any() and not drawn.all():
+        total = weights[~drawn].sum()
+        weights[drawn] *= drawn_share / (1 - drawn_share) * total / weights[drawn].sum()
     return weights
 
 

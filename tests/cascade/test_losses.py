@@ -54,3 +54,20 @@ def test_label_smoothing_mixes_in_the_mean_over_the_outcomes() -> None:
     loss = np.asarray(decision_loss(DECISIONS, 0.1)(answers("out_of_scope"), logits))
     spread = -(math.log(5 / 8) + 3 * math.log(1 / 8)) / 4
     assert loss[0] == pytest.approx(0.9 * -math.log(5 / 8) + 0.1 * spread, rel=1e-5)
+
+
+def test_a_partly_known_label_does_not_take_sides_among_what_fits() -> None:
+    """Else the likelier gender of a shop that never says it grows by itself."""
+    import keras
+    import tensorflow as tf
+
+    logits = np.random.default_rng(3).normal(0, 2, (1, 21)).astype(np.float32)
+    logits[0, 10], logits[0, 15] = 3.0, -1.0  # male boots look likelier
+    tensor = tf.constant(logits)
+    with tf.GradientTape() as tape:
+        tape.watch(tensor)
+        loss = decision_loss(DECISIONS)(answers("shoes/?/boots"), tensor)
+    slope = keras.ops.convert_to_numpy(tape.gradient(loss, tensor))[0]
+    assert slope[10] == pytest.approx(slope[15])
+    assert slope[10] < 0
+    assert (np.delete(slope[10:], [0, 5]) > 0).all()

@@ -1,0 +1,108 @@
+"""Between the records and the columns: outcomes to rows, rows to records, checked on the way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import RowMapping
+
+from db.errors import InvalidRecord
+from db.models import CONFIDENCES, LABEL_COLUMNS, path_key
+from db.records import LabelFields, Outcome, Row
+
+# sums of float32 probabilities pass 1 by rounding; more than this is a fault of the model
+ROUNDING = 1e-4
+FIELD_NAMES = tuple(LabelFields.__dataclass_fields__)
+ROW_NAMES = tuple(Row.__dataclass_fields__)
+NO_LABEL: dict[str, Any] = {**dict.fromkeys(LABEL_COLUMNS), "needs_review": False}
+
+
+def confidence(value: float | None, what: str) -> float | None:
+    """A plain float in [0, 1]. Raises InvalidRecord for NaN and for what lies clearly outside."""
+    if value is None:
+        return None
+    number = float(value)
+    if math.isnan(number) or not -ROUNDING <= number <= 1 + ROUNDING:
+        raise InvalidRecord(f"{what}: expected a confidence from 0 to 1, received {value!r}")
+    return min(1.0, max(0.0, number))
+
+
+def label_values(fields: LabelFields, path: str) -> dict[str, Any]:
+    """The label columns of a picture, without model version and time."""
+    values: dict[str, Any] = {}
+    for name in FIELD_NAMES:
+        value = getattr(fields, name)
+        if name in CONFIDENCES:
+            values[name] = confidence(value, f"{path}: {name}")
+        elif name == "needs_review":
+            values[name] = bool(value)
+        else:
+            values[name] = None if value is None else str(value)
+    return values
+
+
+def outcome_values(
+    crawl: str, outcome: Outcome, model_version: str, now: datetime
+) -> dict[str, Any]:
+    """A whole row for `outcome`, its lease cleared.
+
+    Raises:
+        InvalidRecord: the status is neither 'labelled' with fields nor 'rejected' with a reason.
+    """
+    labelled = outcome.status == "labelled" and outcome.fields is not None
+    rejected = outcome.status == "rejected" and outcome.reason is not None
+    if not labelled and not rejected:
+        raise InvalidRecord(
+            f"{outcome.path}: expected status 'labelled' with fields, or 'rejected' with a "
+            f"reason, received {outcome.status!r} with reason {outcome.reason!r}"
+        )
+    values = {
+        "crawl": crawl,
+        "path": text(outcome.path, "path"),
+        "path_key": path_key(outcome.path),
+        "size": outcome.size,
+        "mtime": outcome.mtime,
+        "content_hash": outcome.content_hash,
+        **NO_LABEL,
+        "model_version": model_version,
+        "status": outcome.status,
+        "reason": outcome.reason if rejected else None,
+        "claimed_by": None,
+        "claimed_until": None,
+        "claimed_alone": False,
+        "created_at": now,
+        "updated_at": now,
+    }
+    if labelled and outcome.fields is not None:
+        values |= label_values(outcome.fields, outcome.path)
+        values["labelled_at"] = now
+    return values
+
+
+def text(value: str | None, what: str) -> str | None:
+    """`value` as text that both databases hold. Raises InvalidRecord for NUL and surrogates."""
+    if value is None:
+        return None
+    if "\0" in value:
+        raise InvalidRecord(f"{what}: expected text without NUL, received {value!r}")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidRecord(
+            f"{what}: expected text in UTF-8, received {value!r}; write such a path as a "
+            "file:// URL with %XX escapes"
+        ) from error
+    return value
+
+
+def unique_by_path(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """The outcomes with each path once; the last word on a path counts."""
+    return list({outcome.path: outcome for outcome in outcomes}.values())
+
+
+def fields_of(values: RowMapping) -> LabelFields:
+    """The label fields out of a row's columns."""
+    return LabelFields(**{name: values[name] for name in FIELD_NAMES})

@@ -1,0 +1,102 @@
+"""The catalogue as the ledger of a queue: what waits, how a crawl stands, cancel and try again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from db import claims, clocks
+from db.convert import NO_LABEL
+from db.models import catalogue, crawls
+from db.records import FINAL, STATUSES
+from db.session import reading, writing
+
+PATHS_A_PAGE = 10_000
+
+
+def counts(engine: Engine, crawl: str | None = None) -> dict[str, int]:
+    """Rows by status, all statuses named; of one crawl or of all."""
+    table = catalogue
+    query = sa.select(table.c.status, sa.func.count()).group_by(table.c.status)
+    if crawl is not None:
+        query = query.where(table.c.crawl == crawl)
+    with reading(engine) as connection:
+        found = {row[0]: row[1] for row in connection.execute(query)}
+    return {status: found.get(status, 0) for status in STATUSES}
+
+
+def leased(engine: Engine, crawl: str | None = None) -> int:
+    """How many rows are under a live lease: being worked on at this moment."""
+    with reading(engine) as connection:
+        now = clocks.now(connection)
+        query = sa.select(sa.func.count()).where(
+            catalogue.c.claimed_by.isnot(None), catalogue.c.claimed_until > now
+        )
+        if crawl is not None:
+            query = query.where(catalogue.c.crawl == crawl)
+        return int(connection.execute(query).scalar_one())
+
+
+def pending_paths(
+    engine: Engine, crawl: str, *, table: sa.Table = catalogue
+) -> Iterator[tuple[str, str | None]]:
+    """(path, wanted model version) of the pending rows that nobody holds, in the order added.
+
+    Read in pages, each its own short transaction, so that a slow reader blocks nobody.
+    """
+    last = 0
+    while True:
+        with reading(engine) as connection:
+            now = clocks.now(connection)
+            query = (
+                sa.select(table.c.id, table.c.path, table.c.model_version)
+                .where(table.c.crawl == crawl, table.c.status == "pending", table.c.id > last)
+                .where(sa.or_(table.c.claimed_by.is_(None), table.c.claimed_until <= now))
+                .order_by(table.c.id)
+                .limit(PATHS_A_PAGE)
+            )
+            page = connection.execute(query).all()
+        for _, path, model_version in page:
+            yield path, model_version
+        if not page:
+            return
+        last = page[-1][0]
+
+
+def cancel(engine: Engine, crawl: str) -> int:
+    """Cancel what is still pending in `crawl`; a worker that holds a row then stores nothing."""
+    with writing(engine) as connection:
+        statement = (
+            sa.update(catalogue)
+            .where(catalogue.c.crawl == crawl, catalogue.c.status == "pending")
+            .values(status="cancelled", updated_at=clocks.now(connection), **claims.NO_LEASE)
+        )
+        return connection.execute(statement).rowcount
+
+
+def try_again(engine: Engine, crawl: str, statuses: Sequence[str]) -> int:
+    """Make the crawl's rows with these final statuses pending again; not for labelled rows.
+
+    Raises:
+        ValueError: a status that is not 'rejected', 'quarantined' or 'cancelled'.
+    """
+    allowed = FINAL - {"labelled"}
+    if not set(statuses) <= allowed:
+        raise ValueError(f"expected statuses out of {sorted(allowed)}, received {statuses!r}")
+    with writing(engine) as connection:
+        fresh = {"status": "pending", "reason": None, "attempts": 0, "deaths_alone": 0}
+        statement = (
+            sa.update(catalogue)
+            .where(catalogue.c.crawl == crawl, catalogue.c.status.in_(list(statuses)))
+            .values(**NO_LABEL, **fresh, updated_at=clocks.now(connection))
+        )
+        return connection.execute(statement).rowcount
+
+
+def crawl_names(engine: Engine) -> list[str]:
+    """The crawls, oldest first."""
+    with reading(engine) as connection:
+        query = sa.select(crawls.c.name).order_by(crawls.c.created_at, crawls.c.name)
+        return list(connection.execute(query).scalars())

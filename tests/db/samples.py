@@ -1,0 +1,89 @@
+"""Labels and outcomes that the database tests share. Plain values: no model is behind them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from db.catalogue import Catalogue
+from db.records import LabelEntry, LabelFields, Outcome
+
+MODEL = "model-1"
+OTHER_MODEL = "model-2"
+CRAWL = "spring"
+LEASE_SECONDS = 300.0
+DEAD_AT_ONCE = -1.0  # a lease that has run out when it is taken: its worker died
+
+LABELS = [
+    LabelEntry("glasses", "glasses", is_leaf=False),
+    LabelEntry("glasses/optical", "glasses", None, "optical"),
+    LabelEntry("glasses/sunglasses", "glasses", None, "sunglasses"),
+    LabelEntry("out_of_scope", "out_of_scope"),
+    LabelEntry("shoes", "shoes", is_leaf=False),
+    LabelEntry("shoes/female", "shoes", "female", is_leaf=False),
+    LabelEntry("shoes/female/sandals", "shoes", "female", "sandals"),
+    LabelEntry("shoes/female/high_heels", "shoes", "female", "high_heels"),
+    LabelEntry("shoes/male", "shoes", "male", is_leaf=False),
+    LabelEntry("shoes/male/sandals", "shoes", "male", "sandals"),
+    LabelEntry("shoes/male/boots", "shoes", "male", "boots"),
+]
+
+SANDALS = LabelFields(
+    category="shoes",
+    gender="female",
+    type="sandals",
+    label="shoes/female/sandals",
+    best_leaf="shoes/female/sandals",
+    category_confidence=0.99,
+    gender_confidence=0.95,
+    type_confidence=0.9,
+    confidence=0.9,
+    margin=0.8,
+    needs_review=False,
+)
+SUNGLASSES = LabelFields(
+    category="glasses",
+    gender=None,
+    type="sunglasses",
+    label="glasses/sunglasses",
+    best_leaf="glasses/sunglasses",
+    category_confidence=0.97,
+    gender_confidence=None,
+    type_confidence=0.6,
+    confidence=0.6,
+    margin=0.2,
+    needs_review=True,
+)
+NASTY_PATHS = [
+    "/shop/a b.jpg",
+    '/shop/it\'s "quoted".jpg',
+    "/shop/semi;colon-- .jpg",
+    "/shop/new\nline.jpg",
+    "/shop/100%_sure.jpg",
+    "/shop/back\\slash.jpg",
+    "/shop/\u202eright-to-left.jpg",
+    "/shop/naïve-鞋.jpg",
+    "/shop/" + "x" * 4090,
+    "file:///shop/latin%E9.jpg",
+]
+
+
+def register(catalogue: Catalogue) -> Catalogue:
+    """Make the sample labels known under both sample models."""
+    for model in (MODEL, OTHER_MODEL):
+        catalogue.register_model(model, LABELS)
+    return catalogue
+
+
+def labelled(path: str, fields: LabelFields = SANDALS, content_hash: str | None = None) -> Outcome:
+    """An outcome with a label; the content hash is made of the path unless given."""
+    return Outcome(path, "labelled", 10, 1.5, content_hash or f"hash of {path}", fields=fields)
+
+
+def rejected(path: str, reason: str = "truncated") -> Outcome:
+    """An outcome that says why there is no label."""
+    return Outcome(path, "rejected", 10, 1.5, f"hash of {path}", reason=reason)
+
+
+def sandals(**changes: object) -> LabelFields:
+    """The sandals with other values."""
+    return replace(SANDALS, **changes)  # type: ignore[arg-type]

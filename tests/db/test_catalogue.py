@@ -1,0 +1,419 @@
+"""The writes, on SQLite and PostgreSQL: claims, deaths, stores, and what they leave behind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from db import ledger
+from db.catalogue import Catalogue
+from db.errors import InvalidRecord, UnknownLabel
+from db.models import catalogue as table
+from db.models import label_history
+from db.records import STATUSES, FileState, LabelEntry, PendingRow
+from tests.db.samples import (
+    CRAWL,
+    DEAD_AT_ONCE,
+    LEASE_SECONDS,
+    MODEL,
+    NASTY_PATHS,
+    OTHER_MODEL,
+    SANDALS,
+    SUNGLASSES,
+    labelled,
+    rejected,
+    sandals,
+)
+
+
+def claim(store: Catalogue, *paths: str, owner: str = "me", model: str = MODEL, **more: Any) -> Any:
+    seconds = more.pop("seconds", LEASE_SECONDS)
+    files = [FileState(path, 10, 1.5) for path in paths]
+    return store.claim(CRAWL, files, owner, seconds, model, **more)
+
+
+def everything(store: Catalogue) -> list[dict[str, Any]]:
+    with store.engine.connect() as connection:
+        found = connection.execute(sa.select(table).order_by(table.c.id)).mappings()
+        return [dict(row) for row in found]
+
+
+def one(store: Catalogue, path: str) -> dict[str, Any]:
+    rows = [row for row in everything(store) if row["path"] == path]
+    assert len(rows) == 1
+    return rows[0]
+
+
+def history(store: Catalogue) -> list[tuple[str, str]]:
+    with store.engine.connect() as connection:
+        query = sa.select(table.c.path, label_history.c.label, label_history.c.model_version)
+        query = query.join(label_history, label_history.c.catalogue_id == table.c.id)
+        return [tuple(row) for row in connection.execute(query.order_by(label_history.c.id))]
+
+
+# failures first
+
+
+def test_a_label_of_no_registered_model_stores_nothing(catalogue: Catalogue) -> None:
+    catalogue.register_model(MODEL, [LabelEntry("glasses/sunglasses", "glasses")])
+    claim(catalogue, "/a", "/b")
+    batch = [labelled("/a", SUNGLASSES), labelled("/b", SANDALS)]
+    with pytest.raises(UnknownLabel, match="shoes/female/sandals"):
+        catalogue.store(CRAWL, "me", MODEL, batch)
+    assert [row["status"] for row in everything(catalogue)] == ["pending", "pending"]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), 1.2, -0.2])
+def test_a_confidence_that_is_none_stores_nothing(store: Catalogue, bad: float) -> None:
+    claim(store, "/a", "/b")
+    with pytest.raises(InvalidRecord, match="/b: margin"):
+        store.store(CRAWL, "me", MODEL, [labelled("/a"), labelled("/b", sandals(margin=bad))])
+    assert [row["status"] for row in everything(store)] == ["pending", "pending"]
+
+
+def test_rounding_past_one_is_one(store: Catalogue) -> None:
+    claim(store, "/a")
+    store.store(CRAWL, "me", MODEL, [labelled("/a", sandals(category_confidence=1.0000001))])
+    assert one(store, "/a")["category_confidence"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        replace(labelled("/a"), fields=None),
+        replace(rejected("/a"), reason=None),
+        replace(labelled("/a"), status="pending"),
+    ],
+)
+def test_an_outcome_that_says_nothing_is_refused(store: Catalogue, outcome: Any) -> None:
+    with pytest.raises(InvalidRecord, match="/a: expected status"):
+        store.store(CRAWL, "me", MODEL, [outcome])
+
+
+@pytest.mark.parametrize("path", ["/nul\0.jpg", "/surrogate\udce9.jpg"])
+def test_a_path_that_is_no_text_is_refused(store: Catalogue, path: str) -> None:
+    with pytest.raises(InvalidRecord, match="path: expected text"):
+        claim(store, path)
+    with pytest.raises(InvalidRecord, match="path: expected text"):
+        store.add_pending(CRAWL, [PendingRow(path)], MODEL)
+    assert everything(store) == []
+
+
+def test_the_tables_themselves_refuse_half_a_label(store: Catalogue) -> None:
+    claim(store, "/a")
+    for values in (
+        {"status": "labelled"},
+        {"status": "no such status"},
+        {"status": "rejected"},
+        {"confidence": 1.5},
+        {"claimed_until": None},
+        {"crawl": "no such crawl"},
+    ):
+        with pytest.raises(sa.exc.IntegrityError), store.engine.begin() as connection:
+            connection.execute(sa.update(table).values(**values))
+
+
+# claiming
+
+
+def test_a_claim_leases_new_paths_and_is_committed(store: Catalogue) -> None:
+    found = claim(store, "/a", "/b")
+    assert [file.path for file in found.todo] == ["/a", "/b"]
+    assert (found.suspects, found.done, found.busy, found.busy_seconds) == ([], [], [], None)
+    assert [row["claimed_by"] for row in everything(store)] == ["me", "me"]
+    assert ledger.leased(store.engine, CRAWL) == 2
+
+
+def test_a_path_twice_in_one_claim_is_one_row(store: Catalogue) -> None:
+    assert [file.path for file in claim(store, "/a", "/a").todo] == ["/a"]
+    assert len(everything(store)) == 1
+
+
+def test_a_live_lease_is_busy_and_says_for_how_long(store: Catalogue) -> None:
+    claim(store, "/a")
+    found = claim(store, "/a", "/b", owner="you")
+    assert (found.busy, [file.path for file in found.todo]) == (["/a"], ["/b"])
+    assert LEASE_SECONDS - 60 < found.busy_seconds <= LEASE_SECONDS
+    assert one(store, "/a")["attempts"] == 0
+
+
+def test_the_same_path_in_two_crawls_is_two_rows(store: Catalogue) -> None:
+    for crawl in ("spring", "summer"):
+        store.claim(crawl, [FileState("/a")], "me", LEASE_SECONDS, MODEL)
+    assert [row["crawl"] for row in everything(store)] == ["spring", "summer"]
+    assert ledger.crawl_names(store.engine) == ["spring", "summer"]
+
+
+def test_what_is_done_needs_nothing(store: Catalogue) -> None:
+    claim(store, "/a", "/b")
+    store.store(CRAWL, "me", MODEL, [labelled("/a"), rejected("/b")])
+    before = everything(store)
+    found = claim(store, "/a", "/b", owner="you")
+    assert sorted(found.done) == ["/a", "/b"]
+    assert found.todo == []
+    assert everything(store) == before
+
+
+def test_a_release_gives_all_leases_back_without_a_mark(store: Catalogue) -> None:
+    claim(store, "/a", "/b")
+    store.store(CRAWL, "me", MODEL, [labelled("/a")])
+    assert store.release(CRAWL, "me") == 1
+    assert [file.path for file in claim(store, "/b", owner="you").todo] == ["/b"]
+    assert one(store, "/b")["attempts"] == 0
+
+
+def test_renewing_prolongs_only_what_is_still_ours(store: Catalogue) -> None:
+    claim(store, "/a", seconds=DEAD_AT_ONCE)
+    claim(store, "/b", owner="you")
+    assert store.renew(CRAWL, "me", ["/a", "/b", "/unknown"], LEASE_SECONDS) == 1
+    assert claim(store, "/a", owner="you").busy == ["/a"]
+
+
+# deaths
+
+
+def test_a_lease_that_ran_out_makes_a_suspect_and_counts_once(store: Catalogue) -> None:
+    claim(store, "/a", "/b", seconds=DEAD_AT_ONCE)
+    found = claim(store, "/a", "/b", owner="you")
+    assert [file.path for file in found.suspects] == ["/a", "/b"]
+    assert found.todo == []
+    row = one(store, "/a")
+    assert (row["attempts"], row["deaths_alone"], row["claimed_by"]) == (1, 0, None)
+    again = claim(store, "/a", owner="third")
+    assert [file.path for file in again.suspects] == ["/a"]
+    assert one(store, "/a")["attempts"] == 1
+
+
+def test_a_worker_that_was_seen_to_die_is_not_waited_for(store: Catalogue) -> None:
+    claim(store, "/a")
+    assert store.expire("me") == 1
+    assert [file.path for file in claim(store, "/a", owner="you").suspects] == ["/a"]
+
+
+def test_a_suspect_is_had_by_one_worker_and_visibly_alone(store: Catalogue) -> None:
+    claim(store, "/a", seconds=DEAD_AT_ONCE)
+    claim(store, "/a", owner="you")
+    assert store.claim_alone(CRAWL, "/a", "you", LEASE_SECONDS, MODEL)
+    assert one(store, "/a")["claimed_alone"]
+    assert not store.claim_alone(CRAWL, "/a", "third", LEASE_SECONDS, MODEL)
+    assert claim(store, "/a", owner="third").busy == ["/a"]
+    store.store(CRAWL, "you", MODEL, [labelled("/a")])
+    row = one(store, "/a")
+    assert (row["status"], row["claimed_alone"], row["attempts"]) == ("labelled", False, 1)
+    assert not store.claim_alone(CRAWL, "/a", "you", LEASE_SECONDS, MODEL)
+
+
+def test_poison_is_quarantined_after_two_deaths_alone_and_its_neighbours_are_labelled(
+    store: Catalogue,
+) -> None:
+    paths, poison, lives = [f"/{n}" for n in range(8)], {"/2", "/5"}, 0
+    # one life of a worker after the other; each poison picture ends the life that holds it
+    while ledger.counts(store.engine, CRAWL)["pending"] or lives == 0:
+        lives += 1
+        assert lives < 20
+        work_until_death(store, f"life {lives}", paths, poison)
+    assert ledger.counts(store.engine, CRAWL) == {
+        "pending": 0,
+        "labelled": 6,
+        "rejected": 0,
+        "quarantined": 2,
+        "cancelled": 0,
+    }
+    for path in poison:
+        row = one(store, path)
+        assert (row["reason"], row["attempts"], row["deaths_alone"]) == ("worker_died", 3, 2)
+        assert row["claimed_by"] is None
+    assert lives == 1 + 2 * len(poison) + 1
+
+
+def work_until_death(store: Catalogue, owner: str, paths: list[str], poison: set[str]) -> None:
+    """What a worker does with a shard, as the top of db/catalogue.py says; death is a return."""
+    found = claim(store, *paths, owner=owner, seconds=DEAD_AT_ONCE)
+    if poison & {file.path for file in found.todo}:
+        return
+    store.store(CRAWL, owner, MODEL, [labelled(file.path) for file in found.todo])
+    for suspect in found.suspects:
+        if not store.claim_alone(CRAWL, suspect.path, owner, DEAD_AT_ONCE, MODEL):
+            continue
+        if suspect.path in poison:
+            return
+        store.store(CRAWL, owner, MODEL, [labelled(suspect.path)])
+
+
+def test_a_quarantine_is_reported_by_the_claim_that_made_it(store: Catalogue) -> None:
+    claim(store, "/a", seconds=DEAD_AT_ONCE)
+    for _ in range(2):
+        assert store.claim_alone(CRAWL, "/a", f"life {_}", DEAD_AT_ONCE, MODEL)
+    assert claim(store, "/a", owner="last").quarantined == ["/a"]
+    assert claim(store, "/a", owner="last").done == ["/a"]
+    assert ledger.try_again(store.engine, CRAWL, ["quarantined"]) == 1
+    assert [file.path for file in claim(store, "/a", owner="last").todo] == ["/a"]
+
+
+# storing
+
+
+def test_storing_twice_changes_nothing(store: Catalogue) -> None:
+    claim(store, "/a", "/b")
+    batch = [labelled("/a"), rejected("/b")]
+    assert store.store(CRAWL, "me", MODEL, batch) == 2
+    before = everything(store)
+    assert store.store(CRAWL, "me", MODEL, batch) == 0
+    assert store.store(CRAWL, "another", MODEL, [labelled("/a", SUNGLASSES)]) == 0
+    assert everything(store) == before
+
+
+def test_what_is_stored_is_what_was_said(store: Catalogue) -> None:
+    claim(store, "/a", "/b", "/c")
+    batch = [labelled("/a"), labelled("/b", SUNGLASSES), rejected("/c", "empty")]
+    store.store(CRAWL, "me", MODEL, batch)
+    row = one(store, "/b")
+    for name, value in vars(SUNGLASSES).items():
+        assert row[name] == value, name
+    assert (row["status"], row["size"], row["mtime"]) == ("labelled", 10, 1.5)
+    assert (row["model_version"], row["content_hash"]) == (MODEL, "hash of /b")
+    assert row["labelled_at"] is not None
+    assert row["claimed_by"] is None
+    row = one(store, "/c")
+    assert (row["status"], row["reason"], row["label"]) == ("rejected", "empty", None)
+    assert row["labelled_at"] is None
+
+
+def test_a_path_twice_in_one_batch_is_stored_once(store: Catalogue) -> None:
+    claim(store, "/a")
+    batch = [labelled("/a", SUNGLASSES), labelled("/a", SANDALS)]
+    assert store.store(CRAWL, "me", MODEL, batch) == 1
+    assert one(store, "/a")["label"] == "shoes/female/sandals"
+
+
+def test_a_row_that_another_holds_now_is_left_alone(store: Catalogue) -> None:
+    claim(store, "/a", seconds=DEAD_AT_ONCE)
+    claim(store, "/a", owner="you")
+    assert store.claim_alone(CRAWL, "/a", "you", LEASE_SECONDS, MODEL)
+    assert store.store(CRAWL, "me", MODEL, [rejected("/a")]) == 0
+    row = one(store, "/a")
+    assert (row["status"], row["claimed_by"]) == ("pending", "you")
+
+
+def test_a_path_that_was_never_claimed_can_be_stored(store: Catalogue) -> None:
+    assert store.store("new crawl", "me", MODEL, [labelled("/a")]) == 1
+    row = one(store, "/a")
+    assert (row["crawl"], row["status"], row["claimed_by"]) == ("new crawl", "labelled", None)
+
+
+def test_a_cancelled_row_stays_cancelled(store: Catalogue) -> None:
+    claim(store, "/a", "/b")
+    store.store(CRAWL, "me", MODEL, [labelled("/b")])
+    assert ledger.cancel(store.engine, CRAWL) == 1
+    assert store.store(CRAWL, "me", MODEL, [labelled("/a")]) == 0
+    assert claim(store, "/a").done == ["/a"]
+    assert store.add_pending(CRAWL, [PendingRow("/a", 10, 1.5)], MODEL) == 1
+    assert one(store, "/a")["status"] == "pending"
+
+
+# the ledger
+
+
+def test_adding_pending_rows_twice_adds_nothing(store: Catalogue) -> None:
+    rows = [PendingRow(f"/{n}", 10, 1.5, url=f"https://shop/{n}", shop="s") for n in range(12_000)]
+    assert store.add_pending(CRAWL, iter(rows), MODEL) == 12_000
+    assert store.add_pending(CRAWL, rows, MODEL) == 12_000
+    assert ledger.counts(store.engine, CRAWL)["pending"] == 12_000
+    waiting = list(ledger.pending_paths(store.engine, CRAWL))
+    assert sorted(waiting) == sorted((row.path, MODEL) for row in rows)
+    assert one(store, "/77")["url"] == "https://shop/77"
+
+
+def test_only_what_is_not_done_is_to_be_worked(store: Catalogue) -> None:
+    rows = [PendingRow(path, 10, 1.5) for path in ("/a", "/b", "/c")]
+    store.add_pending(CRAWL, rows, MODEL)
+    claim(store, "/a", "/b", reopen=False)
+    store.store(CRAWL, "me", MODEL, [labelled("/a"), rejected("/b")])
+    assert store.add_pending(CRAWL, rows, MODEL) == 1
+    assert list(ledger.pending_paths(store.engine, CRAWL)) == [("/c", MODEL)]
+
+
+def test_leased_rows_wait_for_nobody_else(store: Catalogue) -> None:
+    store.add_pending(CRAWL, [PendingRow("/a"), PendingRow("/b"), PendingRow("/c")], MODEL)
+    claim(store, "/a")
+    claim(store, "/b", seconds=DEAD_AT_ONCE)
+    assert [path for path, _ in ledger.pending_paths(store.engine, CRAWL)] == ["/b", "/c"]
+
+
+def test_a_recrawl_adds_what_it_knows_and_forgets_nothing(store: Catalogue) -> None:
+    store.add_pending(CRAWL, [PendingRow("/a", url="https://old", shop="s")], MODEL)
+    store.add_pending(CRAWL, [PendingRow("/a", url="https://new", product_id="7")], MODEL)
+    row = one(store, "/a")
+    assert (row["url"], row["shop"], row["product_id"]) == ("https://new", "s", "7")
+
+
+@pytest.mark.parametrize("by", ["claim", "add_pending"])
+def test_a_changed_file_is_pending_again_and_its_label_history(store: Catalogue, by: str) -> None:
+    claim(store, "/a", "/b")
+    store.store(CRAWL, "me", MODEL, [labelled("/a"), labelled("/b", SUNGLASSES)])
+    if by == "claim":
+        found = store.claim(CRAWL, [FileState("/b", 99, 1.5)], "me", LEASE_SECONDS, MODEL)
+        assert [file.path for file in found.todo] == ["/b"]
+    else:
+        assert store.add_pending(CRAWL, [PendingRow("/b", 99, 1.5)], MODEL) == 1
+        assert store.add_pending(CRAWL, [PendingRow("/b", 99, 1.5)], MODEL) == 1
+    row = one(store, "/b")
+    assert (row["status"], row["label"], row["confidence"]) == ("pending", None, None)
+    assert history(store) == [("/b", "glasses/sunglasses", MODEL)]
+    assert one(store, "/a")["status"] == "labelled"
+
+
+def test_another_model_labels_again_and_keeps_the_old_label(store: Catalogue) -> None:
+    claim(store, "/a")
+    store.store(CRAWL, "me", MODEL, [labelled("/a")])
+    assert claim(store, "/a", model=OTHER_MODEL).todo
+    store.store(CRAWL, "me", OTHER_MODEL, [labelled("/a", SUNGLASSES)])
+    row = one(store, "/a")
+    assert (row["label"], row["model_version"]) == ("glasses/sunglasses", OTHER_MODEL)
+    assert history(store) == [("/a", "shoes/female/sandals", MODEL)]
+
+
+def test_a_late_message_of_an_old_model_undoes_nothing(store: Catalogue) -> None:
+    claim(store, "/a", model=OTHER_MODEL)
+    store.store(CRAWL, "me", OTHER_MODEL, [labelled("/a")])
+    store.add_pending(CRAWL, [PendingRow("/b")], OTHER_MODEL)
+    found = claim(store, "/a", "/b", reopen=False)
+    assert sorted(found.done) == ["/a", "/b"]
+    assert history(store) == []
+
+
+# the same bytes
+
+
+def test_labels_by_hash_are_of_this_model_only(store: Catalogue) -> None:
+    claim(store, "/a", "/b", "/c", "/d")
+    batch = [
+        labelled("/a", content_hash="same"),
+        labelled("/b", content_hash="same"),
+        labelled("/c", SUNGLASSES, content_hash="glasses"),
+        rejected("/d"),
+    ]
+    store.store(CRAWL, "me", MODEL, batch)
+    asked = ["same", "glasses", "hash of /d", "unknown"]
+    assert store.labels_by_hash(asked, MODEL) == {"same": SANDALS, "glasses": SUNGLASSES}
+    assert store.labels_by_hash(asked, OTHER_MODEL) == {}
+    assert store.labels_by_hash([], MODEL) == {}
+
+
+def test_nasty_paths_come_back_as_they_went_in(store: Catalogue) -> None:
+    store.add_pending(CRAWL, [PendingRow(path, 10, 1.5) for path in NASTY_PATHS], MODEL)
+    found = claim(store, *NASTY_PATHS, reopen=False)
+    assert [file.path for file in found.todo] == NASTY_PATHS
+    assert store.store(CRAWL, "me", MODEL, [labelled(path) for path in NASTY_PATHS]) == 10
+    assert [row["path"] for row in everything(store)] == sorted(
+        NASTY_PATHS, key=lambda path: one(store, path)["path_key"]
+    )
+
+
+def test_counts_name_every_status(store: Catalogue) -> None:
+    assert ledger.counts(store.engine) == dict.fromkeys(STATUSES, 0)
+    with pytest.raises(ValueError, match="labelled"):
+        ledger.try_again(store.engine, CRAWL, ["labelled"])

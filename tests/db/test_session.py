@@ -1,0 +1,184 @@
+"""Engines and transactions: URLs, SQLite's modes, errors that say what to do, many writers."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from db import ledger
+from db.catalogue import Catalogue
+from db.errors import DatabaseBusy, DatabaseUnavailable, InvalidUrl
+from db.records import FileState
+from db.session import make_engine, parse_url, reading, writing
+from tests.db.samples import CRAWL, LEASE_SECONDS, MODEL
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    "url", ["", "mysql://host/db", "sqlite://", "sqlite:///:memory:", "://", "postgresql+foo://x"]
+)
+def test_a_url_of_no_supported_database_is_refused(url: str) -> None:
+    with pytest.raises(InvalidUrl, match=r"sqlite:///"):
+        parse_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "driver"),
+    [
+        ("catalogue.db", "sqlite"),
+        ("/tmp/with space.db", "sqlite"),
+        ("sqlite:////tmp/c.db", "sqlite"),
+        ("postgres://u:secret@h/d", "postgresql+psycopg"),
+        ("postgresql://u@h/d", "postgresql+psycopg"),
+        ("postgresql+psycopg:///d?host=/run", "postgresql+psycopg"),
+    ],
+)
+def test_urls_that_people_write(url: str, driver: str) -> None:
+    assert parse_url(url).drivername == driver
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailable, match=r"no/c\.db.*writable"):
+        Catalogue.open(f"sqlite:///{tmp_path}/no/c.db")
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    file = tmp_path / "photo.jpg"
+    file.write_bytes(b"\xff\xd8 this is a picture" * 100)
+    with pytest.raises(DatabaseUnavailable, match=r"photo\.jpg"):
+        Catalogue.open(str(file))
+
+
+def test_a_server_that_is_not_there_and_no_password_in_the_message(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailable) as caught:
+        Catalogue.open(f"postgresql://u:secret@/d?host={tmp_path}")
+    assert "secret" not in str(caught.value)
+    assert "server runs" in str(caught.value)
+
+
+def test_wrong_sql_is_a_bug_and_stays_one(catalogue: Catalogue) -> None:
+    with pytest.raises(sa.exc.DBAPIError), reading(catalogue.engine) as connection:
+        connection.execute(sa.text("SELECT no_such_column FROM catalogue"))
+
+
+def test_sqlite_runs_as_many_writers_need_it(tmp_path: Path) -> None:
+    store = Catalogue.open(f"sqlite:///{tmp_path / 'c.db'}")
+    for pragma, expected in (("journal_mode", "wal"), ("synchronous", 1), ("foreign_keys", 1)):
+        with reading(store.engine) as connection:
+            assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == expected
+    store.close()
+
+
+def test_sqlite_takes_the_write_lock_before_it_reads(tmp_path: Path) -> None:
+    """A writer that has only read so far already keeps other writers out: BEGIN IMMEDIATE."""
+    file = tmp_path / "c.db"
+    store = Catalogue.open(str(file))
+    with writing(store.engine) as connection:
+        connection.execute(sa.text("SELECT count(*) FROM catalogue"))
+        other = sqlite3.connect(file, timeout=0, isolation_level=None)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        other.execute("BEGIN")
+        assert other.execute("SELECT count(*) FROM catalogue").fetchone() == (0,)
+        other.close()
+    store.close()
+
+
+def test_a_lock_that_is_never_given_back_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "c.db"
+    store = Catalogue.open(str(file))
+    holder = sqlite3.connect(file, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with store.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout = 50")
+    with pytest.raises(DatabaseBusy, match="another writer"):
+        store.release(CRAWL, "me")
+    holder.close()
+    store.close()
+
+
+def test_a_transaction_that_fails_leaves_nothing(catalogue: Catalogue) -> None:
+    with pytest.raises(RuntimeError, match="on purpose"), writing(catalogue.engine) as connection:
+        connection.execute(
+            sa.text("INSERT INTO labels (label, category, is_leaf) VALUES ('a', 'a', true)")
+        )
+        raise RuntimeError("on purpose")
+    with reading(catalogue.engine) as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM labels")).scalar() == 0
+
+
+def test_two_claims_at_once_share_the_rows(store: Catalogue, catalogue_url: str) -> None:
+    """Each of 200 new paths goes to exactly one of the workers that ask at the same moment."""
+    paths = [f"/{number}" for number in range(200)]
+    workers, got = 6, {}
+    barrier = threading.Barrier(workers)
+
+    def work(name: str) -> None:
+        mine = Catalogue(make_engine(catalogue_url))
+        ordered = paths if name[-1] in "024" else paths[::-1]
+        barrier.wait()
+        found = mine.claim(CRAWL, [FileState(path) for path in ordered], name, LEASE_SECONDS, MODEL)
+        got[name] = [file.path for file in found.todo]
+        assert len(found.todo) + len(found.busy) == len(paths)
+        mine.close()
+
+    threads = [threading.Thread(target=work, args=(f"w{number}",)) for number in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(path for mine in got.values() for path in mine) == sorted(paths)
+
+
+WRITER = """
+import sys
+from db.catalogue import Catalogue
+from db.records import FileState
+from tests.db.samples import MODEL, labelled
+url, name = sys.argv[1:]
+store = Catalogue.open(url, create=True)
+sys.stdout.write("ready\\n"); sys.stdout.flush(); sys.stdin.readline()
+for batch in range(25):
+    paths = [f"/{name}/{batch}/{number}" for number in range(16)]
+    found = store.claim("crawl", [FileState(path) for path in paths], name, 60, MODEL)
+    store.renew("crawl", name, paths, 60)
+    store.store("crawl", name, MODEL, [labelled(file.path) for file in found.todo])
+"""
+
+
+def test_many_processes_write_one_sqlite_file_and_none_is_locked_out(tmp_path: Path) -> None:
+    from tests.db.samples import register
+
+    url = f"sqlite:///{tmp_path / 'c.db'}"
+    store = register(Catalogue.open(url))
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, url, f"w{number}"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for number in range(6)
+    ]
+    for worker in workers:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"ready\n"
+    ends = []
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write(b"go\n")
+        worker.stdin.flush()
+    for worker in workers:
+        _, errors = worker.communicate(timeout=120)
+        ends.append((worker.returncode, errors.decode()[-500:]))
+    assert ends == [(0, "")] * len(workers)
+    assert ledger.counts(store.engine)["labelled"] == 6 * 25 * 16
+    store.close()
