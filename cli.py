@@ -13,8 +13,10 @@ import click
 
 # name -> module in commands/, in the order that --help shows them
 COMMANDS: dict[str, str] = {
+    "label": "label",
     "sample-crawl": "sample_crawl",
     "taxonomy": "taxonomy",
+    "settings": "settings",
     "completion": "completion",
 }
 

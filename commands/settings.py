@@ -1,0 +1,34 @@
+"""``fashion-cascade settings``: each setting, its value, and where the value came from."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+
+@click.command()
+@click.option(
+    "--format", "form", type=click.Choice(["table", "jsonl", "csv"]), help="[by terminal]"
+)
+def command(form: str | None) -> None:
+    """Show each setting with its value and its source; passwords are masked.
+
+    A value is taken from the first of: an option of the command, FASHION_CASCADE_NAME in the
+    environment, the same in .env of this folder, fashion-cascade.toml of this folder,
+    settings.toml of your configuration folder, the default.
+
+    \b
+    Example:
+      fashion-cascade settings
+      FASHION_CASCADE_BATCH_SIZE=128 fashion-cascade settings --format jsonl
+    """
+    from commands.failures import reported
+    from commands.rows import RowWriter
+    from worker.settings import resolve
+
+    with reported():
+        resolved = resolve(environ=os.environ)
+    RowWriter(("name", "value", "source", "variable", "help"), form).write(resolved.shown())
+    for variable in resolved.unknown_variables:
+        click.echo(f"fashion-cascade: {variable} names no setting", err=True)

@@ -1,0 +1,82 @@
+"""Label folders in this very process: `run_shard` over shards of a few thousand paths."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from db.records import FileState
+from worker.decode import Decoder, Load, thread_count
+from worker.models import Model
+from worker.owners import this_owner
+from worker.pipeline import PipelineOptions, Shard, Store, run_shard
+from worker.report import Report
+from worker.scan import Found, Source, check_root
+from worker.settings import Settings
+
+PATHS_A_SHARD = 4096  # one claim, so one transaction; a few hundred kB of paths
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """What labels in this process: a catalogue, a model, the settings, and a way to stop it."""
+
+    store: Store
+    model: Model
+    settings: Settings
+    stop: threading.Event
+
+    def label(self, sources: Sequence[Source], report: Report, found: Found) -> None:
+        """Work through the sources, one after the other; stops cleanly when `stop` is set.
+
+        Raises:
+            RootGone: a folder went away on the way. What was finished is in the catalogue.
+        """
+        options = PipelineOptions(
+            owner=this_owner(),
+            model_version=self.model.version,
+            batch_size=self.settings.batch_size,
+            lease_seconds=self.settings.lease_seconds,
+            stop=self.stop,
+        )
+        load = loader(self.model)
+        threads = thread_count(self.settings.decode_threads)
+        with Decoder(load, threads=threads, ahead=2 * self.settings.batch_size) as decode:
+            for source in sources:
+                if source.folder is not None:
+                    check_root(source.folder)
+                for files in chunks(source.files(found), PATHS_A_SHARD):
+                    run_shard(
+                        Shard(source.crawl, files, source.roots),
+                        store=self.store,
+                        decode=decode,
+                        classify=self.model.classify,
+                        options=options,
+                        report=report,
+                    )
+                    if self.stop.is_set():
+                        return
+
+
+def loader(model: Model) -> Load:
+    """What opens one file the way that the model was trained on."""
+    from cascade.images import load
+
+    preprocessing = model.preprocessing
+    return lambda os_path, roots: load(os_path, preprocessing, roots)
+
+
+def chunks(files: Iterable[FileState], size: int) -> Iterator[list[FileState]]:
+    """The files in lists of `size`, the last one shorter."""
+    iterator = iter(files)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def count(sources: Sequence[Source]) -> int | None:
+    """How many files there are, by a walk of their own; None where a list can be read only once."""
+    if not all(source.repeatable for source in sources):
+        return None
+    return sum(1 for source in sources for _ in source.files(Found()))

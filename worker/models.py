@@ -1,0 +1,137 @@
+"""The model that a run uses: its version at once, its networks when the first batch needs them.
+
+A second run over a finished folder asks for the version alone, so it never pays the seconds that
+loading a deep learning library takes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from db.records import LabelEntry
+from worker.errors import ModelUnusable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cascade.classifier import Cascade
+    from cascade.images import Preprocessing
+    from cascade.routing import Prediction
+    from cascade.taxonomy import Taxonomy
+
+DEFAULT = "default"
+
+
+class Model(Protocol):
+    """What labels pictures: its version, what it reads, and what it can say."""
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def preprocessing(self) -> Preprocessing: ...
+
+    def labels(self) -> list[LabelEntry]: ...
+
+    def figures(self) -> dict[str, object]: ...
+
+    def load(self) -> None: ...
+
+    def classify(self, pixels: np.ndarray) -> Sequence[Prediction]: ...
+
+
+def open_model(name: str) -> Model:
+    """The model that a setting names: ``default``, a folder, or ``constant:LABEL``.
+
+    Raises:
+        ModelUnusable: there is no bundle of a format that is understood.
+    """
+    if name.startswith("constant:"):
+        from worker.swap_ins import ConstantModel
+
+        return ConstantModel(name.removeprefix("constant:"))
+    return BundleModel(name)
+
+
+class BundleModel:
+    """A bundle on disk. Safe to share between threads; not to be carried across a fork."""
+
+    def __init__(self, name: str) -> None:
+        from cascade.bundle import SHIPPED, Bundle
+        from cascade.errors import CascadeError
+
+        try:
+            self._bundle = Bundle.open(SHIPPED if name == DEFAULT else Path(name), verify=False)
+            self._preprocessing = self._bundle.preprocessing
+        except CascadeError as error:
+            raise ModelUnusable(str(error)) from error
+        self._cascade: Cascade | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def version(self) -> str:
+        """The hash of the bundle's content, from its manifest."""
+        return self._bundle.version
+
+    @property
+    def source(self) -> str:
+        """Where the bundle lies."""
+        return str(self._bundle.folder)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a file becomes a tensor for this model."""
+        return self._preprocessing
+
+    def labels(self) -> list[LabelEntry]:
+        """Everything that the model can answer, leaves and inner nodes."""
+        return label_entries(self._bundle.taxonomy)
+
+    def figures(self) -> dict[str, object]:
+        """What was measured when the bundle was trained."""
+        return dict(self._bundle.manifest.get("figures", {}))
+
+    def load(self) -> None:
+        """Verify, load and warm the networks; a second call does nothing.
+
+        Raises:
+            ModelUnusable: a file is missing or is not the one that the manifest names.
+        """
+        with self._lock:
+            if self._cascade is not None:
+                return
+            from cascade.classifier import Cascade
+            from cascade.errors import CascadeError
+
+            try:
+                self._cascade = Cascade.load(self._bundle.folder)
+            except CascadeError as error:
+                raise ModelUnusable(str(error)) from error
+
+    def classify(self, pixels: np.ndarray) -> Sequence[Prediction]:
+        """Label (N, height, width, 3) uint8 RGB pictures; loads the networks on first use."""
+        self.load()
+        assert self._cascade is not None
+        return self._cascade.classify(pixels)
+
+
+def label_entries(taxonomy: Taxonomy) -> list[LabelEntry]:
+    """The nodes of a taxonomy as the catalogue knows them."""
+    leaves = set(taxonomy.leaves)
+    return [
+        LabelEntry(
+            node.path,
+            taxonomy.category(node.path),
+            levels["gender"],
+            levels["type"],
+            node.path in leaves,
+        )
+        for node in taxonomy.nodes
+        for levels in [taxonomy.levels(node.path)]
+    ]

@@ -1,0 +1,253 @@
+"""The settings: one declaration feeds the options, the environment, the files and the docs.
+
+Where a value comes from, the first that has one: an option of the command, ``FASHION_CASCADE_NAME``
+in the environment, the same in ``.env`` of the current folder, ``fashion-cascade.toml`` in the
+current folder, ``settings.toml`` in the user's configuration folder, the default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from worker.errors import SettingsError
+
+PREFIX = "FASHION_CASCADE_"
+FILE_NAME = "fashion-cascade.toml"
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a text")
+    return value
+
+
+def _list(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise ValueError("a list of texts, separated by commas")
+    return tuple(item.strip() for item in value if item.strip())
+
+
+def _number(low: float, high: float, kind: type[int] | type[float] = int) -> Callable[[Any], Any]:
+    def parse(value: Any) -> int | float:
+        wanted = f"{'a whole number' if kind is int else 'a number'} from {low:g} to {high:g}"
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError(wanted)
+        try:
+            number = kind(value)
+        except ValueError:
+            raise ValueError(wanted) from None
+        if not low <= number <= high or (isinstance(value, float) and number != value):
+            raise ValueError(wanted)
+        return number
+
+    return parse
+
+
+def _one_of(*choices: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"one of {', '.join(choices)}")
+        return str(value)
+
+    return parse
+
+
+def _device(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|gpu:\d+", value):
+        raise ValueError("auto, cpu or gpu:NUMBER")
+    return value
+
+
+def _setting(default: Any, parse: Callable[[Any], Any], help: str, *, secret: bool = False) -> Any:
+    """Declare one setting as a dataclass field. `secret`: holds a URL that may hold a password."""
+    return dataclasses.field(
+        default=default, metadata={"parse": parse, "help": help, "secret": secret}
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values that a process works with. Durations are in seconds."""
+
+    catalogue_url: str = _setting(
+        "sqlite:///catalogue.db",
+        _text,
+        "The catalogue: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE.",
+        secret=True,
+    )
+    model: str = _setting(
+        "default",
+        _text,
+        "Folder of the bundle of networks; 'default' is the one that ships with the program; "
+        "'constant:LABEL' gives every picture that label, to try the plumbing without networks.",
+    )
+    roots: tuple[str, ...] = _setting(
+        (), _list, "Folders that files must lie in, separated by commas; none: every path is read."
+    )
+    batch_size: int = _setting(64, _number(1, 4096), "Pictures in one step of the networks.")
+    decode_threads: int = _setting(
+        0, _number(0, 256), "Threads that open pictures; 0 takes one for each core."
+    )
+    lease_seconds: float = _setting(
+        300.0,
+        _number(1, 86400, float),
+        "How long rows stay reserved for a worker that gives no sign of life.",
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse values that do not fit together."""
+        check_pairs(self)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting as it is declared: for options, docs and tests."""
+
+    name: str
+    default: Any
+    parse: Callable[[Any], Any]
+    help: str
+    secret: bool
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return PREFIX + self.name.upper()
+
+
+SETTINGS: tuple[Setting, ...] = tuple(
+    Setting(field.name, field.default, **field.metadata) for field in dataclasses.fields(Settings)
+)
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The settings, where each value came from, and variables that name no setting."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+    unknown_variables: tuple[str, ...]
+
+    def shown(self) -> list[dict[str, str]]:
+        """One row a setting with its value as text, passwords masked."""
+        return [
+            {
+                "name": setting.name,
+                "value": masked(setting, getattr(self.settings, setting.name)),
+                "source": self.sources[setting.name],
+                "variable": setting.variable,
+                "help": setting.help,
+            }
+            for setting in SETTINGS
+        ]
+
+
+def check_pairs(settings: Settings) -> None:
+    """Raise SettingsError, naming both, where one setting would silently cap another."""
+
+
+def masked(setting: Setting, value: Any) -> str:
+    """The value as text; of a secret one the passwords become ``***``."""
+    text = ",".join(value) if isinstance(value, tuple) else str(value)
+    return mask_url(text) if setting.secret else text
+
+
+def mask_url(text: str) -> str:
+    """Passwords in URLs masked: between ``:`` and the last ``@``, and in ``?password=…``."""
+    text = re.sub(r"(://[^:@/\s]*):[^\s]*@", r"\1:***@", text)
+    return re.sub(r"(?i)([?&](?:password|ssl_?password)=)[^&\s]*", r"\1***", text)
+
+
+def resolve(
+    options: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str],
+    folder: Path | None = None,
+    user_folder: Path | None = None,
+) -> Resolved:
+    """Read every place that may hold a setting.
+
+    Args:
+        options: values given on the command line; None where an option was not given.
+        environ: the environment of the process.
+        folder: where ``.env`` and ``fashion-cascade.toml`` are looked for; the current folder.
+        user_folder: the user's configuration folder; as the platform has it.
+
+    Raises:
+        SettingsError: a value is not of its kind, a file names an unknown setting, or a pair
+            does not fit together.
+    """
+    folder = Path.cwd() if folder is None else folder
+    values: dict[str, Any] = {}
+    sources = {setting.name: "default" for setting in SETTINGS}
+    for source, found in _layers(options or {}, environ, folder, user_folder):
+        for name, raw in found.items():
+            values[name] = _parsed(BY_NAME[name], raw, source)
+            sources[name] = source
+    known = {setting.variable for setting in SETTINGS}
+    unknown = tuple(sorted(v for v in environ if v.startswith(PREFIX) and v not in known))
+    return Resolved(Settings(**values), sources, unknown)
+
+
+def _layers(
+    options: Mapping[str, Any],
+    environ: Mapping[str, str],
+    folder: Path,
+    user_folder: Path | None,
+) -> list[tuple[str, dict[str, Any]]]:
+    """(source, values) from the weakest to the strongest."""
+    if user_folder is None:
+        import platformdirs
+
+        user_folder = platformdirs.user_config_path("fashion-cascade")
+    layers = []
+    for file in (user_folder / "settings.toml", folder / FILE_NAME):
+        layers.append((str(file), _from_file(file)))
+    dotenv = folder / ".env"
+    if dotenv.is_file():
+        import dotenv as reader
+
+        pairs = reader.dotenv_values(dotenv)
+        layers.append((str(dotenv), _from_variables(pairs)))
+    layers.append(("environment", _from_variables(environ)))
+    layers.append(("option", {name: v for name, v in options.items() if v is not None}))
+    return layers
+
+
+def _from_variables(pairs: Mapping[str, str | None]) -> dict[str, Any]:
+    return {s.name: pairs[s.variable] for s in SETTINGS if pairs.get(s.variable)}
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{file}: expected a TOML file with settings: {error}") from error
+    for name in found:
+        if name not in BY_NAME:
+            close = difflib.get_close_matches(name, BY_NAME, n=1)
+            hint = f"; did you mean {close[0]}?" if close else "; see 'fashion-cascade settings'"
+            raise SettingsError(f"{file}: there is no setting named {name!r}{hint}")
+    return found
+
+
+def _parsed(setting: Setting, raw: Any, source: str) -> Any:
+    try:
+        return setting.parse(raw)
+    except ValueError as error:
+        place = setting.variable if source == "environment" else f"{setting.name} ({source})"
+        raise SettingsError(
+            f"{place}: expected {error}, received {masked(setting, raw)!r}"
+        ) from None
