@@ -15,6 +15,8 @@ import click
 COMMANDS: dict[str, str] = {
     "sample-crawl": "sample_crawl",
     "taxonomy": "taxonomy",
+    "train": "train",
+    "evaluate": "evaluate",
 }
 
 
