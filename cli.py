@@ -14,6 +14,8 @@ import click
 # name -> module in commands/, in the order that --help shows them
 COMMANDS: dict[str, str] = {
     "label": "label",
+    "train": "train",
+    "evaluate": "evaluate",
     "sample-crawl": "sample_crawl",
     "taxonomy": "taxonomy",
     "settings": "settings",
