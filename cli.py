@@ -13,6 +13,8 @@ import click
 
 # name -> module in commands/, in the order that --help shows them
 COMMANDS: dict[str, str] = {
+    "query": "query",
+    "stats": "stats",
     "taxonomy": "taxonomy",
 }
 

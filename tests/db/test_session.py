@@ -124,9 +124,7 @@ def test_two_claims_at_once_share_the_rows(store: Catalogue, catalogue_url: str)
         mine = Catalogue(make_engine(catalogue_url))
         ordered = paths if name[-1] in "024" else paths[::-1]
         barrier.wait()
-        found = mine.claim(
-            CRAWL, [FileState(path) for path in ordered], name, LEASE_SECONDS, MODEL
-        )
+        found = mine.claim(CRAWL, [FileState(path) for path in ordered], name, LEASE_SECONDS, MODEL)
         got[name] = [file.path for file in found.todo]
         assert len(found.todo) + len(found.busy) == len(paths)
         mine.close()
