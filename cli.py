@@ -14,6 +14,8 @@ import click
 # name -> module in commands/, in the order that --help shows them
 COMMANDS: dict[str, str] = {
     "label": "label",
+    "query": "query",
+    "stats": "stats",
     "train": "train",
     "evaluate": "evaluate",
     "sample-crawl": "sample_crawl",
