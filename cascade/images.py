@@ -26,7 +26,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from cascade import files, kinds
+from cascade import files, flattening, kinds
+from cascade.flattening import Box
 from cascade.preprocessing import Preprocessing, fit
 
 __all__ = [
@@ -106,21 +107,20 @@ def decode(data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8] | Rej
     image = _open(data, preprocessing)
     if isinstance(image, Rejected):
         return image
-    scaled = _load(image, preprocessing)
-    if isinstance(scaled, Rejected):
-        return scaled
-    flat = _flatten(image, preprocessing.background)
-    if isinstance(flat, Rejected):
-        return flat
+    size = image.size
+    box = _load(image, preprocessing)
+    if isinstance(box, Rejected):
+        return box
+    if image.mode not in flattening.MODES:
+        return Rejected("unsupported", f"pixels of mode {image.mode!r}")
     # Some kinds keep their EXIF behind the pixels, so only now is it known for certain.
     orientation = _orientation(image)
-    turned = orientation >= 5  # laid on its side
-    width, height = fit(scaled.size[::-1] if turned else scaled.size, preprocessing)
-    target = (height, width) if turned else (width, height)
+    target = _fit_lying(size, orientation, preprocessing)
+    flat, box = flattening.flatten(image, box, target, preprocessing.background)
     if flat.size != target:
         shrinks = target[0] < flat.width or target[1] < flat.height
         method = Image.Resampling.HAMMING if shrinks else Image.Resampling.BICUBIC
-        flat = flat.resize(target, method, box=scaled.box)
+        flat = flat.resize(target, method, box=box)
     if orientation in _TURNS:  # after shrinking, where it costs nothing
         flat = flat.transpose(_TURNS[orientation])
     canvas = Image.new("RGB", (preprocessing.width, preprocessing.height), preprocessing.background)
@@ -189,29 +189,32 @@ def _refuse_size(size: tuple[int, int], preprocessing: Preprocessing) -> Rejecte
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Scaled:
-    """``size``: (width, height) of the whole picture. ``box``: the part of the decoded, maybe
-    smaller, picture that it fills, in decoded pixels; None if all of it."""
+def _load(image: ImageFile.ImageFile, preprocessing: Preprocessing) -> Box | Rejected:
+    """Decodes the first frame; a JPEG at the smallest scale that is not under the fitted size.
 
-    size: tuple[int, int]
-    box: tuple[float, float, float, float] | None
-
-
-def _load(image: ImageFile.ImageFile, preprocessing: Preprocessing) -> _Scaled | Rejected:
-    """Decodes the first frame; a JPEG at the smallest scale that is not under the fitted size."""
-    size, box = image.size, None
+    Returns the part of the decoded picture that the whole one fills, in decoded pixels: where a
+    side is no multiple of the scale, the last row or column is filled only in part.
+    """
+    box: Box = (0, 0, *image.size)
     try:
         if isinstance(image, _Jpeg):
-            turned = _orientation(image) >= 5
-            width, height = fit(size[::-1] if turned else size, preprocessing)
-            drafted = image.draft("RGB", (height, width) if turned else (width, height))
-            box = drafted[1] if drafted else None
+            target = _fit_lying(image.size, _orientation(image), preprocessing)
+            drafted = image.draft("RGB", target)
+            box = drafted[1] if drafted else box
         image.load()
     except Exception as error:  # noqa: BLE001 - whatever a decoder raises is the picture's fault
         return _blame(error, "truncated")
-    # One kind (TIFF) turns itself upright while it loads.
-    return _Scaled(size if box else image.size, box)
+    return box
+
+
+def _fit_lying(
+    size: tuple[int, int], orientation: int, preprocessing: Preprocessing
+) -> tuple[int, int]:
+    """The fitted (width, height) of a picture that is still to be turned by its orientation."""
+    if orientation < 5:
+        return fit(size, preprocessing)
+    width, height = fit(size[::-1], preprocessing)  # 5 to 8: it lies on its side
+    return height, width
 
 
 def _blame(error: Exception, reason: str) -> Rejected:
@@ -223,37 +226,8 @@ def _blame(error: Exception, reason: str) -> Rejected:
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:
-    """1 to 8; 1, upright, for a TIFF, which the library turns by itself."""
+    """1 (upright) to 8, from the EXIF; always 1 for a TIFF, which the library turns by itself."""
     exif = image.info.get("exif")
     if not isinstance(exif, bytes) or isinstance(image, TiffImagePlugin.TiffImageFile):
         return 1
     return kinds.exif_orientation(exif)
-
-
-def _flatten(image: Image.Image, background: tuple[int, int, int]) -> Image.Image | Rejected:
-    """The decoded picture as RGB or greyscale of 8 bits, what is transparent on the background."""
-    if image.mode.startswith("I"):
-        return _from_16_bit(image, background)
-    if image.has_transparency_data:
-        # A plain conversion to RGB would show the colours hidden behind the transparency.
-        rgba = image.convert("RGBA")
-        flat = Image.new("RGB", rgba.size, background)
-        flat.paste(rgba, mask=rgba.getchannel("A"))
-        return flat
-    if image.mode in ("RGB", "L"):
-        return image
-    if image.mode in ("1", "P", "CMYK", "YCbCr", "RGBX"):
-        return image.convert("RGB")
-    return Rejected("unsupported", f"pixels of mode {image.mode!r}")
-
-
-def _from_16_bit(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """16-bit greyscale by its high byte; the library would cut every value at 255, to white."""
-    values = np.asarray(image)
-    high = Image.fromarray((np.clip(values, 0, 65535) >> 8).astype(np.uint8))
-    transparent = image.info.get("transparency")
-    if not isinstance(transparent, int):
-        return high
-    flat = high.convert("RGB")
-    flat.paste(background, mask=Image.fromarray(np.uint8(255) * (values == transparent)))
-    return flat

@@ -146,7 +146,7 @@ def exif_orientation(exif: bytes) -> int:
     that a crawl is full of. Layout: TIFF 6.0, sections 2 and 8; the tag is that of EXIF 2.3.
     """
     tiff = exif.removeprefix(b"Exif\0\0")
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
         return 1
     try:

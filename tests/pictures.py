@@ -36,6 +36,13 @@ def quadrants(
     return image
 
 
+def rgba_picture(size: tuple[int, int] = (90, 120)) -> Image.Image:
+    """Red that nobody may see in the upper half, green below."""
+    image = Image.new("RGBA", size, (*RED, 0))
+    image.paste((*GREEN, 255), (0, size[1] // 2, *size))
+    return image
+
+
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)

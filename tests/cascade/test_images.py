@@ -364,6 +364,44 @@ def test_gif_whose_first_frame_is_smaller_than_its_screen() -> None:
     assert_near(found[30, 22], GREEN)
 
 
+def large(mode: str) -> bytes:
+    """2,700 × 3,600 pixels in stripes a pixel wide, red and green; half transparent."""
+    stripes = np.zeros((3600, 2700, 4), np.uint8)
+    stripes[:, 0::2] = (*RED, 255)
+    stripes[:, 1::2] = (*GREEN, 255)
+    stripes[1800:, :, 3] = 0
+    image = Image.fromarray(stripes)
+    if mode == "P":
+        palette = Image.new("P", (2700, 3600))
+        palette.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+        numbers = np.tile(np.array([0, 1], np.uint8), (3600, 1350))
+        numbers[1800:] = 2
+        palette.putdata(numbers.ravel())
+        return encoded(palette, "PNG", transparency=2, compress_level=1)
+    return encoded(image, "PNG", compress_level=1)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P"])
+def test_very_large_picture_is_averaged_and_its_border_stays_in_place(mode: str) -> None:
+    found = pixels(large(mode))
+    assert_near(found[:59], (128, 128, 0), tolerance=1)
+    assert_near(found[61:], WHITE, tolerance=0)
+
+
+@pytest.mark.parametrize("size", [(2701, 3601), (2879, 3839), (20_000, 900), (901, 20_000)])
+def test_very_large_picture_of_an_odd_size(size: tuple[int, int]) -> None:
+    """The last square of pixels is filled in part only: the middle must stay the middle."""
+    image = solid(BLACK, size)
+    image.paste(WHITE, (0, 0, size[0], size[1] // 2))
+    found = pixels(encoded(image, "PNG", compress_level=1))
+    wide, high = fit(size, PREPROCESSING)
+    top, column = (120 - high) // 2, 45
+    middle = top + high // 2
+    assert found[middle - 2, column].min() > 250
+    assert found[middle + 1, column].max() < 5
+    assert found[top + high - 1, (90 - wide) // 2].max() < 5
+
+
 # -- rejections --------------------------------------------------------------------------------
 
 
