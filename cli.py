@@ -15,6 +15,8 @@ import click
 COMMANDS: dict[str, str] = {
     "label": "label",
     "sample-crawl": "sample_crawl",
+    "query": "query",
+    "stats": "stats",
     "taxonomy": "taxonomy",
     "settings": "settings",
 }

@@ -3,7 +3,7 @@
     from db.queries import Filter, rows
     from db.session import make_engine
 
-    for row in rows(make_engine("catalogue.db"), Filter(label="shoes/female/*", limit=10)):
+    for row in rows(make_engine("catalogue.db"), Filter(label="shoes/female/*")):
         print(row.path, row.label, row.confidence)
 
 Every value goes to the database as a bound parameter.
@@ -45,7 +45,6 @@ class Filter:
     needs_review: bool | None = None
     labelled_after: datetime | None = None
     labelled_before: datetime | None = None
-    limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,20 +58,20 @@ class Count:
     mean_confidence: float | None
 
 
-def rows(engine: Engine, wanted: Filter) -> Iterator[Row]:
+def rows(engine: Engine, wanted: Filter, *, limit: int | None = None) -> Iterator[Row]:
     """The rows that fit, in the order they were added, streamed in constant memory."""
     with reading(engine) as connection:
         columns = [catalogue.c[name] for name in ROW_NAMES]
         query = sa.select(*columns).where(*conditions(connection, wanted)).order_by(catalogue.c.id)
-        if wanted.limit is not None:
-            query = query.limit(wanted.limit)
+        if limit is not None:
+            query = query.limit(limit)
         result = connection.execution_options(yield_per=ROWS_A_FETCH).execute(query)
         for values in result:
             yield Row(*values)
 
 
 def count(engine: Engine, wanted: Filter) -> int:
-    """How many rows fit; `limit` plays no part."""
+    """How many rows fit."""
     with reading(engine) as connection:
         query = sa.select(sa.func.count()).select_from(catalogue)
         return int(connection.execute(query.where(*conditions(connection, wanted))).scalar_one())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -16,9 +17,10 @@ from db.models import metadata
 from db.session import make_engine, reading, writing
 
 
-def test_no_catalogue_is_said_so(catalogue_url: str) -> None:
+def test_no_catalogue_is_said_so_and_none_is_made(catalogue_url: str, tmp_path: Path) -> None:
     with pytest.raises(SchemaMissing, match="label a folder"):
         Catalogue.open(catalogue_url, create=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_later_schema_is_refused_by_all(catalogue_url: str) -> None:

@@ -1,0 +1,74 @@
+"""What the commands on the catalogue share: its option, opening it, and exit codes for errors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from db.catalogue import Catalogue
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+USAGE, BROKER, DATABASE, MODEL = 2, 3, 4, 5
+
+
+def catalogue_option(command: Command) -> Command:
+    """The ``--catalogue`` option, passed to the command as `catalogue_url`."""
+    option = click.option(
+        "--catalogue",
+        "catalogue_url",
+        metavar="URL",
+        help="sqlite:///FILE or postgresql://… [setting catalogue_url].",
+    )
+    decorated: Command = option(command)
+    return decorated
+
+
+def failed(error: Exception, code: int) -> click.exceptions.Exit:
+    """Say what went wrong on standard error; the exception to raise for the exit code."""
+    click.echo(f"fashion-cascade: {error}", err=True)
+    return click.exceptions.Exit(code)
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn the rooms' errors into a message and the documented exit code."""
+    from cascade.errors import CascadeError
+    from db.errors import (
+        CatalogueError,
+        DatabaseBusy,
+        DatabaseUnavailable,
+        SchemaError,
+    )
+    from worker.errors import WorkerError
+
+    try:
+        yield
+    except (DatabaseUnavailable, DatabaseBusy, SchemaError) as error:
+        raise failed(error, DATABASE) from error
+    except CascadeError as error:
+        raise failed(error, MODEL) from error
+    except CatalogueError as error:
+        raise failed(error, USAGE) from error
+    except WorkerError as error:
+        raise failed(error, error.exit_code) from error
+
+
+@contextmanager
+def opened(catalogue_url: str | None, *, create: bool = False) -> Iterator[Catalogue]:
+    """The catalogue that the option or the settings name, closed at the end of the block."""
+    from db.catalogue import Catalogue
+    from worker.settings import resolve
+
+    with exit_codes():
+        resolved = resolve({"catalogue_url": catalogue_url}, environ=os.environ)
+        catalogue = Catalogue.open(resolved.settings.catalogue_url, create=create)
+        try:
+            yield catalogue
+        finally:
+            catalogue.close()

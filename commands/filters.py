@@ -1,0 +1,54 @@
+"""The filter options that `query`, `export`, `review`, `relabel` and others share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from db.queries import Filter
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+FRACTION = click.FloatRange(0, 1)
+TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])
+STATUS = click.Choice(["pending", "labelled", "rejected", "quarantined", "cancelled"])
+
+OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--label", metavar="PATTERN", help="'shoes/female/*', or shoes-Female-sandals."),
+    click.option("--category", metavar="NAME", help="The first level, such as shoes."),
+    click.option("--gender", metavar="NAME", help="female or male."),
+    click.option("--type", metavar="NAME", help="The last level, such as sandals."),
+    click.option("--status", type=STATUS),
+    click.option("--reason", metavar="CODE", help="Why rejected, such as truncated."),
+    click.option("--crawl", metavar="NAME"),
+    click.option("--shop", metavar="NAME"),
+    click.option("--model-version", metavar="VERSION", help="Labelled by this model."),
+    click.option("--min-confidence", type=FRACTION),
+    click.option("--max-confidence", type=FRACTION),
+    click.option(
+        "--needs-review/--sure", default=None, help="Only those where the cascade was not sure."
+    ),
+    click.option("--labelled-after", type=TIME, help="At this time (UTC) or later."),
+    click.option("--labelled-before", type=TIME, help="Before this time (UTC)."),
+)
+
+
+def filter_options(command: Command) -> Command:
+    """Add the filters to a command, in the order above."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def made_filter(filters: Mapping[str, Any]) -> Filter:
+    """The filter that the options mean."""
+    from db.queries import Filter
+
+    values: dict[str, Any] = {
+        name: value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+        for name, value in filters.items()
+    }
+    return Filter(**values)

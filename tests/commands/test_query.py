@@ -1,0 +1,109 @@
+"""`query` and `stats` as a user types them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from db.catalogue import Catalogue
+from db.records import PendingRow
+from tests.commands.running import lines, run
+from tests.db.samples import CRAWL, MODEL, SUNGLASSES, labelled, register, rejected, sandals
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A catalogue with two sandals, one pair of sunglasses, a rejected and a pending picture."""
+    url = f"sqlite:///{tmp_path / 'c.db'}"
+    store = register(Catalogue.open(url))
+    store.add_pending(CRAWL, [PendingRow("/waiting.jpg")], MODEL)
+    outcomes = [
+        labelled("/a.jpg"),
+        labelled("=1+1.jpg", sandals(confidence=0.5, needs_review=True)),
+        labelled("/sun\n.jpg", SUNGLASSES),
+        rejected("/bad.jpg", "truncated"),
+    ]
+    store.store(CRAWL, "me", MODEL, outcomes)
+    store.close()
+    return url
+
+
+def paths(url: str, *options: str) -> set[str]:
+    return {line["path"] for line in lines(run("query", "--catalogue", url, *options))}
+
+
+def test_filters_compose(url: str) -> None:
+    assert paths(url, "--label", "shoes/female/*") == {"/a.jpg", "=1+1.jpg"}
+    assert paths(url, "--label", "shoes-Female-sandals", "--min-confidence", "0.9") == {"/a.jpg"}
+    assert paths(url, "--category", "glasses") == {"/sun\n.jpg"}
+    assert paths(url, "--needs-review") == {"=1+1.jpg", "/sun\n.jpg"}
+    assert paths(url, "--status", "rejected", "--reason", "truncated") == {"/bad.jpg"}
+    assert paths(url, "--status", "pending") == {"/waiting.jpg"}
+    assert paths(url, "--crawl", "no such crawl") == set()
+    assert paths(url, "--label", "no/such/label") == set()
+    assert len(paths(url)) == 5
+    assert len(paths(url, "--limit", "2")) == 2
+
+
+def test_json_lines_hold_what_was_said(url: str) -> None:
+    (line,) = lines(run("query", "--catalogue", url, "--category", "glasses"))
+    assert line == {
+        "path": "/sun\n.jpg",
+        "status": "labelled",
+        "label": "glasses/sunglasses",
+        "confidence": 0.6,
+        "best_leaf": "glasses/sunglasses",
+        "reason": None,
+        "model_version": MODEL,
+    }
+
+
+def test_a_spreadsheet_runs_no_cell(url: str) -> None:
+    result = run("query", "--catalogue", url, "--format", "csv", "--columns", "path,needs_review")
+    rows = list(csv.reader(io.StringIO(result.stdout)))
+    assert rows[0] == ["path", "needs_review"]
+    assert ["'=1+1.jpg", "true"] in rows
+    assert ["/sun\n.jpg", "true"] in rows
+
+
+def test_a_table_is_one_line_a_row(url: str) -> None:
+    result = run("query", "--catalogue", url, "--format", "table", "--category", "glasses")
+    head, _, row = result.stdout.splitlines()
+    assert head.split()[:3] == ["path", "status", "label"]
+    assert row.startswith("/sun\\n.jpg")
+
+
+def test_counting_prints_a_number(url: str) -> None:
+    assert run("query", "--catalogue", url, "--count", "--category", "shoes").stdout == "2\n"
+
+
+def test_the_tree_adds_up(url: str) -> None:
+    out = run("stats", "--catalogue", url, "--format", "table").stdout.splitlines()
+    assert [line.split()[:2] for line in out] == [
+        ["labelled", "3"],
+        ["glasses", "1"],
+        ["sunglasses", "1"],
+        ["shoes", "2"],
+        ["female", "2"],
+        ["sandals", "2"],
+        ["pending", "1"],
+        ["rejected", "1"],
+        ["truncated", "1"],
+    ]
+    assert out[3].split()[2] == "0.700"  # (0.9 + 0.5) / 2
+    counts = lines(run("stats", "--catalogue", url))
+    assert sum(count["rows"] for count in counts) == 5
+
+
+def test_errors_say_what_to_do_and_leave_by_their_code(tmp_path: Path, url: str) -> None:
+    missing = run("query", "--catalogue", f"sqlite:///{url[10:]}/c.db", exit_code=4)
+    assert "no catalogue" in missing.stderr
+    empty = run("stats", "--catalogue", f"sqlite:///{tmp_path}/new.db", exit_code=4)
+    assert "label a folder" in empty.stderr
+    wrong = run("query", "--catalogue", "mysql://h/d", exit_code=2)
+    assert "expected a catalogue URL" in wrong.stderr
+    assert "--columns" in run("query", "--catalogue", url, "--columns", "x", exit_code=2).stderr
+    assert missing.stdout == empty.stdout == wrong.stdout == ""
