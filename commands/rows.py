@@ -1,4 +1,4 @@
-"""Rows that come batch by batch, printed as ``commands.output`` prints those that are read at once."""
+"""Rows that come batch by batch, printed in the formats of ``commands.output``."""
 
 from __future__ import annotations
 
