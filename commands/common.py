@@ -45,7 +45,7 @@ def exit_codes() -> Iterator[None]:
         DatabaseUnavailable,
         SchemaError,
     )
-    from worker.errors import SettingsError
+    from worker.errors import WorkerError
 
     try:
         yield
@@ -53,8 +53,10 @@ def exit_codes() -> Iterator[None]:
         raise failed(error, DATABASE) from error
     except CascadeError as error:
         raise failed(error, MODEL) from error
-    except (CatalogueError, SettingsError) as error:
+    except CatalogueError as error:
         raise failed(error, USAGE) from error
+    except WorkerError as error:
+        raise failed(error, error.exit_code) from error
 
 
 @contextmanager

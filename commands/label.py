@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from commands.common import catalogue_option, exit_codes
+from commands.output import format_option
+
 if TYPE_CHECKING:
     from db.catalogue import Catalogue
     from db.records import Outcome
@@ -36,17 +39,16 @@ INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True)
-@click.option("--catalogue", metavar="URL", help="Where the rows go [sqlite:///catalogue.db].")
+@catalogue_option
 @click.option("--crawl", metavar="NAME", help="What the rows belong to [the folder's name].")
 @click.option("--model", metavar="BUNDLE", help="The bundle of networks [the shipped one].")
 @click.option("--batch-size", type=int, metavar="N", help="Pictures in one step [64].")
-@click.option(
-    "--format", "form", type=click.Choice(["table", "jsonl", "csv"]), help="[by terminal]"
-)
+@format_option()
 @click.option("-0", "nul", is_flag=True, help="Paths on stdin are separated by NUL, not by lines.")
 def command(
     paths: tuple[str, ...],
-    catalogue: str | None,
+    *,
+    catalogue_url: str | None,
     crawl: str | None,
     model: str | None,
     batch_size: int | None,
@@ -67,12 +69,11 @@ def command(
       fashion-cascade label photos/spring
       find photos -newer last -print0 | fashion-cascade label -0 - --crawl spring > new.jsonl
     """
-    from commands.failures import reported
     from worker.scan import sources
     from worker.settings import resolve
 
-    options = {"catalogue_url": catalogue, "model": model, "batch_size": batch_size}
-    with reported():
+    options = {"catalogue_url": catalogue_url, "model": model, "batch_size": batch_size}
+    with exit_codes():
         settings = resolve(options, environ=os.environ).settings
         found = sources(paths, crawl=crawl, roots=settings.roots, nul=nul)
         raise click.exceptions.Exit(_label(settings, found, form))

@@ -1,22 +1,22 @@
-"""Rows on stdout: a table for a person, JSON lines for a pipe, CSV for a spreadsheet."""
+"""Rows that come batch by batch, printed in the formats of ``commands.output``."""
 
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-FORMATS = ("table", "jsonl", "csv")
-WIDTHS = {"path": 48, "label": 28, "best_leaf": 28, "status": 10, "reason": 12, "help": 60}
+from commands.output import chosen
+
+WIDTHS = {"path": 48, "label": 28, "best_leaf": 28, "reason": 12}
 
 
 class RowWriter:
-    """Writes rows as they come, so that nothing is kept in memory.
+    """Writes rows as they come and keeps none.
 
-    Without a `form` it is a table on a terminal and JSON lines elsewhere. The table's columns have
-    fixed widths; what is longer pushes the rest of its line to the right, nothing is cut.
+    A table's columns have fixed widths here, since the rows to come are not known; what is longer
+    pushes the rest of its line to the right, nothing is cut.
     """
 
     def __init__(
@@ -24,12 +24,14 @@ class RowWriter:
     ) -> None:
         self._stream = sys.stdout if stream is None else stream
         self._columns = columns
-        self._form = form or ("table" if self._stream.isatty() else "jsonl")
+        self._form = chosen(form, self._stream)
         self._began = False
         self._csv = csv.writer(self._stream, lineterminator="\n")
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write some rows; each must have every column."""
+        from db.cells import json_line, to_cell, to_terminal
+
         if not self._began:
             self._began = True
             self._head()
@@ -37,11 +39,11 @@ class RowWriter:
             values = [row[column] for column in self._columns]
             if self._form == "jsonl":
                 record = dict(zip(self._columns, values, strict=True))
-                self._stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+                self._stream.write(json_line(record) + "\n")
             elif self._form == "csv":
-                self._csv.writerow(["" if value is None else value for value in values])
+                self._csv.writerow([to_cell(value) for value in values])
             else:
-                self._line([_shown(value) for value in values])
+                self._line([to_terminal(value) for value in values])
         self._stream.flush()
 
     def _head(self) -> None:
@@ -56,12 +58,3 @@ class RowWriter:
             for column, cell in zip(self._columns, cells, strict=True)
         ]
         self._stream.write("  ".join(padded).rstrip() + "\n")
-
-
-def _shown(value: Any) -> str:
-    """A cell of a table: no line breaks, two decimals less than nobody reads."""
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return str(value).replace("\n", "\\n").replace("\t", "\\t")

@@ -6,11 +6,12 @@ import os
 
 import click
 
+from commands.common import exit_codes
+from commands.output import format_option, write
+
 
 @click.command()
-@click.option(
-    "--format", "form", type=click.Choice(["table", "jsonl", "csv"]), help="[by terminal]"
-)
+@format_option()
 def command(form: str | None) -> None:
     """Show each setting with its value and its source; passwords are masked.
 
@@ -23,12 +24,10 @@ def command(form: str | None) -> None:
       fashion-cascade settings
       FASHION_CASCADE_BATCH_SIZE=128 fashion-cascade settings --format jsonl
     """
-    from commands.failures import reported
-    from commands.rows import RowWriter
     from worker.settings import resolve
 
-    with reported():
+    with exit_codes():
         resolved = resolve(environ=os.environ)
-    RowWriter(("name", "value", "source", "variable", "help"), form).write(resolved.shown())
+    write(resolved.shown(), ("name", "value", "source", "variable", "help"), form)
     for variable in resolved.unknown_variables:
         click.echo(f"fashion-cascade: {variable} names no setting", err=True)

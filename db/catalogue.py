@@ -165,6 +165,12 @@ class Catalogue:
                 statement.values(claimed_until=clocks.now(connection))
             ).rowcount
 
+    def owners(self) -> list[str]:
+        """Who holds leases now, in any crawl; also leases that have run out."""
+        held = sa.select(self._table.c.claimed_by).where(self._table.c.claimed_by.isnot(None))
+        with session.reading(self.engine) as connection:
+            return sorted(connection.execute(held.distinct()).scalars())
+
     def labels_by_hash(self, hashes: Sequence[str], model_version: str) -> dict[str, LabelFields]:
         """What `model_version` said of the pictures with these content hashes, where it did."""
         if not hashes:

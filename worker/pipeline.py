@@ -209,7 +209,7 @@ class _Work:
     def _classified(self, batch: Mapping[str, Sequence[Loaded]]) -> list[Outcome]:
         import numpy as np
 
-        pixels = np.stack([twins[0].pixels for twins in batch.values()])  # (N, height, width, 3)
+        pixels = np.stack([_pixels(twins[0]) for twins in batch.values()])  # (N, height, width, 3)
         predictions = self.classify(pixels)
         if len(predictions) != len(pixels):
             raise CountMismatch(
@@ -232,6 +232,11 @@ class _Work:
     def _renew(self, paths: set[str]) -> None:
         options = self.options
         self.store.renew(self.shard.crawl, options.owner, sorted(paths), options.lease_seconds)
+
+
+def _pixels(loaded: Loaded) -> np.ndarray:
+    assert loaded.pixels is not None
+    return loaded.pixels
 
 
 def rejected(loaded: Loaded) -> Outcome:

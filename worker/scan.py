@@ -21,12 +21,14 @@ from db.records import FileState
 from worker.errors import InputError, RootGone
 from worker.paths import to_os_path, to_text
 
-OTHER_KINDS = frozenset(
-    ".7z .avi .bz2 .cfg .css .csv .db .db-journal .db-shm .db-wal .doc .docx .gz .ini .ipynb "
-    ".jinja .js .json .jsonl .log .m4a .md .mkv .mov .mp3 .mp4 .ndjson .parquet .pdf .py .rar "
-    ".rst .sh .sqlite .sqlite3 .tar .tgz .toml .tsv .txt .wav .webm .xls .xlsx .xml .xz .yaml "
-    ".yml .zip .zst".split()
-)
+# whatever an extension says about pictures is not trusted; these say that there is none
+_OTHER_KINDS = """
+    .7z .avi .bz2 .cfg .css .csv .db .db-journal .db-shm .db-wal .doc .docx .gz .ini .ipynb
+    .jinja .js .json .jsonl .log .m4a .md .mkv .mov .mp3 .mp4 .ndjson .parquet .pdf .py .rar
+    .rst .sh .sqlite .sqlite3 .tar .tgz .toml .tsv .txt .wav .webm .xls .xlsx .xml .xz .yaml
+    .yml .zip .zst
+"""
+OTHER_KINDS = frozenset(_OTHER_KINDS.split())
 
 
 @dataclass

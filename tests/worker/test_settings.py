@@ -1,0 +1,119 @@
+"""Where a setting comes from, what is refused, and what never gets printed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from worker.errors import SettingsError
+from worker.settings import FILE_NAME, SETTINGS, Resolved, mask_url, resolve
+
+
+class Places:
+    """The places that may hold a setting, in folders of the test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.user = folder / "here", folder / "user"
+        self.folder.mkdir()
+        self.user.mkdir()
+        self.environ: dict[str, str] = {}
+
+    def resolve(self, **options: object) -> Resolved:
+        return resolve(options, environ=self.environ, folder=self.folder, user_folder=self.user)
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    return Places(tmp_path)
+
+
+def test_each_stronger_place_wins_and_is_named(places: Places) -> None:
+    def expect(value: int, source: str) -> None:
+        found = places.resolve()
+        assert (found.settings.batch_size, found.sources["batch_size"]) == (value, source)
+
+    expect(64, "default")
+    (places.user / "settings.toml").write_text("batch_size = 2\n")
+    expect(2, str(places.user / "settings.toml"))
+    (places.folder / FILE_NAME).write_text("batch_size = 3\n")
+    expect(3, str(places.folder / FILE_NAME))
+    (places.folder / ".env").write_text("FASHION_CASCADE_BATCH_SIZE=4\nOTHER=1\n")
+    expect(4, str(places.folder / ".env"))
+    places.environ["FASHION_CASCADE_BATCH_SIZE"] = "5"
+    expect(5, "environment")
+    found = places.resolve(batch_size=6, model=None)
+    assert (found.settings.batch_size, found.sources["batch_size"]) == (6, "option")
+    assert found.sources["model"] == "default"
+
+
+@pytest.mark.parametrize("text", ["many", "0", "4097", "2.5", "-1", "nan"])
+def test_a_value_of_another_kind_is_refused_by_name(places: Places, text: str) -> None:
+    places.environ["FASHION_CASCADE_BATCH_SIZE"] = text
+    with pytest.raises(SettingsError, match="FASHION_CASCADE_BATCH_SIZE: expected a whole number"):
+        places.resolve()
+
+
+@pytest.mark.parametrize("value", ["true", "1.5", '"x"', "[1]"])
+def test_a_file_keeps_to_the_kinds_too(places: Places, value: str) -> None:
+    (places.folder / FILE_NAME).write_text(f"batch_size = {value}\n")
+    with pytest.raises(SettingsError, match=re.escape(str(places.folder / FILE_NAME))):
+        places.resolve()
+
+
+def test_an_unknown_name_in_a_file_is_refused_with_the_nearest(places: Places) -> None:
+    (places.folder / FILE_NAME).write_text("batchsize = 3\n")
+    with pytest.raises(SettingsError, match="did you mean batch_size"):
+        places.resolve()
+
+
+def test_a_file_that_is_no_toml_is_refused(places: Places) -> None:
+    (places.folder / FILE_NAME).write_text("batch_size = = 3\n")
+    with pytest.raises(SettingsError, match="expected a TOML file"):
+        places.resolve()
+
+
+def test_an_unknown_variable_is_told_not_refused(places: Places) -> None:
+    places.environ["FASHION_CASCADE_BATCHSIZE"] = "3"
+    assert places.resolve().unknown_variables == ("FASHION_CASCADE_BATCHSIZE",)
+
+
+def test_an_empty_variable_counts_as_unset(places: Places) -> None:
+    places.environ["FASHION_CASCADE_MODEL"] = ""
+    assert places.resolve().sources["model"] == "default"
+
+
+def test_roots_are_a_list(places: Places) -> None:
+    places.environ["FASHION_CASCADE_ROOTS"] = "/a, /b c ,"
+    assert places.resolve().settings.roots == ("/a", "/b c")
+    (places.folder / FILE_NAME).write_text('roots = ["/with,comma"]\n')
+    del places.environ["FASHION_CASCADE_ROOTS"]
+    assert places.resolve().settings.roots == ("/with,comma",)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:secret@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:s@cr:et@host/db", "postgresql://me:***@host/db"),
+        ("redis://:secret@host:6379/0", "redis://:***@host:6379/0"),
+        (
+            "postgresql://host/db?user=me&password=secret",
+            "postgresql://host/db?user=me&password=***",
+        ),
+        ("sqlite:///file.db", "sqlite:///file.db"),
+    ],
+)
+def test_passwords_are_masked(places: Places, url: str, shown: str) -> None:
+    assert mask_url(url) == shown
+    rows = places.resolve(catalogue_url=url).shown()
+    assert next(row["value"] for row in rows if row["name"] == "catalogue_url") == shown
+    assert "secret" not in str(rows)
+
+
+def test_every_setting_says_what_it_is() -> None:
+    for setting in SETTINGS:
+        assert setting.help.endswith(".")
+        assert setting.variable == f"FASHION_CASCADE_{setting.name.upper()}"
+        assert setting.parse(setting.default) == setting.default
