@@ -1,0 +1,103 @@
+"""The model card of a bundle: what it was trained on, how good it is, and where it is not."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cascade.dataset import Item
+from cascade.evaluation_figures import Evaluation
+from cascade.report import (
+    RATES,
+    markdown_table,
+    number_cell,
+    rate_cells,
+    rate_rows,
+    stop_rows,
+    weak_leaves,
+)
+
+NO_TERMS = (
+    "The terms of the training pictures were not given (`--terms`); ask whoever trained this "
+    "bundle before you pass it on."
+)
+
+
+def model_card(
+    training: Mapping[str, Any],
+    items: Sequence[Item],
+    figures: Mapping[str, Evaluation],
+    terms: str = "",
+) -> str:
+    """Markdown. ``training`` as the manifest holds it, ``figures`` by split, ``items`` trained on."""
+    parts = ["# Model card", _summary(training), "## Training data", _data(training, items)]
+    parts += [terms or NO_TERMS]
+    parts += ["## Settings", f"```json\n{json.dumps(training['settings'], indent=1)}\n```"]
+    for split, evaluation in figures.items():
+        parts += [f"## Figures on {split}", *_figures(evaluation)]
+    parts += ["## What it is not good at", _weak_spots(figures)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _summary(training: Mapping[str, Any]) -> str:
+    settings = training["settings"]
+    return (
+        f"A cascade of {training['networks']} network(s) of the architecture "
+        f"`{settings['architecture']['name']}`, form `{settings['form']}`, seed "
+        f"{settings['seed']}. Trained {training['date']}, {training['epochs_done']} epoch(s), "
+        f"{training['minutes']} minutes on {training['machine']}. Thresholds for "
+        f"{100 * training['precision']:.3g} % precision, temperatures fitted on validation."
+    )
+
+
+def _data(training: Mapping[str, Any], items: Sequence[Item]) -> str:
+    labels, sources = Counter(i.label for i in items), Counter(i.source or "–" for i in items)
+    return "\n\n".join(
+        [
+            f"{len(items)} pictures, fingerprint `{training['fingerprint']}`. "
+            + _balance_text(training["settings"]["balance"]),
+            markdown_table(("label", "pictures"), [[k, str(labels[k])] for k in sorted(labels)]),
+            markdown_table(("source", "pictures"), [[k, str(n)] for k, n in sources.most_common()]),
+        ]
+    )
+
+
+def _balance_text(balance: float) -> str:
+    if not balance:
+        return "Each picture is drawn equally often, so large classes weigh more."
+    return (
+        "Small classes and small sources are drawn more often: a picture by the count of its "
+        f"label in its source to the power of −{balance:g}."
+    )
+
+
+def _figures(evaluation: Evaluation) -> list[str]:
+    numbers = [[name, number_cell(name, v)] for name, v in evaluation.numbers.items()]
+    leaves = [
+        [row.leaf, *rate_cells(row.found), "–" if row.f1 is None else f"{row.f1:.3f}"]
+        for row in evaluation.leaves
+    ]
+    return [
+        f"{evaluation.pictures} pictures ({evaluation.partly_known} with a partly known label). "
+        "Intervals are Wilson's at 95 %; pictures of one product are not independent, so the true "
+        "ones are a little wider.",
+        markdown_table(RATES, rate_rows(evaluation.rates)),
+        markdown_table(("figure", "value"), numbers),
+        markdown_table(("leaf", "found", "95 % interval", "right / of", "F1"), leaves),
+        markdown_table(("label stops at", "threshold", *RATES[1:]), stop_rows(evaluation)),
+    ]
+
+
+def _weak_spots(figures: Mapping[str, Evaluation]) -> str:
+    if not figures:
+        return "Not measured: no pictures were given to judge it by."
+    split, evaluation = list(figures.items())[-1]
+    weak = weak_leaves(evaluation)
+    few = [row.leaf for row in evaluation.leaves if row.found.count < 30]
+    lines = [f"- {line}" for line in weak] or [f"- No leaf below 85 % found on {split}."]
+    if few:
+        lines.append(f"- Fewer than 30 pictures to judge by on {split}: {', '.join(few)}.")
+    lines.append("- Pictures of shops that it never saw: expect less than these figures.")
+    return "\n".join(lines)
