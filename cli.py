@@ -16,6 +16,8 @@ COMMANDS: dict[str, str] = {
     "sample-crawl": "sample_crawl",
     "taxonomy": "taxonomy",
     "completion": "completion",
+    "train": "train",
+    "evaluate": "evaluate",
 }
 
 

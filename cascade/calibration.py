@@ -103,12 +103,13 @@ class NodeThreshold:
 def tune_thresholds(
     routing: Routing, logits: np.ndarray, labels: Sequence[str], precision: float = 0.98
 ) -> dict[str, NodeThreshold]:
-    """A threshold for each node, so that labels that stop there are right ``precision`` of the time.
+    """A threshold for each node, so that of the labels that stop there ``precision`` are right.
 
     Leaves first, then the nodes above them on the pictures that are left, as the labels stop. What
-    must reach it is a lower bound of the precision, not the share itself, so that it holds on other
-    pictures too. Nodes with few answers share a threshold with the nodes beside them: same
-    category, same depth; where even those are too few, the probability itself must reach it. ``routing`` carries the temperatures; its thresholds are not used.
+    must reach it is a lower bound of the precision, not the share itself, so that it holds on
+    other pictures too. Nodes with few answers share a threshold with the nodes beside them: same
+    category, same depth; where even those are too few, the probability itself must reach it.
+    ``routing`` carries the temperatures; its thresholds are not used.
     """
     if not 0 < precision < 1:
         raise ValueError(f"precision: expected a number between 0 and 1, received {precision}")

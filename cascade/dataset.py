@@ -101,6 +101,23 @@ def read_manifest(manifest: str | Path, taxonomy: Taxonomy | None) -> list[Item]
     return items
 
 
+def read_labelled(
+    source: str | Path, taxonomy: Taxonomy | None, split: str | None = None
+) -> list[Item]:
+    """The items of a folder of labels or of a manifest (a file), of one split if asked.
+
+    Raises ``DatasetError`` where nothing is left.
+    """
+    if not Path(source).is_file():
+        return read_folder(source, taxonomy, split)
+    items = [i for i in read_manifest(source, taxonomy) if split is None or i.split == split]
+    if not items:
+        raise DatasetError(
+            f"{source}: no pictures in it" + (f" of split {split!r}" if split else "")
+        )
+    return items
+
+
 def _label_of(parts: Sequence[str], taxonomy: Taxonomy, where: object) -> str:
     """The longest beginning of ``parts`` that is a label; what follows a leaf is detail."""
     for end in range(len(parts), 0, -1):

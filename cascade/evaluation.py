@@ -165,9 +165,7 @@ def reliability(confidences: np.ndarray, right: np.ndarray, bins: int = 15) -> l
     return result
 
 
-def calibration_error(
-    confidences: np.ndarray, right: np.ndarray, bins: int = 15
-) -> float | None:
+def calibration_error(confidences: np.ndarray, right: np.ndarray, bins: int = 15) -> float | None:
     """Expected calibration error: the bars' distance from the diagonal, weighted by count.
 
     ``(N,)`` confidences 0 to 1 and ``(N,)`` booleans; None for N = 0. Guo et al. 2017.

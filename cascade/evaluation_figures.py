@@ -209,8 +209,11 @@ class _Judged:
         leaves = self.routing.leaf_probabilities(self.logits)
         rates = {}
         for category in self.taxonomy.children(None):
-            below = [n for n, leaf in enumerate(self.taxonomy.leaves) if leaf in
-                     self.taxonomy.leaves_below(category)]
+            below = [
+                n
+                for n, leaf in enumerate(self.taxonomy.leaves)
+                if leaf in self.taxonomy.leaves_below(category)
+            ]
             rows = self.fits[:, below].sum(axis=1) == self.fits.sum(axis=1)
             for level in ("gender", "type"):
                 values = [self.taxonomy.levels(self.taxonomy.leaves[n])[level] for n in below]

@@ -103,13 +103,13 @@ def confusion_text(each: Confusion) -> str:
 
 def weak_leaves(evaluation: Evaluation, below: float = 0.85) -> list[str]:
     """One line for each leaf of which too few pictures are found, the worst first."""
-    weak = [
-        row for row in evaluation.leaves if row.found.count and (row.found.value or 0) < below
-    ]
+    weak = [row for row in evaluation.leaves if row.found.count and (row.found.value or 0) < below]
     lines = []
     for row in sorted(weak, key=lambda row: row.found.value or 0):
         share, span, counts = rate_cells(row.found)
-        lines.append(f"{row.leaf}: {share} found ({span}; {counts}){_taken_for(evaluation, row.leaf)}")
+        lines.append(
+            f"{row.leaf}: {share} found ({span}; {counts}){_taken_for(evaluation, row.leaf)}"
+        )
     return lines
 
 

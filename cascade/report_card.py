@@ -31,7 +31,7 @@ def model_card(
     figures: Mapping[str, Evaluation],
     terms: str = "",
 ) -> str:
-    """Markdown. ``training`` as the manifest holds it, ``figures`` by split, ``items`` trained on."""
+    """Markdown: ``training`` as in the manifest, the ``items`` trained on, ``figures`` by split."""
     parts = ["# Model card", _summary(training), "## Training data", _data(training, items)]
     parts += [terms or NO_TERMS]
     parts += ["## Settings", f"```json\n{json.dumps(training['settings'], indent=1)}\n```"]

@@ -18,7 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cascade.augmentation import Augmentation, augment
+from cascade.augmentation import NONE, Augmentation, augment
 from cascade.dataset import DRAWINGS, Item, Pictures, targets
 from cascade.losses import batch_loss, decision_loss
 from cascade.networks import Architecture, build
@@ -55,6 +55,28 @@ class TrainingSettings:
     def to_json(self) -> dict[str, Any]:
         result: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return result
+
+
+def settings_for(architecture: str) -> TrainingSettings:
+    """The settings that suit an architecture, to start from.
+
+    The original's networks are trained from nothing: Adam at its usual rate, no change of the
+    rate, and the best weights kept after two epochs without progress.
+    """
+    if architecture == "trunk":
+        return TrainingSettings()
+    return TrainingSettings(
+        Architecture(architecture),
+        epochs=30,
+        learning_rate=1e-3,
+        schedule="constant",
+        weight_decay=0.0,
+        label_smoothing=0.0,
+        average=None,
+        patience=2,
+        freeze_batch_norm=False,
+        augmentation=NONE,
+    )
 
 
 class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
