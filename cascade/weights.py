@@ -45,7 +45,9 @@ def write_network(folder: Path, number: int, model: keras.Model) -> None:
     """Write ``networks/N.json`` and ``networks/N.npz`` (float16) below a bundle's folder."""
     target = folder / "networks"
     target.mkdir(parents=True, exist_ok=True)
-    layers = json.dumps(json.loads(model.to_json()), indent=None, sort_keys=True)
+    config = json.loads(model.to_json())
+    config.pop("compile_config", None)  # how it was trained; names functions that no reader knows
+    layers = json.dumps(config, indent=None, sort_keys=True)
     (target / f"{number}.json").write_text(layers + "\n", encoding="utf-8")
     arrays = {}
     for variable in _stored_variables(model):
@@ -64,8 +66,7 @@ def read_network(folder: Path, number: int) -> keras.Model:
     """
     path = folder / "networks" / f"{number}.json"
     try:
-        text = path.read_text(encoding="utf-8")
-        config = json.loads(text)
+        config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: cannot be read: {error}") from error
     refused = sorted(set(_class_names(config)) - ALLOWED_LAYERS)
@@ -74,7 +75,9 @@ def read_network(folder: Path, number: int) -> keras.Model:
             f"{path}: the layer {refused[0]} is refused: a bundle may hold only layers that "
             "cannot carry code; rebuild the network without it"
         )
-    model = keras.models.model_from_json(text)
+    model = keras.models.model_from_json(
+        json.dumps({key: value for key, value in config.items() if key != "compile_config"})
+    )
     _set_weights(model, folder / "networks" / f"{number}.npz")
     return model
 
