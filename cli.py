@@ -22,6 +22,8 @@ COMMANDS: dict[str, str] = {
     "taxonomy": "taxonomy",
     "settings": "settings",
     "completion": "completion",
+    "train": "train",
+    "evaluate": "evaluate",
 }
 
 
