@@ -106,11 +106,14 @@ class BundleModel:
         with self._lock:
             if self._cascade is not None:
                 return
-            from cascade.classifier import Cascade
             from cascade.errors import CascadeError
+            from worker.native import without_chatter
 
             try:
-                self._cascade = Cascade.load(self._bundle.folder)
+                with without_chatter():
+                    from cascade.classifier import Cascade
+
+                    self._cascade = Cascade.load(self._bundle.folder)
             except CascadeError as error:
                 raise ModelUnusable(str(error)) from error
 

@@ -1,0 +1,44 @@
+"""Keeping a native library's chatter off a person's terminal, without hiding what matters."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# TensorFlow greets on file descriptor 2 before its own log level is looked at
+CHATTER = re.compile(
+    rb"^(I0000 |WARNING: All log messages before absl|To enable the following instructions"
+    rb"|\d{4}-\d\d-\d\d [\d:.]+: I )"
+)
+
+
+@contextmanager
+def without_chatter() -> Iterator[None]:
+    """Hold back what is written to file descriptor 2 inside; afterwards pass on all but greetings.
+
+    Everything is passed on when the block raises: then the greetings may be the explanation.
+    """
+    try:
+        saved = os.dup(2)
+    except OSError:  # no standard error at all: nothing to keep quiet
+        yield
+        return
+    failed = True
+    with tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+            failed = False
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+            held.seek(0)
+            kept = b"".join(line for line in held if failed or not CHATTER.match(line))
+            if kept:
+                os.write(2, kept)
