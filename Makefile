@@ -31,7 +31,7 @@ check: $(VENV)/.check
 # the shipped bundle, from the labelled photographs: about an hour on two cores
 MANIFEST ?= ../shared/photos/manifest.csv
 train: $(VENV)/.label
-	$(BIN)/fashion-cascade train $(MANIFEST) --drawings 60 --out runs/shipped/bundle --work runs/shipped/work
+	$(BIN)/fashion-cascade train $(MANIFEST) --drawings 40 --epochs 24 --out runs/shipped/bundle --work runs/shipped/work
 
 evaluate: $(VENV)/.label
 	$(BIN)/fashion-cascade evaluate ../shared/photos/test

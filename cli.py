@@ -22,8 +22,6 @@ COMMANDS: dict[str, str] = {
     "taxonomy": "taxonomy",
     "settings": "settings",
     "completion": "completion",
-    "train": "train",
-    "evaluate": "evaluate",
 }
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 )
 @click.option("--drawings", type=click.IntRange(0), default=0, help="Add N drawings a leaf.")
 @click.option("--terms", default="", help="What the model card says of the pictures' terms.")
-def command(  # noqa: PLR0917 - click passes them by name
+def command(
     pictures: Path,
     out: Path,
     work: Path | None,
@@ -132,5 +132,6 @@ def _drawn(folder: Path, tree: Taxonomy, number: int) -> list[Item]:
     from cascade.dataset import drawn_items
     from cascade.drawings import write_sample_crawl
 
-    write_sample_crawl(folder, number, seed=1, junk=False, labelled=True)
+    # another seed than the sample crawl: that one must stay unseen
+    write_sample_crawl(folder, number, seed=7, junk=False, labelled=True)
     return drawn_items(folder, tree, "train")
