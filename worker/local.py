@@ -1,4 +1,4 @@
-"""Label folders in this very process: `run_shard` over shards of a few thousand paths."""
+"""Label folders in this very process: `run_shard` over shards of a thousand paths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from worker.report import Report
 from worker.scan import Found, Source, check_root
 from worker.settings import Settings
 
-PATHS_A_SHARD = 4096  # one claim, so one transaction; a few hundred kB of paths
+# one claim, so one transaction; after a kill this many pictures at most are run one by one
+PATHS_A_SHARD = 1024
 
 
 @dataclass(frozen=True)

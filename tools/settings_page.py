@@ -1,0 +1,39 @@
+"""Write docs/settings.md from the declared settings: ``python -m tools.settings_page``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from worker.settings import SETTINGS
+
+HEAD = """# Settings
+
+`fashion-cascade settings` shows each with its value and where the value came from. The first of
+these that has a value wins:
+
+1. an option of the command (`--catalogue`, `--model`, …),
+2. the environment variable,
+3. the same line in `.env` of the current folder,
+4. `fashion-cascade.toml` of the current folder,
+5. `settings.toml` of your configuration folder (`~/.config/fashion-cascade` on Linux),
+6. the default.
+
+Files are TOML with the names below (`batch_size = 128`). Passwords in URLs are never printed.
+
+| name | variable | default | |
+|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """The page, a row a setting."""
+    rows = []
+    for setting in SETTINGS:
+        default = ",".join(setting.default) if setting.default == () else setting.default
+        shown = f"`{default}`" if default != "" else ""
+        rows.append(f"| `{setting.name}` | `{setting.variable}` | {shown} | {setting.help} |\n")
+    return HEAD + "".join(rows)
+
+
+if __name__ == "__main__":
+    Path(__file__).parents[1].joinpath("docs", "settings.md").write_text(page(), encoding="utf-8")
