@@ -11,7 +11,6 @@ from db.catalogue import Catalogue
 from tests.bundles import small_bundle
 from tests.servers import PostgresServer, postgres_server
 
-
 __all__ = ["small_bundle"]  # a fixture, defined beside its settings
 
 
