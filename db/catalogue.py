@@ -104,6 +104,12 @@ class Catalogue:
         """
         return pending.add(self.engine, self._table, crawl, rows, model_version)
 
+    def add_pending_chunk(
+        self, crawl: str, rows: Sequence[PendingRow], model_version: str | None
+    ) -> list[str]:
+        """`add_pending` for some thousand rows in one transaction; the paths to be published."""
+        return pending.add_chunk(self.engine, self._table, crawl, rows, model_version)
+
     def claim(
         self,
         crawl: str,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from db import claims, clocks
 from db.convert import NO_LABEL
-from db.models import catalogue, crawls
+from db.models import catalogue, crawls, path_key
 from db.records import FINAL, STATUSES
 from db.session import reading, writing
 
@@ -100,3 +101,95 @@ def crawl_names(engine: Engine) -> list[str]:
     with reading(engine) as connection:
         query = sa.select(crawls.c.name).order_by(crawls.c.created_at, crawls.c.name)
         return list(connection.execute(query).scalars())
+
+
+def counts_by_crawl(
+    engine: Engine, crawl: str | None = None
+) -> dict[str, dict[tuple[str, str | None], int]]:
+    """For each crawl, rows by (status, reason)."""
+    table = catalogue
+    query = sa.select(table.c.crawl, table.c.status, table.c.reason, sa.func.count()).group_by(
+        table.c.crawl, table.c.status, table.c.reason
+    )
+    if crawl is not None:
+        query = query.where(table.c.crawl == crawl)
+    found: dict[str, dict[tuple[str, str | None], int]] = {}
+    with reading(engine) as connection:
+        for name, status, reason, number in connection.execute(query):
+            found.setdefault(name, {})[status, reason] = number
+    return dict(sorted(found.items()))
+
+
+def oldest_pending_seconds(engine: Engine) -> float:
+    """How long the row that was written first, of those that wait, has waited; 0 for none."""
+    table = catalogue
+    with reading(engine) as connection:
+        query = sa.select(sa.func.min(table.c.updated_at)).where(table.c.status == "pending")
+        oldest = connection.execute(query).scalar_one_or_none()
+        return 0.0 if oldest is None else (clocks.now(connection) - oldest).total_seconds()
+
+
+def stale_paths(
+    engine: Engine, crawl: str, older_than_seconds: float, *, lost: bool = False
+) -> Iterator[tuple[str, str | None]]:
+    """(path, wanted model) of pending rows whose lease ran out longer ago than that.
+
+    With `lost` also those that nobody holds and that have not changed for that long.
+    """
+    table, last = catalogue, 0
+    while True:
+        with reading(engine) as connection:
+            before = clocks.now(connection) - timedelta(seconds=older_than_seconds)
+            stale = table.c.claimed_until <= before
+            if lost:
+                unclaimed = sa.and_(table.c.claimed_by.is_(None), table.c.updated_at <= before)
+                stale = sa.or_(stale, unclaimed)
+            query = (
+                sa.select(table.c.id, table.c.path, table.c.model_version)
+                .where(table.c.crawl == crawl, table.c.status == "pending", table.c.id > last)
+                .where(stale)
+                .order_by(table.c.id)
+                .limit(PATHS_A_PAGE)
+            )
+            page = connection.execute(query).all()
+        for _, path, model_version in page:
+            yield path, model_version
+        if not page:
+            return
+        last = page[-1][0]
+
+
+def reopen_rejected(engine: Engine, crawl: str, reason: str) -> list[str]:
+    """Make the rows of `crawl` that were rejected for `reason` pending again; their paths."""
+    chosen = sa.and_(catalogue.c.status == "rejected", catalogue.c.reason == reason)
+    return _reopen(engine, crawl, chosen)
+
+
+def release_quarantined(engine: Engine, crawl: str, paths: Sequence[str] = ()) -> list[str]:
+    """Make quarantined rows of `crawl` pending again, those of `paths` or all; their paths."""
+    chosen: sa.ColumnElement[bool] = catalogue.c.status == "quarantined"
+    if paths:
+        keys = [path_key(path) for path in paths]
+        chosen = sa.and_(chosen, catalogue.c.path_key.in_(keys))
+    return _reopen(engine, crawl, chosen)
+
+
+def quarantined(engine: Engine, crawl: str | None = None) -> Iterator[tuple[str, str, int]]:
+    """(crawl, path, attempts) of the pictures that killed their workers."""
+    table = catalogue
+    query = sa.select(table.c.crawl, table.c.path, table.c.attempts).where(
+        table.c.status == "quarantined"
+    )
+    if crawl is not None:
+        query = query.where(table.c.crawl == crawl)
+    with reading(engine) as connection:
+        yield from (tuple(row) for row in connection.execute(query.order_by(table.c.id)).all())
+
+
+def _reopen(engine: Engine, crawl: str, chosen: sa.ColumnElement[bool]) -> list[str]:
+    fresh = {"status": "pending", "reason": None, "attempts": 0, "deaths_alone": 0}
+    with writing(engine) as connection:
+        statement = sa.update(catalogue).where(catalogue.c.crawl == crawl, chosen)
+        values = {**NO_LABEL, **fresh, "updated_at": clocks.now(connection)}
+        changed = connection.execute(statement.values(**values).returning(catalogue.c.path))
+        return list(changed.scalars())

@@ -28,12 +28,23 @@ def add(
     model_version: str | None,
 ) -> int:
     """See `Catalogue.add_pending`. Each few thousand rows are a transaction of their own."""
-    work = 0
-    for chunk in _chunks(rows):
-        wanted = {path_key(row.path): row for row in chunk}
-        with writing(engine) as connection:
-            work += _add_chunk(connection, table, crawl, wanted, model_version)
-    return work
+    return sum(
+        len(add_chunk(engine, table, crawl, chunk, model_version)) for chunk in _chunks(rows)
+    )
+
+
+def add_chunk(
+    engine: Engine,
+    table: sa.Table,
+    crawl: str,
+    rows: Sequence[PendingRow],
+    model_version: str | None,
+) -> list[str]:
+    """Write some thousand rows in one transaction; the paths that are to be worked, in order."""
+    wanted = {path_key(row.path): row for row in rows}
+    with writing(engine) as connection:
+        work = _add_chunk(connection, table, crawl, wanted, model_version)
+    return [row.path for key, row in wanted.items() if key in work]
 
 
 def _chunks(rows: Iterable[PendingRow]) -> Iterator[list[PendingRow]]:
@@ -48,7 +59,7 @@ def _add_chunk(
     crawl: str,
     wanted: dict[bytes, PendingRow],
     model_version: str | None,
-) -> int:
+) -> set[bytes]:
     now = clocks.now(connection)
     registry.ensure_crawl(connection, crawl, now)
     found = leases.states(connection, table, crawl, wanted)
@@ -76,7 +87,7 @@ def _add_chunk(
     waiting = stale + [row for row in found.values() if row.status == "pending"]
     _refresh(connection, table, waiting, wanted, model_version)
     _describe(connection, table, found, wanted)
-    return len(fresh) + len(waiting)
+    return {key for key in wanted if key not in found} | {row.path_key for row in waiting}
 
 
 def _stale(row: RowState, seen: PendingRow, model_version: str | None) -> bool:

@@ -138,3 +138,46 @@ def label_entries(taxonomy: Taxonomy) -> list[LabelEntry]:
         for node in taxonomy.nodes
         for levels in [taxonomy.levels(node.path)]
     ]
+
+
+class ModelShelf:
+    """The models of a worker: its own, and the last other one that a message asked for.
+
+    Args:
+        name: the setting ``model``.
+        store: a folder with bundles in folders named by their versions; '' for none.
+    """
+
+    def __init__(self, name: str, store: str = "") -> None:
+        self._default = open_model(name)
+        self._store = store
+        self._other: Model | None = None
+
+    def default(self) -> Model:
+        """The model that the settings name."""
+        return self._default
+
+    def get(self, version: str | None) -> Model:
+        """The model of this version; None is the default one.
+
+        Raises:
+            ModelUnusable: neither the default nor the store has it.
+        """
+        if version in (None, self._default.version):
+            return self._default
+        if self._other is not None and self._other.version == version:
+            return self._other
+        if not self._store:
+            raise ModelUnusable(
+                f"a message wants model {version}, this worker has {self._default.version}; set "
+                "FASHION_CASCADE_MODEL to that bundle, or FASHION_CASCADE_MODEL_STORE to a folder "
+                "that holds it, or enqueue again with the current model"
+            )
+        other = open_model(str(Path(self._store) / str(version)))
+        if other.version != version:
+            raise ModelUnusable(
+                f"{self._store}/{version}: expected model {version}, found {other.version}"
+            )
+        other.load()
+        self._other = other
+        return other

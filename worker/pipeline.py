@@ -178,7 +178,7 @@ class _Work:
         """
         size = self.options.batch_size
         waiting: dict[str, list[Loaded]] = {}
-        while chunk := list(islice(stream, size)):
+        while chunk := self._decoded(stream, size):
             settled = [rejected(loaded) for loaded in chunk if loaded.pixels is None]
             known = self._known([loaded for loaded in chunk if loaded.pixels is not None])
             for loaded in chunk:
@@ -197,6 +197,12 @@ class _Work:
         if waiting:
             yield self._classified(waiting)
 
+    def _decoded(self, stream: Iterator[Loaded], size: int) -> list[Loaded]:
+        began = time.monotonic()
+        chunk = list(islice(stream, size))
+        self.report.decode_seconds += time.monotonic() - began
+        return chunk
+
     def _known(self, decoded: Sequence[Loaded]) -> Mapping[str, LabelFields]:
         """The labels of pictures that this model has labelled before, here or in the catalogue."""
         hashes = {str(loaded.content_hash) for loaded in decoded}
@@ -210,13 +216,16 @@ class _Work:
         import numpy as np
 
         pixels = np.stack([_pixels(twins[0]) for twins in batch.values()])  # (N, height, width, 3)
+        began = time.monotonic()
         predictions = self.classify(pixels)
+        seconds = time.monotonic() - began
         if len(predictions) != len(pixels):
             raise CountMismatch(
                 f"expected {len(pixels)} answers for {len(pixels)} pictures, received "
                 f"{len(predictions)}; nothing of this batch is stored: the classifier is at fault"
             )
         self.report.inferred += len(pixels)
+        self.report.batches.append((len(pixels), self.options.batch_size, seconds))
         outcomes = []
         for (content_hash, twins), prediction in zip(batch.items(), predictions, strict=True):
             fields = self.given[content_hash] = fields_of(prediction)

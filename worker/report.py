@@ -30,6 +30,9 @@ class Report:
     quarantined: int = 0
     lost: int = 0  # worked, but taken over or cancelled meanwhile: another's row stands
     inferred: int = 0  # of the labelled: not copied from a picture with the same bytes
+    decode_seconds: float = 0.0  # waited for pictures
+    # (pictures, batch size, seconds) of each call of the networks
+    batches: list[tuple[int, int, float]] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
     def claimed(self, claim: Claim) -> None:

@@ -102,6 +102,48 @@ class Settings:
         _number(1, 86400, float),
         "How long rows stay reserved for a worker that gives no sign of life.",
     )
+    broker_url: str = _setting(
+        "redis://127.0.0.1:6379/0",
+        _text,
+        "The queue: redis://:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS.",
+        secret=True,
+    )
+    queue: str = _setting("fashion-cascade", _text, "The queue's name on the broker.")
+    shard_size: int = _setting(64, _number(1, 4096), "Paths in one message.")
+    max_queue_length: int = _setting(
+        10_000, _number(1, 10_000_000), "Messages waiting above which enqueue pauses."
+    )
+    pool_size: int = _setting(
+        1, _number(1, 256), "Processes of a worker; the cores are shared out among them."
+    )
+    device: str = _setting("auto", _device, "Where the networks run: auto, cpu or gpu:NUMBER.")
+    visibility_timeout: int = _setting(
+        3600,
+        _number(2, 86400),
+        "After how many seconds a message that nobody finished is given to another worker.",
+    )
+    shard_time_limit: int = _setting(
+        900, _number(1, 43200), "Seconds after which a process that is stuck in a shard is ended."
+    )
+    soft_shutdown_seconds: float = _setting(
+        30.0, _number(0, 3600, float), "How long a worker that is asked to stop may finish shards."
+    )
+    model_store: str = _setting(
+        "",
+        _text,
+        "Folder with bundles in folders named by their versions, for messages that want another "
+        "version than 'model'.",
+    )
+    metrics_port: int = _setting(
+        0, _number(0, 65535), "Port on which a worker serves Prometheus metrics; 0: none."
+    )
+    metrics_address: str = _setting(
+        "127.0.0.1", _text, "Address on which a worker serves Prometheus metrics."
+    )
+    log_format: str = _setting("text", _one_of("text", "json"), "How log lines are written.")
+    log_level: str = _setting(
+        "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "Which log lines are written."
+    )
 
     def __post_init__(self) -> None:
         """Refuse values that do not fit together."""
@@ -154,6 +196,18 @@ class Resolved:
 
 def check_pairs(settings: Settings) -> None:
     """Raise SettingsError, naming both, where one setting would silently cap another."""
+    if settings.visibility_timeout < 2 * settings.shard_time_limit:
+        raise SettingsError(
+            f"visibility_timeout is {settings.visibility_timeout} s and shard_time_limit "
+            f"{settings.shard_time_limit} s: expected at least twice as long, or a shard that is "
+            "still being worked is given to a second worker; raise the first or lower the second"
+        )
+    if settings.lease_seconds > settings.visibility_timeout:
+        raise SettingsError(
+            f"lease_seconds is {settings.lease_seconds:g} s and visibility_timeout "
+            f"{settings.visibility_timeout} s: expected the lease to run out first, or a message "
+            "that comes back finds its rows still reserved; lower the first or raise the second"
+        )
 
 
 def masked(setting: Setting, value: Any) -> str:

@@ -1,0 +1,230 @@
+"""Paths into the ledger, then onto the queue, in shards. For commands and for crawlers in Python:
+
+    with Enqueuer("spring", roots=["/data/crawl"]) as enqueuer:
+        for path, url in crawler:
+            enqueuer.add(path, url=url)
+
+A row is written before its message is published: a message that gets lost is found by
+``requeue --stale --lost``, a row that was never written is found by nobody.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol
+
+from db.catalogue import Catalogue
+from db.records import PendingRow
+from worker.errors import SettingsError
+from worker.models import open_model
+from worker.paths import is_url
+from worker.scan import state_of
+from worker.settings import Settings, resolve
+
+ROWS_A_FLUSH = 4096  # rows in one transaction
+PAUSE_SECONDS = 0.5  # between two looks at a queue that is too long
+
+
+class Publisher(Protocol):
+    """What takes shards: the queue, or a list in a crawler's own tests."""
+
+    def publish(
+        self,
+        crawl: str,
+        paths: Sequence[str],
+        *,
+        roots: Sequence[str],
+        model_version: str | None,
+        priority: str,
+    ) -> None: ...
+
+    def length(self) -> int: ...
+
+
+class CeleryPublisher:
+    """Publishes shards as messages to the broker of the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def publish(
+        self,
+        crawl: str,
+        paths: Sequence[str],
+        *,
+        roots: Sequence[str],
+        model_version: str | None,
+        priority: str,
+    ) -> None:
+        """Send one shard.
+
+        Raises:
+            BrokerUnreachable: it was not taken; its rows are in the ledger.
+        """
+        from worker import broker
+        from worker.app import PRIORITIES
+        from worker.tasks import send
+
+        message = {
+            "crawl": crawl,
+            "paths": list(paths),
+            "shard": uuid.uuid4().hex[:12],
+            "roots": list(roots),
+            "model_version": model_version,
+        }
+        with broker.mapped(self._settings):
+            send(message, PRIORITIES[priority])
+
+    def length(self) -> int:
+        """Messages waiting on the broker."""
+        from worker import broker
+
+        return broker.queue_length(self._settings)
+
+
+class Enqueuer:
+    """Gathers paths and enqueues them by number and by time. Thread-safe; a context manager.
+
+    Args:
+        crawl: what the rows belong to.
+        roots: the folders that the paths lie in; when one is absent, its shards wait.
+        settings: where broker and catalogue are; found as for the commands when left out.
+        catalogue, publisher: used instead of those that the settings name.
+        priority: high, normal or low.
+        flush_seconds: paths wait no longer than this; 0 waits for `flush`, `close` or numbers.
+        stop: while the queue is too long, `add` waits until this is set.
+    """
+
+    def __init__(
+        self,
+        crawl: str,
+        *,
+        roots: Sequence[str] = (),
+        settings: Settings | None = None,
+        catalogue: Catalogue | None = None,
+        publisher: Publisher | None = None,
+        priority: str = "normal",
+        flush_seconds: float = 2.0,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self.settings = settings or resolve(environ=os.environ).settings
+        self.seen = self.queued = self.shards = 0
+        self._crawl, self._roots, self._priority = crawl, tuple(roots), priority
+        self._own_catalogue = catalogue is None
+        self._catalogue = catalogue or Catalogue.open(self.settings.catalogue_url)
+        self._publisher = publisher or CeleryPublisher(self.settings)
+        self._model_version = open_model(self.settings.model).version
+        self._rows: list[PendingRow] = []
+        self._lock = threading.RLock()
+        self._closed, self._stop = threading.Event(), stop or threading.Event()
+        self._error: BaseException | None = None
+        self._thread: threading.Thread | None = None
+        if flush_seconds > 0:
+            self._thread = threading.Thread(
+                target=self._flush_by_time, args=(flush_seconds,), name="enqueuer", daemon=True
+            )
+            self._thread.start()
+
+    def __enter__(self) -> Enqueuer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close(flush=kind is None or not issubclass(kind, Exception))
+
+    def add(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        url: str | None = None,
+        shop: str | None = None,
+        product_id: str | None = None,
+    ) -> None:
+        """Enqueue one path, with what is known of it. Waits while the queue is too long."""
+        state = state_of(os.fspath(path))
+        self.add_row(PendingRow(state.path, state.size, state.mtime, url, shop, product_id))
+
+    def add_row(self, row: PendingRow) -> None:
+        """Enqueue one row as it stands."""
+        if self._closed.is_set():
+            raise SettingsError("this Enqueuer is closed; make a new one")
+        with self._lock:
+            self._raise_from_thread()
+            self._rows.append(row)
+            self.seen += 1
+            if len(self._rows) >= ROWS_A_FLUSH:
+                self.flush()
+
+    def flush(self) -> None:
+        """Write and publish what was gathered, now.
+
+        Raises:
+            BrokerUnreachable: the rows are written; `requeue --stale --lost` publishes them.
+            CatalogueError: nothing was published.
+        """
+        with self._lock:
+            rows, self._rows = self._rows, []
+            if not rows:
+                return
+            work = self._catalogue.add_pending_chunk(self._crawl, rows, self._model_version)
+            size = self.settings.shard_size
+            for start in range(0, len(work), size):
+                self._wait_for_room()
+                self._publisher.publish(
+                    self._crawl,
+                    work[start : start + size],
+                    roots=self._roots,
+                    model_version=self._model_version,
+                    priority=self._priority,
+                )
+                self.queued += len(work[start : start + size])
+                self.shards += 1
+
+    def close(self, *, flush: bool = True) -> None:
+        """Enqueue the rest, and end. A second call does nothing."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join()
+        try:
+            if flush:
+                self._raise_from_thread()
+                self.flush()
+        finally:
+            if self._own_catalogue:
+                self._catalogue.close()
+
+    def _wait_for_room(self) -> None:
+        """Back-pressure; the queue is asked once in a while, not at each shard."""
+        if self.shards % 64:
+            return
+        while self._publisher.length() >= self.settings.max_queue_length:
+            if self._stop.wait(PAUSE_SECONDS):
+                return
+
+    def _flush_by_time(self, seconds: float) -> None:
+        while not self._closed.wait(seconds):
+            try:
+                self.flush()
+            except Exception as error:  # noqa: BLE001 - raised to the caller by its next add
+                self._error = error
+                return
+
+    def _raise_from_thread(self) -> None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+
+def root_of(source: str) -> str:
+    """The root that a folder or URL argument stands for."""
+    return source if is_url(source) else os.path.abspath(source)  # noqa: PTH100

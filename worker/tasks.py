@@ -1,0 +1,130 @@
+"""The one task: a shard of paths, from a message to its rows. All that knows Celery's ways."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from celery import Task
+from celery.exceptions import Reject
+from kombu.exceptions import OperationalError
+
+from db.errors import CatalogueError
+from db.records import FileState
+from worker import metrics
+from worker.app import TASK, app
+from worker.errors import WorkerError
+from worker.lifecycle import Resources, register, resources
+from worker.owners import expire_dead
+from worker.pipeline import PipelineOptions, Shard, ShardResult, run_shard
+from worker.report import Report
+
+log = logging.getLogger(__name__)
+
+# A shard that is all poison needs 2 + 2 x 64 deliveries; the rest is for outages: with pauses of
+# up to a minute this lasts half a day. After that the rows wait for `requeue --stale`.
+MAX_RETRIES = 1000
+LONGEST_PAUSE_SECONDS = 60.0
+
+
+def _label_shard(
+    self: Task,
+    *,
+    crawl: str,
+    paths: Sequence[str],
+    shard: str,
+    roots: Sequence[str] = (),
+    model_version: str | None = None,
+) -> None:
+    """Label `paths` of `crawl`. Acknowledged when every row is committed, or is another's to do.
+
+    Whatever fails that is not a picture (database, disk, networks) puts the shard off: it is sent
+    again after a pause that grows. A stop sends it again at once.
+    """
+    report = Report()
+    try:
+        held = resources()
+        files = [FileState(path) for path in paths]
+        work = Shard(crawl, files, allowed(tuple(roots), held.settings.roots))
+        result = _run(held, work, model_version, report)
+    except Exception as error:
+        metrics.shard_failed(type(error).__name__)
+        log.warning(
+            "shard put off: %s", error, extra={"crawl": crawl, "shard": shard}, exc_info=_bug(error)
+        )
+        _again(self, min(LONGEST_PAUSE_SECONDS, 2.0 ** min(self.request.retries, 6)), error)
+        return
+    seconds = time.monotonic() - report.started
+    metrics.shard_done(report, seconds)
+    log.info(
+        "shard %s of %s: %s labelled, %s rejected, %s done before, %.2f s, %.0f pictures/s",
+        shard,
+        crawl,
+        report.labelled,
+        report.rejected.total(),
+        report.done,
+        seconds,
+        report.worked / seconds if seconds else 0.0,
+        extra={"crawl": crawl, "shard": shard, "seconds": round(seconds, 3)},
+    )
+    if result.stopped:
+        _again(self, 0.0, None)
+    elif result.busy:
+        _again(self, min(LONGEST_PAUSE_SECONDS, (result.busy_seconds or 0.0) + 0.5), None)
+
+
+label_shard: Task = app.task(bind=True, name=TASK, max_retries=MAX_RETRIES)(_label_shard)
+
+
+def _run(held: Resources, work: Shard, model_version: str | None, report: Report) -> ShardResult:
+    model = held.shelf.get(model_version)
+    if model is not held.shelf.default():
+        register(held.catalogue, model)
+    options = PipelineOptions(
+        owner=held.owner,
+        model_version=model.version,
+        batch_size=held.settings.batch_size,
+        lease_seconds=held.settings.lease_seconds,
+        reopen=False,
+        stop=held.stop,
+    )
+    parts = {"store": held.catalogue, "decode": held.decoder(model), "classify": model.classify}
+    result = run_shard(work, **parts, options=options, report=report)  # type: ignore[arg-type]
+    if result.busy and not result.stopped and expire_dead(held.catalogue):
+        # the others were dead processes of this machine: their pictures need not wait
+        report.busy = 0
+        result = run_shard(work, **parts, options=options, report=report)  # type: ignore[arg-type]
+    return result
+
+
+def allowed(asked: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:
+    """The roots that files must lie in: those of the crawl, where the settings allow them all."""
+    if not asked:
+        return own
+    real = tuple(_with_end(root) for root in own)
+    return asked if all(_with_end(root).startswith(real) for root in asked) else own
+
+
+def _with_end(root: str) -> str:
+    return os.path.realpath(root).rstrip(os.sep) + os.sep
+
+
+def _again(task: Task, pause_seconds: float, error: BaseException | None) -> None:
+    """Send the shard again; where the broker does not take it, leave this message unfinished."""
+    try:
+        raise task.retry(countdown=pause_seconds, throw=False, max_retries=MAX_RETRIES)
+    except OperationalError as unreachable:
+        raise Reject(error or unreachable, requeue=True) from unreachable
+
+
+def _bug(error: BaseException) -> bool:
+    """Whether the trace tells more than the message."""
+    return not isinstance(error, WorkerError | CatalogueError)
+
+
+def send(arguments: dict[str, Any], priority: int) -> None:
+    """Publish one shard."""
+    label_shard.apply_async(kwargs=arguments, priority=priority)
