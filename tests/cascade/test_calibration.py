@@ -85,7 +85,7 @@ def test_the_least_threshold_by_hand() -> None:
     found = least_threshold(score, right, 0.98)
     assert found is not None
     passed = score >= found
-    assert 200 <= passed.sum() < 210
+    assert 190 <= passed.sum() < 210
     assert least_threshold(score[:20], right[:20], 0.98) is None  # 20 of 20 proves no 98 %
     assert least_threshold(score, ~right, 0.98) is None
 
@@ -106,7 +106,8 @@ def test_labels_that_stop_reach_the_asked_precision_on_other_pictures(precision:
     rates = judge(routing, others, [Item("", label) for label in truth]).rates
     reached = rates["leaf labels right"].value
     covered = rates["leaf labels' coverage, in scope"].value
-    assert reached is not None and reached >= precision - 0.005
+    # two standard deviations of a share over some thousand labels
+    assert reached is not None and reached >= precision - 0.01
     assert covered is not None and covered > 0.1
     bare = judge(ROUTING, others, [Item("", label) for label in truth]).rates
     assert (bare["leaf labels right"].value or 1) < precision - 0.05
