@@ -30,7 +30,8 @@ from cascade.report_card import model_card
 from cascade.routing import Routing
 from cascade.runtime import keras_runner
 from cascade.taxonomy import Decision, Taxonomy
-from cascade.training import TrainingSettings, train_network
+from cascade.training import train_network
+from cascade.training_settings import TrainingSettings
 from cascade.weights import read_network, write_network
 
 log = logging.getLogger(__name__)
@@ -258,8 +259,8 @@ def _weights_in(folder: Path) -> Path:
 
 
 def _epochs_in(folder: Path) -> int:
-    path = folder / "epochs.csv"
-    return max(0, len(path.read_text().splitlines()) - 1) if path.is_file() else 0
+    path = folder / "state.json"
+    return int(json.loads(path.read_text())["epoch"]) if path.is_file() else 0
 
 
 def _time_left(settings: TrainingSettings, started: float) -> float | None:

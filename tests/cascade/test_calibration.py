@@ -29,7 +29,7 @@ def drawn_answers(count: int, seed: int, boast: float = 1.0) -> tuple[np.ndarray
     With ``boast`` the logits are multiplied: a network that is surer than it may be.
     """
     random = np.random.default_rng(seed)
-    honest = random.normal(0, 2.5, (count, ROUTING.width))
+    honest = random.normal(0, 4.0, (count, ROUTING.width))
     leaves = ROUTING.leaf_probabilities(honest)
     labels = [TREE.leaves[random.choice(len(row), p=row)] for row in leaves]
     return honest * boast, labels
