@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "completion": "completion",
     "train": "train",
     "evaluate": "evaluate",
+    "tune-thresholds": "tune_thresholds",
 }
 
 

@@ -23,7 +23,8 @@ from cascade.calibration import fit_temperatures, thresholds_of, tune_thresholds
 from cascade.classifier import Cascade
 from cascade.dataset import Pictures, counts, fingerprint, targets
 from cascade.errors import BundleError, DatasetError
-from cascade.evaluation_figures import Evaluation, every_logit, judge
+from cascade.evaluation_answers import every_logit
+from cascade.evaluation_figures import Evaluation, judge
 from cascade.images import Preprocessing
 from cascade.networks import build, networks_of
 from cascade.report_card import model_card
@@ -78,7 +79,8 @@ def build_cascade(
     started = time.monotonic()
     models, epochs = [], 0
     for number, decisions in enumerate(decided):
-        log.info("network %d of %d: %s", number + 1, len(decided), _names(decisions))
+        names = ", ".join(decision.node or "primary" for decision in decisions)
+        log.info("network %d of %d: %s", number + 1, len(decided), names)
         left = _time_left(settings, started)
         model, done = _trained(
             material, decisions, replace(settings, limit_minutes=left), work_folder / str(number)
@@ -267,10 +269,6 @@ def _time_left(settings: TrainingSettings, started: float) -> float | None:
     if settings.limit_minutes is None:
         return None
     return max(0.0, settings.limit_minutes - (time.monotonic() - started) / 60)
-
-
-def _names(decisions: Sequence[Decision]) -> str:
-    return ", ".join(decision.node or "primary" for decision in decisions)
 
 
 def _training_record(

@@ -98,7 +98,7 @@ def test_a_killed_run_goes_on_to_the_result_of_one_without_a_stop(tmp_path: Path
 
 def test_it_learns_what_was_never_shown(tmp_path: Path) -> None:
     settings = replace(SETTINGS, epochs=12, average=None, augmentation=SETTINGS.augmentation)
-    model, history = train_network(shapes(160, 3), shapes(80, 4), PRIMARY, TREE, settings)
+    _, history = train_network(shapes(160, 3), shapes(80, 4), PRIMARY, TREE, settings)
     assert len(history) == 12
     assert history[-1]["val_accuracy/primary"] >= 0.85  # 0.5 by chance
     assert history[-1]["val_loss"] < history[0]["val_loss"]
