@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     help="Write confusion matrices (PNG, CSV) and the reliability diagram into this folder.",
 )
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
-def command(  # noqa: PLR0917 - click passes them by name
+def command(
     pictures: Path,
     model: str | None,
     split: str | None,

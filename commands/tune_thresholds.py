@@ -28,7 +28,7 @@ import click
     help="tree_distance answers with the node expected to lie nearest to the truth.",
 )
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
-def command(  # noqa: PLR0917 - click passes them by name
+def command(
     pictures: Path,
     out: Path,
     model: str | None,
