@@ -76,7 +76,11 @@ def _label_shard(
         _again(self, min(LONGEST_PAUSE_SECONDS, (result.busy_seconds or 0.0) + 0.5), None)
 
 
-label_shard: Task = app.task(bind=True, name=TASK, max_retries=MAX_RETRIES)(_label_shard)
+# a shard whose process died is sent again after `default_retry_delay`: soon, since the leases of
+# the dead are seen to be so
+label_shard: Task = app.task(bind=True, name=TASK, max_retries=MAX_RETRIES, default_retry_delay=1)(
+    _label_shard
+)
 
 
 def _run(held: Resources, work: Shard, model_version: str | None, report: Report) -> ShardResult:
