@@ -25,10 +25,14 @@ COMMANDS: dict[str, str] = {
     "train": "train",
     "evaluate": "evaluate",
     "tune-thresholds": "tune_thresholds",
+<<<<<<< HEAD
     "sample-crawl": "sample_crawl",
     "taxonomy": "taxonomy",
     "settings": "settings",
     "completion": "completion",
+=======
+    "sweep": "sweep",
+>>>>>>> 10591b8 (wip: groups and splits, arrays, sweeps, experiments by name)
 }
 
 
