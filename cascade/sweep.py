@@ -178,8 +178,9 @@ def _decoded(items: Sequence[Item], frame: Preprocessing) -> Pictures:
 def run_sweep(plan: SweepPlan, frames: Frames, folder: Path) -> list[TrialResult]:
     """Run every trial that is not done yet, logged for TensorBoard below ``folder``.
 
-    Returns the best first. A sweep that was stopped goes on: finished trials are read from their ``result.json``, and the
-    one under way from its last epoch. Raises ``DatasetError`` where ``folder`` is another sweep's.
+    Returns the best first. A sweep that was stopped goes on: finished trials are read from their
+    ``result.json``, and the one under way from its last epoch. Raises ``DatasetError`` where
+    ``folder`` is another sweep's.
     """
     from cascade.sweep_log import write_experiment
     from cascade.sweep_trial import run_trial
