@@ -25,14 +25,11 @@ COMMANDS: dict[str, str] = {
     "train": "train",
     "evaluate": "evaluate",
     "tune-thresholds": "tune_thresholds",
-<<<<<<< HEAD
+    "sweep": "sweep",
     "sample-crawl": "sample_crawl",
     "taxonomy": "taxonomy",
     "settings": "settings",
     "completion": "completion",
-=======
-    "sweep": "sweep",
->>>>>>> 10591b8 (wip: groups and splits, arrays, sweeps, experiments by name)
 }
 
 
