@@ -29,7 +29,7 @@ import click
 @click.option("--epochs", type=click.IntRange(1), default=10, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=2026, show_default=True)
 @click.option("--taxonomy", type=click.Path(exists=True), help="A tree of labels of your own.")
-def command(  # noqa: PLR0917 - click passes them by name
+def command(
     pictures: Path,
     node: str,
     out: Path,

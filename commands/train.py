@@ -64,7 +64,7 @@ def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) 
 )
 @click.option("--drawings", type=click.IntRange(0), default=0, help="Add N drawings a leaf.")
 @click.option("--terms", default="", help="What the model card says of the pictures' terms.")
-def command(  # noqa: PLR0917 - click passes them by name
+def command(
     pictures: Path,
     out: Path,
     work: Path | None,
