@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "train": "train",
     "evaluate": "evaluate",
     "tune-thresholds": "tune_thresholds",
+    "sweep": "sweep",
     "sample-crawl": "sample_crawl",
     "taxonomy": "taxonomy",
     "settings": "settings",
