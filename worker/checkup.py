@@ -50,9 +50,9 @@ def _broker(settings: Settings) -> Iterator[Finding]:
 
     try:
         with broker.connected(settings) as client:
-            server: dict[str, Any] = client.info()  # type: ignore[assignment]
-            policy: dict[str, str] = client.config_get("maxmemory-policy")  # type: ignore[assignment]
-            seconds, micro = client.time()  # type: ignore[misc]
+            server: dict[str, Any] = client.info()
+            policy = client.config_get("maxmemory-policy")
+            seconds, micro = client.time()
     except WorkerError as error:
         yield Finding("broker", ERROR, str(error), "start it, or set FASHION_CASCADE_BROKER_URL")
         return
