@@ -19,6 +19,7 @@ from worker.app import TASK, app
 from worker.errors import WorkerError
 from worker.lifecycle import Resources, register, resources
 from worker.owners import expire_dead
+from worker.paths import is_url
 from worker.pipeline import PipelineOptions, Shard, ShardResult, run_shard
 from worker.report import Report
 
@@ -113,6 +114,8 @@ def allowed(asked: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _with_end(root: str) -> str:
+    if is_url(root):
+        return root.rstrip("/") + "/"
     return os.path.realpath(root).rstrip(os.sep) + os.sep
 
 
