@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,9 +39,7 @@ def run_trial(
     logits = logits_of(model, validation.pixels)
     accuracy = next(iter(accuracies(answers, logits, [plan.decision]).values()), 0.0)
     loss = batch_loss(answers, logits, [plan.decision])
-    weights = sum(
-        int(variable.value.shape.num_elements()) for variable in model.trainable_variables
-    )
+    weights = sum(math.prod(variable.shape) for variable in model.trainable_variables)
     known = int((answers.sum(axis=1) == 1).sum())
     result = TrialResult(
         trial_name(values), dict(values), accuracy, loss, known, weights, len(history), seconds

@@ -61,7 +61,7 @@ def test_the_bundle_answers_and_says_what_it_was_made_of(built: Path) -> None:
 
 def test_a_taken_folder_and_another_runs_work_are_refused(built: Path, tmp_path: Path) -> None:
     settings = replace(SETTINGS, epochs=8, average=None)
-    with pytest.raises(BundleError, match="something is there"):
+    with pytest.raises(BundleError, match="is there already"):
         build_cascade(material(), settings, built / "bundle", tmp_path / "work")
     with pytest.raises(DatasetError, match="other settings"):
         build_cascade(material(), replace(settings, seed=1), tmp_path / "b", built / "work")

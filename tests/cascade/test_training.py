@@ -81,7 +81,7 @@ def test_a_killed_run_goes_on_to_the_result_of_one_without_a_stop(tmp_path: Path
         env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
     )
     state, moment = tmp_path / "state.json", threading.Event()
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 280
     while not state.is_file() and process.poll() is None and time.monotonic() < deadline:
         moment.wait(0.002)
     process.send_signal(signal.SIGKILL)
