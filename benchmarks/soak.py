@@ -1,4 +1,4 @@
-"""Twenty minutes, or 200,000 deliveries if they come first: ``python benchmarks/soak.py [MINUTES]``.
+"""Twenty minutes, or 200,000 deliveries if they come first: ``benchmarks/soak.py [MINUTES]``.
 
 One worker with two processes labels the same small crawl again and again (a crawl name a round,
 each picture with other bytes, so that each is inferred). Prints the memory of each process once a
@@ -40,7 +40,7 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def renew(path: Path, number: int) -> None:
-    """Give the file other bytes for the same picture: what follows a JPEG's end is not looked at."""
+    """Give the file other bytes for the same picture: what follows a JPEG's end is ignored."""
     picture = path.read_bytes().split(b"#round")[0]
     other = path.with_suffix(".new")
     other.write_bytes(picture + f"#round {number}".encode())

@@ -120,11 +120,15 @@ def _with_end(root: str) -> str:
 
 
 def _again(task: Task, pause_seconds: float, error: BaseException | None) -> None:
-    """Send the shard again; where the broker does not take it, leave this message unfinished."""
+    """Send the shard again; where the broker does not take it, leave this message unfinished.
+
+    Celery itself would drop the message then.
+    """
     try:
-        raise task.retry(countdown=pause_seconds, throw=False, max_retries=MAX_RETRIES)
-    except OperationalError as unreachable:
-        raise Reject(error or unreachable, requeue=True) from unreachable
+        again = task.retry(countdown=pause_seconds, throw=False, max_retries=MAX_RETRIES)
+    except (Reject, OperationalError) as refused:
+        raise Reject(str(error or refused), requeue=True) from refused
+    raise again
 
 
 def _bug(error: BaseException) -> bool:
