@@ -88,5 +88,13 @@ class LazyConfiguration(Mapping[str, Any]):
 
 CONFIGURATION = LazyConfiguration()
 
+
+def client(settings: Settings) -> Celery:
+    """An application of its own for these settings, to publish with and to ask workers."""
+    made = Celery("fashion_cascade_client", set_as_current=False)
+    made.conf.update(configuration(settings))
+    return made
+
+
 app = Celery("fashion_cascade")
 app.config_from_object(f"{__name__}:CONFIGURATION")

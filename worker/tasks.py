@@ -6,7 +6,6 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from celery import Task
 from celery.exceptions import Reject
@@ -134,8 +133,3 @@ def _again(task: Task, pause_seconds: float, error: BaseException | None) -> Non
 def _bug(error: BaseException) -> bool:
     """Whether the trace tells more than the message."""
     return not isinstance(error, WorkerError | CatalogueError)
-
-
-def send(arguments: dict[str, Any], priority: int) -> None:
-    """Publish one shard."""
-    label_shard.apply_async(kwargs=arguments, priority=priority)

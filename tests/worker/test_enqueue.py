@@ -39,6 +39,9 @@ class Shelf:
     def length(self) -> int:
         return 3 if self.full else 0
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Catalogue]:
