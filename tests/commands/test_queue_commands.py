@@ -118,7 +118,7 @@ def test_a_broker_that_is_gone_has_its_exit_code(tmp_path: Path, broker: RedisSe
 
 def test_a_worker_refuses_what_cannot_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_crawl(tmp_path / "spring", 1)
-    assert "holds no catalogue" in run("worker", exit_code=4).stderr
+    assert "db upgrade" in run("worker", exit_code=4).stderr
     run("enqueue", "spring")
     assert "batch_size is 64" in run("worker", "--batch-size", "64", exit_code=2).stderr
     assert "no bundle there" in run("worker", "--model", "nowhere", exit_code=5).stderr
