@@ -61,9 +61,10 @@ def rows(
     """
     with reading(engine) as connection:
         query = _query(connection, wanted, _Order.parse(order_by), limit, None)
-        result = connection.execution_options(yield_per=ROWS_A_FETCH).execute(query)
-        for values in result:
-            yield Row(*values)
+        # closed by hand: a reader that stops early leaves a cursor open on the server
+        with connection.execution_options(yield_per=ROWS_A_FETCH).execute(query) as result:
+            for values in result:
+                yield Row(*values)
 
 
 def page(

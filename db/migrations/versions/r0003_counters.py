@@ -19,7 +19,17 @@ DAY = {
     "sqlite": "coalesce(substr({row}labelled_at, 1, 10), '')",
     "postgresql": "coalesce(to_char({row}labelled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD'), '')",
 }
-SOURCES = ["crawl", "shop", "model_version", "labelled_at", "status", "label", "human_label", "reason", "confidence"]
+SOURCES = [
+    "crawl",
+    "shop",
+    "model_version",
+    "labelled_at",
+    "status",
+    "label",
+    "human_label",
+    "reason",
+    "confidence",
+]
 
 
 def counted(dialect: str, row: str = "") -> str:
