@@ -25,7 +25,14 @@ from db.catalogue import Catalogue
 from db.convert import ROW_NAMES
 from db.errors import InvalidRecord
 from db.filters import Filter, conditions
-from db.models import LABEL_COLUMNS, catalogue, label_history, model_versions, relabels
+from db.models import (
+    LABEL_COLUMNS,
+    STATUS_LITERALS,
+    catalogue,
+    label_history,
+    model_versions,
+    relabels,
+)
 from db.records import STATUSES, PendingRow, Row
 from db.session import reading, writing
 
@@ -80,7 +87,7 @@ def waiting(engine: Engine, model: str) -> dict[str, int]:
     """Rows that still wait for `model`, by crawl."""
     query = (
         sa.select(relabels.c.crawl, sa.func.count())
-        .where(relabels.c.status == "pending", relabels.c.model_version == model)
+        .where(relabels.c.status == STATUS_LITERALS["pending"], relabels.c.model_version == model)
         .group_by(relabels.c.crawl)
     )
     with reading(engine) as connection:
