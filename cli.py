@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "stats": "stats",
     "train": "train",
     "evaluate": "evaluate",
+    "convert": "convert",
     "sample-crawl": "sample_crawl",
     "enqueue": "enqueue",
     "worker": "worker",
