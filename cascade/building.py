@@ -23,14 +23,16 @@ from cascade.calibration import fit_temperatures, thresholds_of, tune_thresholds
 from cascade.classifier import Cascade
 from cascade.dataset import Pictures, counts, fingerprint, targets
 from cascade.errors import BundleError, DatasetError
-from cascade.evaluation_figures import Evaluation, every_logit, judge
+from cascade.evaluation_answers import every_logit
+from cascade.evaluation_figures import Evaluation, judge
 from cascade.images import Preprocessing
 from cascade.networks import build, networks_of
 from cascade.report_card import model_card
 from cascade.routing import Routing
 from cascade.runtime import keras_runner
 from cascade.taxonomy import Decision, Taxonomy
-from cascade.training import TrainingSettings, train_network
+from cascade.training import train_network
+from cascade.training_settings import TrainingSettings
 from cascade.weights import read_network, write_network
 
 log = logging.getLogger(__name__)
@@ -77,7 +79,8 @@ def build_cascade(
     started = time.monotonic()
     models, epochs = [], 0
     for number, decisions in enumerate(decided):
-        log.info("network %d of %d: %s", number + 1, len(decided), _names(decisions))
+        names = ", ".join(decision.node or "primary" for decision in decisions)
+        log.info("network %d of %d: %s", number + 1, len(decided), names)
         left = _time_left(settings, started)
         model, done = _trained(
             material, decisions, replace(settings, limit_minutes=left), work_folder / str(number)
@@ -258,18 +261,14 @@ def _weights_in(folder: Path) -> Path:
 
 
 def _epochs_in(folder: Path) -> int:
-    path = folder / "epochs.csv"
-    return max(0, len(path.read_text().splitlines()) - 1) if path.is_file() else 0
+    path = folder / "state.json"
+    return int(json.loads(path.read_text())["epoch"]) if path.is_file() else 0
 
 
 def _time_left(settings: TrainingSettings, started: float) -> float | None:
     if settings.limit_minutes is None:
         return None
     return max(0.0, settings.limit_minutes - (time.monotonic() - started) / 60)
-
-
-def _names(decisions: Sequence[Decision]) -> str:
-    return ", ".join(decision.node or "primary" for decision in decisions)
 
 
 def _training_record(

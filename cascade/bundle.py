@@ -4,7 +4,7 @@
     taxonomy.json         the tree of labels
     preprocessing.json    how a file becomes a tensor
     decisions.json        form, the decisions, and each one's network
-    calibration.json      temperatures by decision, thresholds by node
+    calibration.json      temperatures by decision, thresholds by node, the decoding
     networks/N.json       a network's layers, as Keras writes them
     networks/N.npz        its weights, float16, by variable path
     MODEL_CARD.md         for people
@@ -28,7 +28,7 @@ from typing import Any
 
 from cascade.errors import BundleError, BundleTampered
 from cascade.images import Preprocessing
-from cascade.routing import Routing
+from cascade.routing import THRESHOLDS, Routing
 from cascade.taxonomy import Decision, Taxonomy
 
 FORMAT = 1
@@ -94,6 +94,7 @@ class Bundle:
             self.decisions,
             temperatures=calibration.get("temperatures", {}),
             thresholds=calibration.get("thresholds", {}),
+            decoding=calibration.get("decoding", THRESHOLDS),
         )
 
     @cached_property
@@ -125,6 +126,7 @@ class BundleParts:
     network_of_decision: Sequence[int]
     temperatures: Mapping[str, float] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    decoding: str = THRESHOLDS
     training: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, Any] = field(default_factory=dict)
     model_card: str = ""
@@ -140,9 +142,25 @@ def write_parts(folder: Path, parts: BundleParts) -> None:
     write_json(folder / "taxonomy.json", parts.taxonomy.to_json())
     write_json(folder / "preprocessing.json", parts.preprocessing.to_json())
     write_json(folder / "decisions.json", {"form": parts.form, "decisions": decisions})
-    calibration = {"temperatures": dict(parts.temperatures), "thresholds": dict(parts.thresholds)}
-    write_json(folder / "calibration.json", calibration)
+    routing = Routing(
+        parts.taxonomy,
+        tuple(parts.decisions),
+        parts.temperatures,
+        parts.thresholds,
+        parts.decoding,
+    )
+    write_calibration(folder, routing)
     (folder / CARD).write_text(parts.model_card, encoding="utf-8")
+
+
+def write_calibration(folder: Path, routing: Routing) -> None:
+    """Write ``calibration.json``: temperatures, thresholds, and how a label is chosen."""
+    calibration = {
+        "temperatures": dict(routing.temperatures),
+        "thresholds": dict(routing.thresholds),
+        "decoding": routing.decoding,
+    }
+    write_json(folder / "calibration.json", calibration)
 
 
 def seal(folder: Path, training: Mapping[str, Any], figures: Mapping[str, Any]) -> Bundle:

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from cascade.classifier import Cascade
-from cascade.dataset import Item, batches, targets
+from cascade.dataset import Item
 from cascade.evaluation import (
     Bin,
     Rate,
     calibration_error,
     class_f1,
     confusion,
-    correct_at,
-    fits_matrix,
     hierarchical_scores,
     macro_f1,
     mean_tree_distance,
     reliability,
 )
-from cascade.routing import Prediction, Routing
-from cascade.taxonomy import Taxonomy
+from cascade.evaluation_answers import PRIMARY, Answers
+from cascade.evaluation_bootstrap import group_intervals
+from cascade.routing import Routing
 
-PRIMARY = "primary"
+LEAF_CONFUSION = "leaf"
 
 
 @dataclass(frozen=True)
@@ -60,16 +58,21 @@ class LeafRow:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What ``judge`` measured. ``rates`` are shares with counts, ``numbers`` plain figures."""
+    """What ``judge`` measured. ``rates`` are shares with counts, ``numbers`` plain figures.
+
+    ``intervals`` are the numbers' 95 % bootstrap intervals, ``sources`` the rates by source.
+    """
 
     pictures: int
     partly_known: int
     rates: dict[str, Rate]
     numbers: dict[str, float | None]
+    intervals: dict[str, tuple[float, float]]
     stops: list[StopRow]
     leaves: list[LeafRow]
     bins: list[Bin]
     confusions: dict[str, Confusion]
+    sources: dict[str, dict[str, Rate]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, lists and dictionaries; the confusion matrices as counts."""
@@ -78,6 +81,7 @@ class Evaluation:
             "partly_known": self.partly_known,
             "rates": {name: rate.to_json() for name, rate in self.rates.items()},
             "numbers": dict(self.numbers),
+            "intervals": {name: list(span) for name, span in self.intervals.items()},
             "thresholds": [
                 {"node": row.node, "threshold": row.threshold} | row.rate.to_json()
                 for row in self.stops
@@ -86,194 +90,114 @@ class Evaluation:
                 {"leaf": row.leaf, "f1": row.f1} | row.found.to_json() for row in self.leaves
             ],
             "reliability": [asdict(bar) for bar in self.bins],
+            "sources": {
+                source: {name: rate.to_json() for name, rate in rates.items()}
+                for source, rates in self.sources.items()
+            },
             "confusion": {name: each.to_json() for name, each in self.confusions.items()},
         }
 
 
-def every_logit(cascade: Cascade, pixels: np.ndarray, batch_size: int = 128) -> np.ndarray:
-    """``(N, K)`` float32: each network asked about each picture, also those not routed to it.
-
-    Only so can a decision be judged given that the ones above it were right.
-    """
-    routing, numbers = cascade.routing, cascade.bundle.network_of_decision
-    result = np.zeros((len(pixels), routing.width), np.float32)
-    for number, run in enumerate(cascade.runners):
-        columns = np.concatenate(
-            [
-                np.arange(routing.width)[routing.columns(decision)]
-                for decision, of in zip(routing.decisions, numbers, strict=True)
-                if of == number
-            ]
-        )
-        for part in batches(len(pixels), batch_size):
-            result[part, columns] = run(np.ascontiguousarray(pixels[part]))
-    return result
-
-
 def judge(routing: Routing, logits: np.ndarray, items: Sequence[Item]) -> Evaluation:
     """Measure ``(N, K)`` logits of every network against the items' labels."""
-    return _Judged(routing, logits, items).evaluation()
+    return evaluation_of(Answers(routing, logits, items))
 
 
-class _Judged:
-    """The answers beside the truth, and the parts of an evaluation made from them."""
+def evaluation_of(answers: Answers) -> Evaluation:
+    """The whole evaluation of answers that are worked out already."""
+    taxonomy, outcomes = answers.routing.taxonomy, answers.outcomes()
+    known, inside = answers.known, answers.inside
+    names = np.array(taxonomy.leaves)
+    table = confusion(
+        names[answers.truth[known]].tolist(), names[answers.best[known]].tolist(), taxonomy.leaves
+    )
+    hits, certainty = answers.best == answers.truth, answers.certainty
+    return Evaluation(
+        pictures=len(answers.items),
+        partly_known=int((~known).sum()),
+        rates={name: Rate.of(each.right[each.counts]) for name, each in outcomes.items()},
+        numbers=_numbers(answers, table),
+        intervals=group_intervals(answers),
+        stops=_stops(answers),
+        leaves=_leaf_rows(taxonomy.leaves, table),
+        bins=reliability(certainty[inside], hits[inside]),
+        confusions={LEAF_CONFUSION: Confusion(taxonomy.leaves, table)} | _decided(answers),
+        sources=_by_source(answers),
+    )
 
-    def __init__(self, routing: Routing, logits: np.ndarray, items: Sequence[Item]) -> None:
-        self.routing, self.taxonomy, self.logits = routing, routing.taxonomy, logits
-        self.items = tuple(items)
-        self.labels = [item.label for item in items]
-        self.fits = fits_matrix(self.labels, self.taxonomy)
-        self.known = self.fits.sum(axis=1) == 1
-        self.truth = [self.taxonomy.leaves[n] for n in self.fits.argmax(axis=1)]
-        self.answers: list[Prediction] = routing.label(logits)
-        outside = self.taxonomy.out_of_scope
-        self.outside = np.array([label == outside for label in self.labels], bool)
-        self.said_outside = np.array([a.best_leaf == outside for a in self.answers], bool)
-        self.inside = self.known & ~self.outside
 
-    def evaluation(self) -> Evaluation:
-        best = [answer.best_leaf for answer in self.answers]
-        hits = np.array([b == t for b, t in zip(best, self.truth, strict=True)], bool)
-        known = np.flatnonzero(self.known)
-        true_known = [self.truth[n] for n in known]
-        leaf_table = confusion(true_known, [best[n] for n in known], self.taxonomy.leaves)
-        scope = [n for n, leaf in enumerate(self.taxonomy.leaves) if leaf != self._outside_leaf]
-        inside = np.flatnonzero(self.inside)
-        certainty = self._best_leaf_probability()
-        rates = self._decision_rates() | self._level_rates()
-        rates["leaf, in scope"] = Rate.of(hits[self.inside])
-        rates |= self._scope_rates() | self._stop_rates()
-        precision, recall, f1 = hierarchical_scores(true_known, [best[n] for n in known])
-        stopped = hierarchical_scores(true_known, [self.answers[n].label for n in known])
-        numbers: dict[str, float | None] = {
-            "macro-F1 of the leaves, in scope": macro_f1(leaf_table, scope),
-            "hierarchical precision": precision,
-            "hierarchical recall": recall,
-            "hierarchical F1": f1,
-            "hierarchical precision, stopped labels": stopped[0],
-            "hierarchical recall, stopped labels": stopped[1],
-            "hierarchical F1, stopped labels": stopped[2],
-            "mean tree distance of the mistakes": mean_tree_distance(
-                true_known, [best[n] for n in known]
-            ),
-            "calibration error, leaf, in scope": calibration_error(certainty[inside], hits[inside]),
-            "calibration error, leaf": calibration_error(certainty[known], hits[known]),
-        }
-        return Evaluation(
-            pictures=len(self.items),
-            partly_known=int((~self.known).sum()),
-            rates=rates,
-            numbers=numbers,
-            stops=self._stops(),
-            leaves=_leaf_rows(self.taxonomy, leaf_table),
-            bins=reliability(certainty[inside], hits[inside]),
-            confusions={"leaf": Confusion(self.taxonomy.leaves, leaf_table)} | self._decided(),
+def _numbers(answers: Answers, table: np.ndarray) -> dict[str, float | None]:
+    taxonomy, known, inside = answers.routing.taxonomy, answers.known, answers.inside
+    names = np.array(taxonomy.leaves)
+    truths = names[answers.truth[known]].tolist()
+    best = names[answers.best[known]].tolist()
+    labels = [answers.predictions[n].label for n in np.flatnonzero(known)]
+    scope = [n for n, leaf in enumerate(taxonomy.leaves) if leaf != taxonomy.out_of_scope]
+    hits, certainty = answers.best == answers.truth, answers.certainty
+    precision, recall, f1 = hierarchical_scores(truths, best)
+    stopped = hierarchical_scores(truths, labels)
+    return {
+        "macro-F1 of the leaves, in scope": macro_f1(table, scope),
+        "hierarchical precision": precision,
+        "hierarchical recall": recall,
+        "hierarchical F1": f1,
+        "hierarchical precision, stopped labels": stopped[0],
+        "hierarchical recall, stopped labels": stopped[1],
+        "hierarchical F1, stopped labels": stopped[2],
+        "mean tree distance of the mistakes": mean_tree_distance(truths, best),
+        "mean tree distance of all labels": _mean_distance(truths, labels),
+        "calibration error, leaf, in scope": calibration_error(certainty[inside], hits[inside]),
+        "calibration error, leaf": calibration_error(certainty[known], hits[known]),
+    }
+
+
+def _mean_distance(truths: Sequence[str], labels: Sequence[str]) -> float | None:
+    """Right labels count as 0: what expected-distance decoding makes least."""
+    mean = mean_tree_distance(truths, labels)
+    wrong = sum(truth != label for truth, label in zip(truths, labels, strict=True))
+    return None if not truths else (mean or 0.0) * wrong / len(truths)
+
+
+def _decided(answers: Answers) -> dict[str, Confusion]:
+    found = {}
+    for number, decision in enumerate(answers.routing.decisions):
+        _, truth, said = answers.decision(number)
+        names = np.array(decision.outcomes)
+        table = confusion(names[truth].tolist(), names[said].tolist(), decision.outcomes)
+        found[decision.node or PRIMARY] = Confusion(decision.outcomes, table)
+    return found
+
+
+def _stops(answers: Answers) -> list[StopRow]:
+    outcome, thresholds = answers.label_right(), answers.routing.thresholds
+    labels = np.array([answer.label for answer in answers.predictions])
+    return [
+        StopRow(
+            node.path,
+            thresholds.get(node.path, 0.0),
+            Rate.of(outcome.right[outcome.counts & (labels == node.path)]),
         )
+        for node in answers.routing.taxonomy.nodes
+    ]
 
-    @property
-    def _outside_leaf(self) -> str | None:
-        return self.taxonomy.out_of_scope
 
-    def _best_leaf_probability(self) -> np.ndarray:
-        index = {leaf: number for number, leaf in enumerate(self.taxonomy.leaves)}
-        chosen = [index[answer.best_leaf] for answer in self.answers]
-        leaves = self.routing.leaf_probabilities(self.logits)
-        result: np.ndarray = leaves[np.arange(len(chosen)), chosen]
-        return result
-
-    def _decision_rates(self) -> dict[str, Rate]:
-        """Each decision's accuracy on the pictures that do lie below its node."""
-        answers = targets(self.items, self.routing.decisions, self.taxonomy)
-        rates = {}
-        for decision in self.routing.decisions:
-            columns = self.routing.columns(decision)
-            settled = answers[:, columns].sum(axis=1) == 1
-            right = answers[:, columns].argmax(axis=1) == self.logits[:, columns].argmax(axis=1)
-            rates[decision.node or PRIMARY] = Rate.of(right[settled])
-        return rates
-
-    def _decided(self) -> dict[str, Confusion]:
-        answers = targets(self.items, self.routing.decisions, self.taxonomy)
-        found = {}
-        for decision in self.routing.decisions:
-            columns = self.routing.columns(decision)
-            settled = answers[:, columns].sum(axis=1) == 1
-            names = decision.outcomes
-            truths = [names[n] for n in answers[settled, columns].argmax(axis=1)]
-            said = [names[n] for n in self.logits[settled, columns].argmax(axis=1)]
-            found[decision.node or PRIMARY] = Confusion(names, confusion(truths, said, names))
-        return found
-
-    def _level_rates(self) -> dict[str, Rate]:
-        """Gender and type, given the right category: the level's most probable value."""
-        leaves = self.routing.leaf_probabilities(self.logits)
-        rates = {}
-        for category in self.taxonomy.children(None):
-            below = [
-                n
-                for n, leaf in enumerate(self.taxonomy.leaves)
-                if leaf in self.taxonomy.leaves_below(category)
-            ]
-            rows = self.fits[:, below].sum(axis=1) == self.fits.sum(axis=1)
-            for level in ("gender", "type"):
-                values = [self.taxonomy.levels(self.taxonomy.leaves[n])[level] for n in below]
-                names = sorted({value for value in values if value is not None})
-                if len(names) < 2 or None in values:
-                    continue
-                member = np.array([[value == name for value in values] for name in names])
-                fits = (self.fits[rows][:, below] @ member.T) > 0
-                sums = leaves[rows][:, below] @ member.T
-                settled = fits.sum(axis=1) == 1
-                right = fits.argmax(axis=1) == sums.argmax(axis=1)
-                rates[f"{category} {level}"] = Rate.of(right[settled])
-        return rates
-
-    def _scope_rates(self) -> dict[str, Rate]:
-        if self._outside_leaf is None:
-            return {}
-        return {
-            "out_of_scope found": Rate.of(self.said_outside[self.outside]),
-            "in-scope lost": Rate.of(self.said_outside[~self.outside]),
+def _by_source(answers: Answers) -> dict[str, dict[str, Rate]]:
+    """The rates of each source's pictures, where a manifest names more than one."""
+    sources = np.array([item.source for item in answers.items])
+    if len(set(sources.tolist())) < 2:
+        return {}
+    outcomes = answers.outcomes()
+    return {
+        source: {
+            name: Rate.of(each.right[each.counts & (sources == source)])
+            for name, each in outcomes.items()
         }
-
-    def _stop_rates(self) -> dict[str, Rate]:
-        """What the thresholds make of it: how many labels are leaves, and how many are right."""
-        right, known = self._label_right()
-        is_leaf = np.array([a.label in self.taxonomy.leaves for a in self.answers], bool)
-        named = is_leaf & ~np.array([a.label == self._outside_leaf for a in self.answers], bool)
-        sure = np.array([not a.needs_review for a in self.answers], bool)
-        return {
-            "labels right, at any depth": Rate.of(right[known]),
-            "labels without review": Rate.of(sure),
-            "labels without review right": Rate.of(right[known & sure]),
-            "leaf labels right": Rate.of(right[known & named]),
-            "leaf labels' coverage, in scope": Rate.of(named[self.inside]),
-        }
-
-    def _label_right(self) -> tuple[np.ndarray, np.ndarray]:
-        """``(N,)`` bool twice: the stopped label is right; whether that can be said."""
-        right, known = np.zeros(len(self.items), bool), np.zeros(len(self.items), bool)
-        labels = np.array([answer.label for answer in self.answers])
-        for node in set(labels.tolist()):
-            here = labels == node
-            right[here], known[here] = correct_at(node, self.fits[here], self.taxonomy)
-        return right, known
-
-    def _stops(self) -> list[StopRow]:
-        right, known = self._label_right()
-        labels = np.array([answer.label for answer in self.answers])
-        return [
-            StopRow(
-                node.path,
-                self.routing.thresholds.get(node.path, 0.0),
-                Rate.of(right[known & (labels == node.path)]),
-            )
-            for node in self.taxonomy.nodes
-        ]
+        for source in sorted(set(sources.tolist()))
+    }
 
 
-def _leaf_rows(taxonomy: Taxonomy, table: np.ndarray) -> list[LeafRow]:
+def _leaf_rows(leaves: Sequence[str], table: np.ndarray) -> list[LeafRow]:
     return [
         LeafRow(leaf, Rate(int(table[n, n]), int(table[n].sum())), f1)
-        for n, (leaf, f1) in enumerate(zip(taxonomy.leaves, class_f1(table), strict=True))
+        for n, (leaf, f1) in enumerate(zip(leaves, class_f1(table), strict=True))
     ]

@@ -9,7 +9,10 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 
 # Modes of the library that can be flattened. The rest has no agreed way to the screen: floating
 # point without a range, CIE Lab without a profile.
-MODES = frozenset("1 L LA La P PA RGB RGBX RGBA RGBa CMYK YCbCr I I;16 I;16L I;16B I;16N".split())
+MODES = frozenset(
+    {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBX", "RGBA", "RGBa", "CMYK", "YCbCr"}
+    | {"I", "I;16", "I;16L", "I;16B", "I;16N"}
+)
 # Above this many decoded pixels a picture is flattened and averaged strip by strip: whole, its
 # copies would take ten times the memory of the tensor's source. Below it nothing is averaged twice.
 _STRIPS_ABOVE = 4_000_000

@@ -50,11 +50,49 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 RATES = ("measure", "share", "95 % interval", "right / of")
+NUMBERS = ("figure", "value", "95 % interval")
+LEAVES = ("leaf", "found", "95 % interval", "right / of", "F1")
 
 
 def rate_rows(rates: Mapping[str, Rate]) -> list[list[str]]:
     """Rows under ``RATES``."""
     return [[name, *rate_cells(rate)] for name, rate in rates.items()]
+
+
+def number_rows(evaluation: Evaluation) -> list[list[str]]:
+    """Rows under ``NUMBERS``: the figures with their bootstrap intervals."""
+    rows = []
+    for name, value in evaluation.numbers.items():
+        span = evaluation.intervals.get(name)
+        cells = [number_cell(name, bound) for bound in span] if span else []
+        rows.append([name, number_cell(name, value), "–".join(cells) or "–"])
+    return rows
+
+
+def leaf_rows(evaluation: Evaluation) -> list[list[str]]:
+    """Rows under ``LEAVES``."""
+    return [
+        [row.leaf, *rate_cells(row.found), "–" if row.f1 is None else f"{row.f1:.3f}"]
+        for row in evaluation.leaves
+    ]
+
+
+def source_table(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: each source's share right (and count), measure by measure."""
+    names = [
+        name
+        for name in evaluation.rates
+        if any(rates[name].count for rates in evaluation.sources.values())
+    ]
+    rows = [
+        [name]
+        + [
+            f"{percent(rates[name].value)} ({rates[name].count})" if rates[name].count else "–"
+            for rates in evaluation.sources.values()
+        ]
+        for name in names
+    ]
+    return ["measure", *(source or "no source" for source in evaluation.sources)], rows
 
 
 def terminal(evaluation: Evaluation) -> str:
@@ -63,19 +101,12 @@ def terminal(evaluation: Evaluation) -> str:
         f"{evaluation.pictures} pictures, {evaluation.partly_known} of them with a label that is "
         "partly known",
         table(RATES, rate_rows(evaluation.rates)),
-        table(
-            ("figure", "value"),
-            [[name, number_cell(name, value)] for name, value in evaluation.numbers.items()],
-        ),
-        table(
-            ("leaf", "found", "95 % interval", "right / of", "F1"),
-            [
-                [row.leaf, *rate_cells(row.found), "–" if row.f1 is None else f"{row.f1:.3f}"]
-                for row in evaluation.leaves
-            ],
-        ),
+        table(NUMBERS, number_rows(evaluation)),
+        table(LEAVES, leaf_rows(evaluation)),
         table(("label stops at", "threshold", *RATES[1:]), stop_rows(evaluation)),
     ]
+    if evaluation.sources:
+        parts.append(table(*source_table(evaluation)))
     parts += [
         f"confusion of {name} (rows: truth, columns: answer)\n{confusion_text(each)}"
         for name, each in evaluation.confusions.items()

@@ -10,11 +10,14 @@ from typing import Any
 from cascade.dataset import Item
 from cascade.evaluation_figures import Evaluation
 from cascade.report import (
+    LEAVES,
+    NUMBERS,
     RATES,
+    leaf_rows,
     markdown_table,
-    number_cell,
-    rate_cells,
+    number_rows,
     rate_rows,
+    source_table,
     stop_rows,
     weak_leaves,
 )
@@ -74,18 +77,20 @@ def _balance_text(balance: float) -> str:
 
 
 def _figures(evaluation: Evaluation) -> list[str]:
-    numbers = [[name, number_cell(name, v)] for name, v in evaluation.numbers.items()]
-    leaves = [
-        [row.leaf, *rate_cells(row.found), "–" if row.f1 is None else f"{row.f1:.3f}"]
-        for row in evaluation.leaves
-    ]
+    parts = _figure_parts(evaluation)
+    if evaluation.sources:
+        parts += ["By source (share right, count):", markdown_table(*source_table(evaluation))]
+    return parts
+
+
+def _figure_parts(evaluation: Evaluation) -> list[str]:
     return [
         f"{evaluation.pictures} pictures ({evaluation.partly_known} with a partly known label). "
-        "Intervals are Wilson's at 95 %; pictures of one product are not independent, so the true "
-        "ones are a little wider.",
+        "Intervals at 95 %: Wilson's for shares, a bootstrap over groups for figures. Pictures of "
+        "one product are not independent, so the shares' true intervals are a little wider.",
         markdown_table(RATES, rate_rows(evaluation.rates)),
-        markdown_table(("figure", "value"), numbers),
-        markdown_table(("leaf", "found", "95 % interval", "right / of", "F1"), leaves),
+        markdown_table(NUMBERS, number_rows(evaluation)),
+        markdown_table(LEAVES, leaf_rows(evaluation)),
         markdown_table(("label stops at", "threshold", *RATES[1:]), stop_rows(evaluation)),
     ]
 

@@ -7,12 +7,17 @@ the pictures that share its batch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from cascade.taxonomy import Decision, Taxonomy
+
+THRESHOLDS = "thresholds"
+TREE_DISTANCE = "tree_distance"
+DECODINGS = (THRESHOLDS, TREE_DISTANCE)
 
 
 @dataclass(frozen=True)
@@ -44,13 +49,22 @@ class Routing:
     """How logits become labels: the tree, its decisions, and what calibration found.
 
     ``temperatures`` divide a decision's logits (by node; 1 where absent). ``thresholds`` are the
-    least probability at which a node may be a label (by path; 0 where absent).
+    least probability at which a node may be a label (by path; 0 where absent). ``decoding`` says
+    how a label is chosen: ``thresholds`` takes the deepest node that is sure enough,
+    ``tree_distance`` the node that is expected to lie nearest to the truth, sure or not.
     """
 
     taxonomy: Taxonomy
     decisions: tuple[Decision, ...]
     temperatures: Mapping[str, float] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    decoding: str = THRESHOLDS
+
+    def __post_init__(self) -> None:
+        if self.decoding not in DECODINGS:
+            raise ValueError(
+                f"decoding: expected one of {', '.join(DECODINGS)}, received {self.decoding!r}"
+            )
 
     def columns(self, decision: Decision) -> slice:
         """Where a decision's outcomes stand among all logits."""
@@ -127,12 +141,39 @@ class Routing:
 
         Answers with the node, its probability, and whether it passes its own threshold.
         """
+        if self.decoding == TREE_DISTANCE:
+            return self._nearest(category, leaves)
         for nodes in self._by_depth(category):
             sums = [float(leaves[self._leaf_mask(node)].sum()) for node in nodes]
             best = int(np.argmax(sums))
             if sums[best] >= self.thresholds.get(nodes[best], 0.0):
                 return nodes[best], sums[best], True
         return category, float(leaves[self._leaf_mask(category)].sum()), False
+
+    def _nearest(self, category: str, leaves: np.ndarray) -> tuple[str, float, bool]:
+        """The node of the category whose expected number of edges to the true leaf is least.
+
+        A node's distance to a leaf is the nodes that one of them claims and the other does not, so
+        going down to a node pays as long as its probability is above one half.
+        """
+        best, least = category, math.inf
+        for nodes in self._by_depth(category):
+            for node in nodes:
+                expected = float(leaves @ self._distances(node))
+                if expected < least:
+                    best, least = node, expected
+        probability = float(leaves[self._leaf_mask(best)].sum())
+        return best, probability, probability >= self.thresholds.get(best, 0.0)
+
+    def _distances(self, node: str) -> np.ndarray:
+        """``(leaves,)``: how many edges of the tree lie between a node and each leaf."""
+        cache: dict[str, np.ndarray] = self.__dict__.setdefault("_distance_cache", {})
+        if node not in cache:
+            claimed = _claims(node)
+            cache[node] = np.array(
+                [len(claimed ^ _claims(leaf)) for leaf in self.taxonomy.leaves], np.float64
+            )
+        return cache[node]
 
     def _by_depth(self, category: str) -> list[list[str]]:
         """The category's nodes, the deepest level first."""
@@ -171,6 +212,12 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     result: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
     return result
+
+
+def _claims(path: str) -> frozenset[str]:
+    """A node and all nodes above it, without the root."""
+    parts = path.split("/")
+    return frozenset("/".join(parts[: end + 1]) for end in range(len(parts)))
 
 
 def _unit(value: float) -> float:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from cascade.evaluation_figures import Evaluation
 
 
 @click.command()
@@ -17,8 +21,23 @@ import click
     help="The bundle to judge [the shipped one].",
 )
 @click.option("--split", help="Only this split of a manifest: train, validation or test.")
+@click.option("--compare", metavar="BUNDLE", help="Put another bundle beside it, paired test.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write one page with everything.")
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write confusion matrices (PNG, CSV) and the reliability diagram into this folder.",
+)
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
-def command(pictures: Path, model: str | None, split: str | None, form: str) -> None:
+def command(
+    pictures: Path,
+    model: str | None,
+    split: str | None,
+    compare: str | None,
+    html: Path | None,
+    figures: Path | None,
+    form: str,
+) -> None:
     """Judge a bundle on PICTURES: a folder whose folders are labels, or a manifest CSV.
 
     A manifest has the columns path and label, and optionally split, source and group. Pictures
@@ -27,17 +46,22 @@ def command(pictures: Path, model: str | None, split: str | None, form: str) -> 
     \b
     Example:
       fashion-cascade evaluate photos/test
-      fashion-cascade evaluate photos/manifest.csv --split test --format json
+      fashion-cascade evaluate photos/manifest.csv --split test --html report.html
+      fashion-cascade evaluate photos/test --compare older-bundle --format json
     """
     from cascade.bundle import SHIPPED
     from cascade.classifier import Cascade
+    from cascade.comparison import COMPARED, compared_rows
+    from cascade.comparison import compare as compare_outcomes
     from cascade.dataset import decode_items, read_labelled
     from cascade.errors import BundleError, CascadeError
-    from cascade.evaluation_figures import every_logit, judge
-    from cascade.report import terminal
+    from cascade.evaluation_answers import Answers, every_logit
+    from cascade.evaluation_figures import evaluation_of
+    from cascade.report import table, terminal
 
     try:
         cascade = Cascade.load(model or SHIPPED)
+        rival = Cascade.load(compare) if compare else None
         items = read_labelled(pictures, cascade.taxonomy, split)
         decoded = decode_items(items, cascade.preprocessing)
     except BundleError as error:
@@ -47,12 +71,45 @@ def command(pictures: Path, model: str | None, split: str | None, form: str) -> 
         raise click.UsageError(str(error)) from error
     for item, reason in decoded.rejected:
         click.echo(f"left out: {item.path}: {reason}", err=True)
-    evaluation = judge(cascade.routing, every_logit(cascade, decoded.pixels), decoded.items)
-    if form == "json":
-        content = {"model": cascade.version, "folder": str(pictures)} | evaluation.to_json()
-        click.echo(json.dumps(content, indent=1))
-    else:
-        click.echo(f"model {cascade.version} on {pictures}\n")
-        click.echo(terminal(evaluation))
+    answers = Answers(cascade.routing, every_logit(cascade, decoded.pixels), decoded.items)
+    evaluation = evaluation_of(answers)
+    content = {"model": cascade.version, "pictures_from": str(pictures)} | evaluation.to_json()
+    text = f"model {cascade.version} on {pictures}\n\n{terminal(evaluation)}"
+    if rival is not None:
+        if rival.preprocessing != cascade.preprocessing or rival.taxonomy != cascade.taxonomy:
+            raise click.UsageError(
+                f"{compare}: has another tree or takes pictures of another size; "
+                "only bundles of the same tree and size can be compared"
+            )
+        theirs = Answers(rival.routing, every_logit(rival, decoded.pixels), decoded.items)
+        compared = compare_outcomes(answers.outcomes(), theirs.outcomes())
+        content["compared"] = {"model": rival.version} | {c.name: c.to_json() for c in compared}
+        text += f"\n\nbeside model {rival.version}\n{table(COMPARED, compared_rows(compared))}"
+    if html is not None:
+        from cascade.report_html import html_report
+
+        title = f"{pictures.name}: model {cascade.version}"
+        html.write_text(html_report(evaluation, answers, decoded.pixels, title), encoding="utf-8")
+        click.echo(f"{html}: the whole report", err=True)
+    if figures is not None:
+        _write_figures(figures, evaluation)
+    click.echo(json.dumps(content, indent=1) if form == "json" else text)
     if decoded.rejected:
         raise click.exceptions.Exit(1)
+
+
+def _write_figures(folder: Path, evaluation: Evaluation) -> None:
+    from cascade.report_plots import confusion_png, reliability_png
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "reliability.png").write_bytes(reliability_png(evaluation.bins))
+    for name, each in evaluation.confusions.items():
+        stem = "confusion-" + name.replace("/", "-")
+        (folder / f"{stem}.png").write_bytes(confusion_png(each, name))
+        lines = [",".join(["truth", *each.names])]
+        lines += [
+            ",".join([truth, *map(str, row)])
+            for truth, row in zip(each.names, each.table.tolist(), strict=True)
+        ]
+        (folder / f"{stem}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    click.echo(f"{folder}: matrices and diagram", err=True)

@@ -10,12 +10,16 @@ from commands.common import catalogue_option, opened
 from commands.filters import filter_options, made_filter
 from commands.output import format_option, write
 
+PAGE = 100
+ORDER_HELP = "id, confidence, margin or labelled_at; -NAME for the greatest first [id]."
 COLUMNS = ("path", "status", "label", "confidence", "best_leaf", "reason", "model_version")
 
 
 @click.command()
 @filter_options
-@click.option("--limit", type=click.IntRange(min=0), help="At most this many.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most this many.")
+@click.option("--order-by", metavar="COLUMN", default="id", help=ORDER_HELP)
+@click.option("--after", metavar="TOKEN", help="Go on after a page: what it printed as next.")
 @click.option("--columns", metavar="A,B,…", help="Which columns, in which order; 'all' for all.")
 @click.option("--count", "only_count", is_flag=True, help="Print only how many there are.")
 @format_option()
@@ -24,6 +28,8 @@ def command(
     catalogue_url: str | None,
     form: str | None,
     limit: int | None,
+    order_by: str,
+    after: str | None,
     columns: str | None,
     only_count: bool,
     **filters: Any,
@@ -33,7 +39,8 @@ def command(
     \b
     Example:
       fashion-cascade query --label 'shoes/female/*' --min-confidence 0.9 --limit 20
-      fashion-cascade query --needs-review --format csv > to-look-at.csv
+      fashion-cascade query --needs-review --order-by confidence --limit 20
+      fashion-cascade query --status rejected --format csv > rejected.csv
     """
     from db import queries
 
@@ -43,8 +50,16 @@ def command(
         if only_count:
             click.echo(queries.count(catalogue.engine, wanted))
             return
-        found = queries.rows(catalogue.engine, wanted, limit=limit)
-        write((vars(row) for row in found), names, form)
+        if limit is None and after is None:
+            found = queries.rows(catalogue.engine, wanted, order_by=order_by)
+            write((vars(row) for row in found), names, form)
+            return
+        page = queries.page(
+            catalogue.engine, wanted, order_by=order_by, limit=limit or PAGE, after=after
+        )
+        write((vars(row) for row in page.rows), names, form)
+        if page.next is not None:
+            click.echo(f"next: --after {page.next}", err=True)
 
 
 def chosen_columns(columns: str | None) -> tuple[str, ...]:

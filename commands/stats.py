@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -12,45 +13,53 @@ from commands.filters import filter_options, made_filter
 from commands.output import chosen, format_option, write
 
 if TYPE_CHECKING:
-    from db.queries import Count
+    from db.summaries import Count
 
-COLUMNS = ("status", "label", "reason", "rows", "mean_confidence")
+GROUPS = ("crawl", "shop", "model", "day")
+COLUMNS = ("group", "status", "label", "reason", "rows", "mean_confidence")
 
 
 @click.command()
 @filter_options
+@click.option("--by", type=click.Choice(GROUPS), help="Count each of these apart.")
 @format_option()
 @catalogue_option
-def command(catalogue_url: str | None, form: str | None, **filters: Any) -> None:
+def command(catalogue_url: str | None, form: str | None, by: str | None, **filters: Any) -> None:
     """Count the catalogue by status and label, with the mean confidence of each.
 
     \b
     Example:
       fashion-cascade stats
+      fashion-cascade stats --by shop --label 'shoes/*'
       fashion-cascade stats --crawl spring --format csv
     """
-    from db import queries
+    from db.summaries import stats
 
     with opened(catalogue_url) as catalogue:
-        counts = queries.stats(catalogue.engine, made_filter(filters))
+        counts = stats(catalogue.engine, made_filter(filters), by=by)
     if chosen(form) == "table":
-        for line in tree(counts):
+        for line in tree(counts, grouped=by is not None):
             click.echo(line)
     else:
         write((vars(count) for count in counts), COLUMNS, form)
 
 
-def tree(counts: Iterable[Count]) -> list[str]:
+def tree(counts: Iterable[Count], *, grouped: bool = False) -> list[str]:
     """The counts as an indented tree: each level is the sum of what stands below it."""
-    rows: dict[tuple[str, ...], int] = {}
+    rows: Counter[tuple[str, ...]] = Counter()
+    labelled: Counter[tuple[str, ...]] = Counter()
     sure: dict[tuple[str, ...], float] = {}
     for count in counts:
-        below = tuple((count.label or count.reason or "").split("/"))
-        place = (count.status, *below) if below != ("",) else (count.status,)
+        below = (count.label or count.reason or "").split("/")
+        place = tuple(part for part in (count.status, *below) if part)
+        if grouped:
+            place = (count.group or "(none)", *place)
         for depth in range(1, len(place) + 1):
-            rows[place[:depth]] = rows.get(place[:depth], 0) + count.rows
-            total = (count.mean_confidence or 0.0) * count.rows
-            sure[place[:depth]] = sure.get(place[:depth], 0.0) + total
+            rows[place[:depth]] += count.rows
+            if count.mean_confidence is not None:
+                labelled[place[:depth]] += count.rows
+                total = count.mean_confidence * count.rows
+                sure[place[:depth]] = sure.get(place[:depth], 0.0) + total
     if not rows:
         return ["the catalogue is empty"]
     names = {place: "  " * (len(place) - 1) + place[-1] for place in rows}
@@ -58,7 +67,7 @@ def tree(counts: Iterable[Count]) -> list[str]:
     lines = []
     for place in sorted(rows):
         line = f"{names[place]:<{width}}  {rows[place]:>9,}"
-        if place[0] == "labelled":
-            line += f"  {sure[place] / rows[place]:.3f}"
+        if labelled[place]:
+            line += f"  {sure[place] / labelled[place]:.3f}"
         lines.append(line)
     return lines

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cascade.building import Material
     from cascade.dataset import Item
     from cascade.taxonomy import Taxonomy
-    from cascade.training import TrainingSettings
+    from cascade.training_settings import TrainingSettings
 
 
 @click.command()
@@ -82,7 +82,7 @@ def command(
 def _settings(
     architecture: str, form: str, epochs: int | None, seed: int, limit_minutes: float | None
 ) -> TrainingSettings:
-    from cascade.training import settings_for
+    from cascade.training_settings import settings_for
 
     settings = replace(
         settings_for(architecture), form=form, seed=seed, limit_minutes=limit_minutes

@@ -9,7 +9,8 @@
     │   ├── SchemaTooOld      an earlier version made them: upgrade
     │   └── SchemaTooNew      a later version made them: upgrade the program
     ├── UnknownLabel          a label that stands in no registered taxonomy
-    └── InvalidRecord         a value that the catalogue cannot hold
+    ├── InvalidRecord         a value that the catalogue cannot hold
+    └── InvalidQuery          a question that it cannot answer: an order or a page token
 
 Errors of SQLAlchemy and of the drivers do not leave this room: `mapped` turns those that a user
 can do something about into the ones above; what is left is a bug and keeps its own type.
@@ -62,6 +63,10 @@ class UnknownLabel(CatalogueError):
 
 class InvalidRecord(CatalogueError):
     """A value that the catalogue cannot hold."""
+
+
+class InvalidQuery(CatalogueError):
+    """A question that the catalogue cannot answer."""
 
 
 _BUSY = ("database is locked", "deadlock detected", "lock timeout", "database table is locked")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
@@ -79,6 +80,7 @@ CONFIDENCES = (
     "confidence",
     "margin",
 )
+_STATUS_LIST = ", ".join(f"'{status}'" for status in STATUSES)
 _IN_RANGE = " AND ".join(f"({name} IS NULL OR {name} BETWEEN 0 AND 1)" for name in CONFIDENCES)
 
 crawls = sa.Table(
@@ -110,63 +112,158 @@ labels = sa.Table(
     sa.Column("is_leaf", sa.Boolean, nullable=False),
 )
 
-catalogue = sa.Table(
-    "catalogue",
+
+def _picture_table(name: str) -> sa.Table:
+    """A table of pictures: `catalogue`, and `relabels`, which holds what a new model says."""
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("id", Id, primary_key=True),
+        sa.Column("crawl", sa.Text, sa.ForeignKey("crawls.name"), nullable=False),
+        sa.Column("path", sa.Text, nullable=False),
+        sa.Column("path_key", sa.LargeBinary(16), nullable=False),
+        sa.Column("url", sa.Text),
+        sa.Column("shop", sa.Text),
+        sa.Column("product_id", sa.Text),
+        sa.Column("size", sa.BigInteger),
+        sa.Column("mtime", sa.Double),
+        sa.Column("content_hash", sa.Text),
+        *_label_columns(),
+        sa.Column("status", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text),
+        sa.Column("attempts", sa.SmallInteger, nullable=False, server_default="0"),
+        sa.Column("deaths_alone", sa.SmallInteger, nullable=False, server_default="0"),
+        sa.Column("claimed_by", sa.Text),
+        sa.Column("claimed_until", UtcDateTime),
+        sa.Column("claimed_alone", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("created_at", UtcDateTime, nullable=False),
+        sa.Column("updated_at", UtcDateTime, nullable=False),
+        sa.Column("human_label", sa.Text),
+        sa.UniqueConstraint("crawl", "path_key"),
+        sa.ForeignKeyConstraint(["label"], ["labels.label"]),
+        sa.ForeignKeyConstraint(["human_label"], ["labels.label"]),
+        sa.CheckConstraint(f"status IN ({_STATUS_LIST})", "status"),
+        sa.CheckConstraint("(status = 'labelled') = (label IS NOT NULL)", "labelled_has_label"),
+        sa.CheckConstraint(
+            "label IS NULL OR (category IS NOT NULL AND best_leaf IS NOT NULL AND "
+            "confidence IS NOT NULL AND model_version IS NOT NULL AND labelled_at IS NOT NULL)",
+            "label_is_whole",
+        ),
+        sa.CheckConstraint("status <> 'rejected' OR reason IS NOT NULL", "rejected_has_reason"),
+        sa.CheckConstraint(_IN_RANGE, "confidences"),
+        sa.CheckConstraint("(claimed_by IS NULL) = (claimed_until IS NULL)", "lease_is_whole"),
+        sa.CheckConstraint("attempts >= 0 AND deaths_alone >= 0", "attempts"),
+    )
+
+
+def _index(name: str, *columns: sa.ColumnElement[Any], where: str | None = None) -> None:
+    """An index, over a part of the table only where `where` says which."""
+    partial = None if where is None else sa.text(where)
+    sa.Index(name, *columns, postgresql_where=partial, sqlite_where=partial)
+
+
+def _work_indexes(table: sa.Table) -> None:
+    """What the queue needs; the first two are empty when nothing waits."""
+    prefix, column = f"ix_{table.name}", table.c
+    _index(f"{prefix}_pending", column.crawl, column.id, where="status = 'pending'")
+    _index(f"{prefix}_claimed_by", column.claimed_by, where="claimed_by IS NOT NULL")
+    _index(
+        f"{prefix}_content_hash",
+        column.content_hash,
+        column.model_version,
+        where="content_hash IS NOT NULL",
+    )
+
+
+catalogue = _picture_table("catalogue")
+relabels = _picture_table("relabels")
+_work_indexes(catalogue)
+_work_indexes(relabels)
+
+# what counts as the label of a row: what a person said, or else the model; the index below and
+# the queries must write it alike
+effective_label = sa.func.coalesce(catalogue.c.human_label, catalogue.c.label)
+# each answers a filter of `query`; its price is in docs/scale.md
+_index("ix_catalogue_label", effective_label, catalogue.c.id)
+_index("ix_catalogue_crawl_id", catalogue.c.crawl, catalogue.c.id)
+_index("ix_catalogue_shop", catalogue.c.shop, catalogue.c.id, where="shop IS NOT NULL")
+_index("ix_catalogue_labelled_at", catalogue.c.labelled_at, catalogue.c.id)
+_index(
+    "ix_catalogue_failed",
+    catalogue.c.status,
+    catalogue.c.reason,
+    catalogue.c.id,
+    where="status IN ('rejected', 'quarantined', 'cancelled')",
+)
+_index("ix_catalogue_review", catalogue.c.confidence, catalogue.c.id, where="needs_review")
+_index("ix_catalogue_corrected", catalogue.c.id, where="human_label IS NOT NULL")
+
+corrections = sa.Table(
+    "corrections",
     metadata,
     sa.Column("id", Id, primary_key=True),
-    sa.Column("crawl", sa.Text, sa.ForeignKey("crawls.name"), nullable=False),
-    sa.Column("path", sa.Text, nullable=False),
-    sa.Column("path_key", sa.LargeBinary(16), nullable=False),
-    sa.Column("url", sa.Text),
-    sa.Column("shop", sa.Text),
-    sa.Column("product_id", sa.Text),
-    sa.Column("size", sa.BigInteger),
-    sa.Column("mtime", sa.Double),
-    sa.Column("content_hash", sa.Text),
-    *_label_columns(),
-    sa.Column("status", sa.Text, nullable=False),
-    sa.Column("reason", sa.Text),
-    sa.Column("attempts", sa.SmallInteger, nullable=False, server_default="0"),
-    sa.Column("deaths_alone", sa.SmallInteger, nullable=False, server_default="0"),
-    sa.Column("claimed_by", sa.Text),
-    sa.Column("claimed_until", UtcDateTime),
-    sa.Column("claimed_alone", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("created_at", UtcDateTime, nullable=False),
-    sa.Column("updated_at", UtcDateTime, nullable=False),
-    sa.UniqueConstraint("crawl", "path_key"),
-    sa.ForeignKeyConstraint(["label"], ["labels.label"]),
-    sa.CheckConstraint("status IN ({})".format(", ".join(f"'{s}'" for s in STATUSES)), "status"),
-    sa.CheckConstraint("(status = 'labelled') = (label IS NOT NULL)", "labelled_has_label"),
-    sa.CheckConstraint(
-        "label IS NULL OR (category IS NOT NULL AND best_leaf IS NOT NULL AND "
-        "confidence IS NOT NULL AND model_version IS NOT NULL AND labelled_at IS NOT NULL)",
-        "label_is_whole",
+    sa.Column(
+        "catalogue_id",
+        Id,
+        sa.ForeignKey("catalogue.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
     ),
-    sa.CheckConstraint("status <> 'rejected' OR reason IS NOT NULL", "rejected_has_reason"),
-    sa.CheckConstraint(_IN_RANGE, "confidences"),
-    sa.CheckConstraint("(claimed_by IS NULL) = (claimed_until IS NULL)", "lease_is_whole"),
-    sa.CheckConstraint("attempts >= 0 AND deaths_alone >= 0", "attempts"),
+    sa.Column("corrected_by", sa.Text, nullable=False),
+    sa.Column("corrected_at", UtcDateTime, nullable=False),
+    sa.Column("from_label", sa.Text),
+    sa.Column("to_label", sa.Text, sa.ForeignKey("labels.label")),  # NULL: taken back
+    sa.Column("model_label", sa.Text),  # what the model had said at that time
+    sa.Column("note", sa.Text),
 )
 
-sa.Index(
-    "ix_catalogue_pending",
-    catalogue.c.crawl,
-    catalogue.c.id,
-    postgresql_where=catalogue.c.status == "pending",
-    sqlite_where=catalogue.c.status == "pending",
+forgotten = sa.Table(
+    "forgotten",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("forgotten_at", UtcDateTime, nullable=False),
+    sa.Column("forgotten_by", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),  # BLAKE2b of what was asked for, not itself
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("note", sa.Text),
+    sa.CheckConstraint("kind IN ('crawl', 'path', 'hash')", "kind"),
 )
-sa.Index(
-    "ix_catalogue_claimed_by",
-    catalogue.c.claimed_by,
-    postgresql_where=catalogue.c.claimed_by.isnot(None),
-    sqlite_where=catalogue.c.claimed_by.isnot(None),
+
+# How many rows have which label: kept by triggers in the transaction that changes a row, whoever
+# does so. PostgreSQL's triggers append to `catalogue_count_changes`, so that writers never wait
+# for each other, and `db.counters` adds those up into `catalogue_counts` now and then; SQLite,
+# which has one writer at a time, counts in place.
+COUNTED = ("crawl", "shop", "model_version", "day", "status", "label", "reason")
+
+
+def _counted_columns() -> list[sa.Column[Any]]:
+    """What is counted apart; '' where a row has none, so that a key can be made of them."""
+    return [sa.Column(name, sa.Text, nullable=False) for name in COUNTED]
+
+
+catalogue_counts = sa.Table(
+    "catalogue_counts",
+    metadata,
+    *_counted_columns(),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("sum_confidence", sa.Double, nullable=False),
+    sa.PrimaryKeyConstraint(*COUNTED),
+    sqlite_with_rowid=False,
 )
-sa.Index(
-    "ix_catalogue_content_hash",
-    catalogue.c.content_hash,
-    catalogue.c.model_version,
-    postgresql_where=catalogue.c.status == "labelled",
-    sqlite_where=catalogue.c.status == "labelled",
+catalogue_count_changes = sa.Table(
+    "catalogue_count_changes",
+    metadata,
+    *_counted_columns(),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("sum_confidence", sa.Double, nullable=False),
+)
+# the view over both
+catalogue_counted = sa.table(
+    "catalogue_counted",
+    *(sa.column(name, sa.Text) for name in COUNTED),
+    sa.column("rows", sa.BigInteger),
+    sa.column("sum_confidence", sa.Double),
 )
 
 label_history = sa.Table(

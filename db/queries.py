@@ -1,73 +1,85 @@
-"""Asking the catalogue: a `Filter`, and what fits it, as plain dataclasses.
+"""Asking the catalogue, as plain dataclasses:
 
-    from db.queries import Filter, rows
+    from db.queries import Filter, page, rows, stats
     from db.session import make_engine
 
-    for row in rows(make_engine("catalogue.db"), Filter(label="shoes/female/*")):
+    engine = make_engine("catalogue.db")
+    for row in rows(engine, Filter(label="shoes/female/*", min_confidence=0.9)):
         print(row.path, row.label, row.confidence)
+    first = page(engine, Filter(needs_review=True), order_by="confidence", limit=20)
+    second = page(engine, Filter(needs_review=True), order_by="confidence", limit=20,
+                  after=first.next)
 
-Every value goes to the database as a bound parameter.
+`rows` streams any number in constant memory, in one snapshot. `page` is for looking through:
+each page starts where the last one ended (keyset), so page 1,000 costs what page 1 does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+import binascii
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from db.convert import ROW_NAMES
-from db.labelling import matching
-from db.models import catalogue, labels
-from db.records import LabelEntry, Row
+from db.errors import InvalidQuery
+from db.filters import Condition, Filter, conditions, wanted_labels
+from db.models import catalogue, effective_label
+from db.records import Row
 from db.session import reading
 
+__all__ = ["ORDERS", "Filter", "Page", "count", "page", "rows"]
+
 ROWS_A_FETCH = 1000
+ORDERS = ("id", "confidence", "margin", "labelled_at")
+# more labels than this are looked up as one set: taxonomies are far smaller
+LABELS_APART = 100
+_COLUMNS = [catalogue.c[name] for name in ROW_NAMES]
 
 
 @dataclass(frozen=True)
-class Filter:
-    """Which rows. What is None asks for nothing; what is given must all hold."""
+class Page:
+    """Some rows, and what to give as `after` for those that follow; None at the end."""
 
-    label: str | None = None  # either way of writing it, * stands for anything
-    category: str | None = None
-    gender: str | None = None
-    type: str | None = None
-    status: str | None = None
-    reason: str | None = None
-    crawl: str | None = None
-    shop: str | None = None
-    model_version: str | None = None
-    min_confidence: float | None = None
-    max_confidence: float | None = None
-    needs_review: bool | None = None
-    labelled_after: datetime | None = None
-    labelled_before: datetime | None = None
+    rows: list[Row]
+    next: str | None
 
 
-@dataclass(frozen=True)
-class Count:
-    """How many rows have this status and label (or reason), and how sure the model was."""
+def rows(
+    engine: Engine, wanted: Filter, *, order_by: str = "id", limit: int | None = None
+) -> Iterator[Row]:
+    """The rows that fit, streamed in constant memory out of one snapshot.
 
-    status: str
-    label: str | None
-    reason: str | None
-    rows: int
-    mean_confidence: float | None
-
-
-def rows(engine: Engine, wanted: Filter, *, limit: int | None = None) -> Iterator[Row]:
-    """The rows that fit, in the order they were added, streamed in constant memory."""
+    `order_by` is one of `ORDERS`, with ``-`` in front for the greatest first. An order other than
+    'id' leaves out the rows that have no such value. Rows that are alike come in order of id.
+    """
     with reading(engine) as connection:
-        columns = [catalogue.c[name] for name in ROW_NAMES]
-        query = sa.select(*columns).where(*conditions(connection, wanted)).order_by(catalogue.c.id)
-        if limit is not None:
-            query = query.limit(limit)
+        query = _query(connection, wanted, _Order.parse(order_by), limit, None)
         result = connection.execution_options(yield_per=ROWS_A_FETCH).execute(query)
         for values in result:
             yield Row(*values)
+
+
+def page(
+    engine: Engine,
+    wanted: Filter,
+    *,
+    order_by: str = "id",
+    limit: int = 100,
+    after: str | None = None,
+) -> Page:
+    """At most `limit` rows from where `after` (the `next` of the page before) says."""
+    order = _Order.parse(order_by)
+    with reading(engine) as connection:
+        query = _query(connection, wanted, order, limit, order.read(after))
+        found = [Row(*values) for values in connection.execute(query)]
+    return Page(found, order.token(found[-1]) if len(found) == limit and found else None)
 
 
 def count(engine: Engine, wanted: Filter) -> int:
@@ -77,50 +89,102 @@ def count(engine: Engine, wanted: Filter) -> int:
         return int(connection.execute(query.where(*conditions(connection, wanted))).scalar_one())
 
 
-def stats(engine: Engine, wanted: Filter | None = None) -> list[Count]:
-    """Rows by status and label or reason, ordered by them."""
-    table = catalogue
-    names = (table.c.status, table.c.label, table.c.reason)
-    query = sa.select(*names, sa.func.count(), sa.func.avg(table.c.confidence))
-    with reading(engine) as connection:
-        query = query.where(*conditions(connection, wanted or Filter()))
-        found = connection.execute(query.group_by(*names)).all()
-    made = [Count(*values) for values in found]
-    return sorted(made, key=lambda c: (c.status, c.label or "", c.reason or ""))
+@dataclass(frozen=True)
+class _Order:
+    """By which column, and which way."""
+
+    name: str
+    down: bool
+
+    @classmethod
+    def parse(cls, order_by: str) -> _Order:
+        name = order_by.removeprefix("-")
+        if name not in ORDERS:
+            raise InvalidQuery(
+                f"expected an order out of {', '.join(ORDERS)}, or -NAME for the greatest first, "
+                f"received {order_by!r}"
+            )
+        return cls(name, order_by.startswith("-"))
+
+    def columns(self) -> list[sa.Column[Any]]:
+        """The value, and the id to part rows that are alike."""
+        column = catalogue.c[self.name]
+        return [column] if self.name == "id" else [column, catalogue.c.id]
+
+    def clauses(self) -> list[sa.ColumnElement[Any]]:
+        return [column.desc() if self.down else column.asc() for column in self.columns()]
+
+    def beyond(self, values: Sequence[Any]) -> Condition:
+        """Comes after the row with these values."""
+        columns = self.columns()
+        bounds = [sa.literal(v, c.type) for v, c in zip(values, columns, strict=True)]
+        left, right = sa.tuple_(*columns), sa.tuple_(*bounds)
+        if len(columns) == 1:
+            return columns[0] < bounds[0] if self.down else columns[0] > bounds[0]
+        return left < right if self.down else left > right
+
+    def token(self, row: Row) -> str:
+        """Where `row` stands, as text for the next page."""
+        values = [getattr(row, str(column.name)) for column in self.columns()]
+        plain = [v.isoformat() if isinstance(v, datetime) else v for v in values]
+        text = json.dumps([self.name, self.down, *plain])
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+    def read(self, token: str | None) -> list[Any] | None:
+        """The values of a token of this order."""
+        if token is None:
+            return None
+        values: list[Any]
+        try:
+            padded = token + "=" * (-len(token) % 4)
+            name, down, *values = json.loads(base64.b64decode(padded, b"-_", validate=True))
+            if (name, down) != (self.name, self.down) or len(values) != len(self.columns()):
+                raise ValueError(token)
+            if self.name == "labelled_at":
+                values[0] = datetime.fromisoformat(values[0])
+            elif not all(isinstance(value, int | float) for value in values):
+                raise ValueError(token)
+        except (ValueError, TypeError, binascii.Error) as error:
+            raise InvalidQuery(
+                f"expected the 'next' of a page in the same order, received {token!r}"
+            ) from error
+        return values
 
 
-def label_entries(connection: Connection) -> list[LabelEntry]:
-    """The labels of all registered taxonomies."""
-    names = ("label", "category", "gender", "type", "is_leaf")
-    query = sa.select(*(labels.c[name] for name in names)).order_by(labels.c.label)
-    return [LabelEntry(*values) for values in connection.execute(query)]
+def _query(
+    connection: Connection,
+    wanted: Filter,
+    order: _Order,
+    limit: int | None,
+    after: list[Any] | None,
+) -> sa.Select[Any]:
+    bounds: list[Condition] = [] if after is None else [order.beyond(after)]
+    if order.name != "id":
+        bounds.append(catalogue.c[order.name].isnot(None))
+    labels = wanted_labels(connection, wanted)
+    ordered = sa.select(*_COLUMNS).order_by(*order.clauses()).limit(limit)
+    if labels and limit is not None and order.name == "id" and len(labels) <= LABELS_APART:
+        rest = [*conditions(connection, wanted, labels=False), *bounds]
+        return ordered.where(catalogue.c.id.in_(_by_label(labels, rest, order, limit)))
+    return ordered.where(*conditions(connection, wanted), *bounds)
 
 
-def conditions(connection: Connection, wanted: Filter) -> list[sa.ColumnElement[bool]]:
-    """The WHERE of a filter; its parts hold together."""
-    table = catalogue
-    made: list[sa.ColumnElement[bool]] = []
-    if any((wanted.label, wanted.category, wanted.gender, wanted.type)):
-        meant = matching(
-            label_entries(connection),
-            label=wanted.label,
-            category=wanted.category,
-            gender=wanted.gender,
-            type=wanted.type,
+def _by_label(
+    labels: Sequence[str], rest: Sequence[Condition], order: _Order, limit: int
+) -> sa.Select[Any]:
+    """The ids of the first `limit` rows of each label: each is one run of the label's index.
+
+    Neither database merges several runs of an index by itself; it would sort all their rows.
+    """
+    runs = [
+        sa.select(
+            sa.select(catalogue.c.id)
+            .where(effective_label == label, *rest)
+            .order_by(*order.clauses())
+            .limit(limit)
+            .subquery()
+            .c.id
         )
-        made.append(table.c.label.in_(sorted(meant)))
-    for name in ("status", "reason", "crawl", "shop", "model_version"):
-        value = getattr(wanted, name)
-        if value is not None:
-            made.append(table.c[name] == value)
-    if wanted.min_confidence is not None:
-        made.append(table.c.confidence >= wanted.min_confidence)
-    if wanted.max_confidence is not None:
-        made.append(table.c.confidence <= wanted.max_confidence)
-    if wanted.needs_review is not None:
-        made.append(table.c.needs_review == wanted.needs_review)
-    if wanted.labelled_after is not None:
-        made.append(table.c.labelled_at >= wanted.labelled_after)
-    if wanted.labelled_before is not None:
-        made.append(table.c.labelled_at < wanted.labelled_before)
-    return made
+        for label in labels
+    ]
+    return sa.select(sa.union_all(*runs).subquery().c.id)

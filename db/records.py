@@ -111,7 +111,11 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the catalogue, as queries return it. `label` is what the model said."""
+    """One row of the catalogue, as queries return it.
+
+    `label` and the fields around it are what the model said; `human_label` is what a person said
+    of it, and counts where there is one.
+    """
 
     id: int
     crawl: str
@@ -140,6 +144,7 @@ class Row:
     created_at: datetime
     updated_at: datetime
     attempts: int
+    human_label: str | None
 
 
 def check_labels(entries: Sequence[LabelEntry]) -> None:

@@ -1,29 +1,36 @@
-"""A small real bundle for tests to which the shipped one is not the point."""
+"""A small real bundle for tests to which the shipped one is not the point.
+
+Keras is imported when a bundle is made: the tests that need none load without it.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cascade.building import Material, build_cascade
-from cascade.dataset import Pictures, decode_items, drawn_items
-from cascade.drawings import write_sample_crawl
-from cascade.images import Preprocessing
-from cascade.networks import Architecture
-from cascade.taxonomy import Taxonomy
-from cascade.training import TrainingSettings, settings_for
+if TYPE_CHECKING:
+    from cascade.dataset import Pictures
+    from cascade.training_settings import TrainingSettings
 
 
 def drawn(folder: Path, per_leaf: int, seed: int, split: str) -> Pictures:
     """Decoded drawings of every leaf of the shipped tree."""
+    from cascade.dataset import decode_items, drawn_items
+    from cascade.drawings import write_sample_crawl
+    from cascade.images import Preprocessing
+    from cascade.taxonomy import Taxonomy
+
     write_sample_crawl(folder, per_leaf, seed, junk=False, labelled=True)
     return decode_items(drawn_items(folder, Taxonomy.load(), split), Preprocessing())
 
 
-def small_settings(**changes: object) -> TrainingSettings:
+def small_settings(**changes: Any) -> TrainingSettings:
     """Small networks of the original's kind, trained in seconds."""
-    from dataclasses import replace
+    from cascade.networks import Architecture
+    from cascade.training_settings import settings_for
 
     settings = replace(
         settings_for("two_convolutions"),
@@ -32,7 +39,7 @@ def small_settings(**changes: object) -> TrainingSettings:
         batch_size=32,
         seed=3,
     )
-    return replace(settings, **changes)  # type: ignore[arg-type]
+    return replace(settings, **changes)
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +49,9 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Its labels stop where it is 60 % sure. It answers far better than chance on drawings and knows
     nothing of photographs.
     """
+    from cascade.building import Material, build_cascade
+    from cascade.taxonomy import Taxonomy
+
     folder = tmp_path_factory.mktemp("small-bundle")
     material = Material(
         drawn(folder / "train", 14, 1, "train"),

@@ -11,7 +11,10 @@ from contextlib import contextmanager
 
 # TensorFlow greets on file descriptor 2 before its own log level is looked at
 CHATTER = re.compile(
-    rb"^(I0000 |WARNING: All log messages before absl|To enable the following instructions"
+    rb"^(I0000 "
+    rb"|E0000 .*failed call to cuInit"
+    rb"|WARNING: All log messages before absl"
+    rb"|To enable the following instructions"
     rb"|\d{4}-\d\d-\d\d [\d:.]+: I )"
 )
 

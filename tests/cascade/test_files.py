@@ -8,12 +8,16 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from cascade.images import Loaded, Preprocessing, load
-from tests.pictures import GREEN, encoded, png_bomb, solid
+from tests.pictures import GREEN, RED, encoded, png_bomb, solid
 
 PREPROCESSING = Preprocessing()
 PICTURE = encoded(solid(GREEN), "PNG")
@@ -197,6 +201,72 @@ def test_without_roots_a_path_is_trusted(two_folders: tuple[Path, Path]) -> None
     crawl, other = two_folders
     (crawl / "link.png").symlink_to(other / "out.png")
     assert reason(crawl / "link.png") is None
+
+
+# -- races -------------------------------------------------------------------------------------
+
+
+SWAPPER = """
+import os, select, sys
+os.chdir(sys.argv[1])
+print("ready", flush=True)
+while not select.select([0], [], [], 0)[0]:
+"""
+
+
+@contextmanager
+def meanwhile(folder: Path, swap: str) -> Iterator[None]:
+    """Runs the lines of ``swap`` in ``folder`` over and over, in a process of its own (a thread
+    would wait for its turn just when the race is on), until the block ends."""
+    code = SWAPPER + textwrap.indent(swap, "    ")
+    command = [sys.executable, "-c", code, folder]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as swapper:
+        assert swapper.stdin is not None
+        assert swapper.stdout is not None
+        assert swapper.stdout.readline() == b"ready\n"
+        try:
+            yield
+        finally:
+            swapper.stdin.close()
+    assert swapper.returncode == 0
+
+
+def test_a_file_that_becomes_a_fifo_while_it_is_opened(tmp_path: Path) -> None:
+    """Looked at it is a file, opened it is a FIFO that nobody writes to: still no waiting."""
+    (tmp_path / "file").write_bytes(PICTURE)
+    os.mkfifo(tmp_path / "fifo")
+    swap = """
+for name in ("file", "fifo"):
+    os.link(name, "spare")
+    os.rename("spare", "place.png")
+"""
+    with meanwhile(tmp_path, swap):
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:
+            assert reason(tmp_path / "place.png", tmp_path) in (None, "unreadable", "missing")
+
+
+def test_a_folder_that_becomes_a_link_while_it_is_walked(two_folders: tuple[Path, Path]) -> None:
+    """Resolved it is a folder inside, opened it is a link outside: nothing there is ever read."""
+    crawl, other = two_folders
+    (other / "in.png").write_bytes(encoded(solid(RED), "PNG"))
+    (crawl / "place").mkdir()
+    (crawl / "place" / "in.png").write_bytes(PICTURE)
+    (crawl / "link").symlink_to(other)
+    swap = """
+os.rename("place", "folder")
+os.rename("link", "place")
+os.rename("place", "link")
+os.rename("folder", "place")
+"""
+    seen = set()
+    with meanwhile(crawl, swap):
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:
+            found = load(str(crawl / "place" / "in.png"), PREPROCESSING, [str(crawl)])
+            seen.add(found.reason if found.pixels is None else tuple(found.pixels[60, 45]))
+    assert GREEN in seen
+    assert seen <= {GREEN, "outside_root", "missing", "unreadable"}
 
 
 # -- size --------------------------------------------------------------------------------------

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 
 from db import schema
 from db.catalogue import Catalogue
+from db.check import check
 from db.errors import SchemaMissing, SchemaTooNew, SchemaTooOld
-from db.models import metadata
 from db.session import make_engine, reading, writing
+from tests.db.samples import CRAWL, labelled
 
 
 def test_no_catalogue_is_said_so_and_none_is_made(catalogue_url: str, tmp_path: Path) -> None:
@@ -39,26 +38,85 @@ def test_a_later_schema_is_refused_by_all(catalogue_url: str) -> None:
 def test_an_earlier_schema_is_refused_or_upgraded(catalogue_url: str) -> None:
     Catalogue.open(catalogue_url).close()
     engine = make_engine(catalogue_url)
-    if len(schema.known()) == 1:
-        with writing(engine) as connection:
-            connection.execute(sa.text("DELETE FROM alembic_version"))
-        with pytest.raises(SchemaMissing):
-            Catalogue.open(catalogue_url, create=False)
-    else:
-        schema.downgrade(engine, "0001")
-        with pytest.raises(SchemaTooOld, match="db upgrade"):
-            Catalogue.open(catalogue_url, create=False)
-        Catalogue.open(catalogue_url, create=True).close()
-        Catalogue.open(catalogue_url, create=False).close()
+    schema.downgrade(engine, "0001")
+    with pytest.raises(SchemaTooOld, match="db upgrade"):
+        Catalogue.open(catalogue_url, create=False)
+    Catalogue.open(catalogue_url, create=True).close()
+    Catalogue.open(catalogue_url, create=False).close()
     engine.dispose()
 
 
 def test_the_migrations_make_what_the_models_say(catalogue: Catalogue) -> None:
-    with reading(catalogue.engine) as connection:
-        context = MigrationContext.configure(
-            connection, opts={"compare_type": True, "compare_server_default": True}
-        )
-        assert compare_metadata(context, metadata) == []
+    assert check(catalogue.engine) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "ALTER TABLE catalogue ADD COLUMN stray TEXT",
+        "ALTER TABLE crawls DROP COLUMN note",
+        "DROP INDEX ix_catalogue_label",
+        "DROP INDEX ix_catalogue_pending",
+    ],
+)
+def test_check_finds_a_schema_that_differs(catalogue: Catalogue, damage: str) -> None:
+    with writing(catalogue.engine) as connection:
+        connection.execute(sa.text(damage))
+    assert len(check(catalogue.engine)) == 1
+
+
+def test_check_leaves_tables_alone_that_people_added(catalogue: Catalogue) -> None:
+    with writing(catalogue.engine) as connection:
+        connection.execute(sa.text("CREATE TABLE notes (text TEXT)"))
+        connection.execute(sa.text("CREATE INDEX mine ON catalogue (url)"))
+    assert check(catalogue.engine) == []
+
+
+def test_check_finds_rows_of_an_unknown_model(store: Catalogue) -> None:
+    store.store(CRAWL, "me", "never registered", [labelled("/a"), labelled("/b")])
+    (finding,) = check(store.engine)
+    assert "2 rows" in finding.what
+    assert "never registered" in finding.what
+
+
+FILLED = """
+INSERT INTO crawls (name, created_at) VALUES ('spring', '2026-01-01 00:00:00');
+INSERT INTO model_versions (version, figures, first_seen_at)
+    VALUES ('model-1', '{}', '2026-01-01 00:00:00');
+INSERT INTO labels (label, category, is_leaf) VALUES ('bags', 'bags', true);
+INSERT INTO catalogue (id, crawl, path, path_key, status, label, category, best_leaf, confidence,
+        model_version, labelled_at, created_at, updated_at)
+    VALUES (7, 'spring', '/a', '0123456789abcdef', 'labelled', 'bags', 'bags', 'bags', 0.75,
+        'model-1', '2026-01-02 00:00:00', '2026-01-01 00:00:00', '2026-01-01 00:00:00');
+INSERT INTO label_history (catalogue_id, label, category, replaced_at)
+    VALUES (7, 'bags', 'bags', '2026-01-02 00:00:00');
+"""
+
+
+@pytest.mark.parametrize("revision", schema.known())
+def test_rows_survive_the_way_up_and_down(catalogue_url: str, revision: str) -> None:
+    """From every revision, with rows in it: up to the newest, and down to the first and up."""
+    engine = make_engine(catalogue_url)
+    schema.upgrade(engine, revision)
+    with writing(engine) as connection:
+        for statement in FILLED.split(";\n"):
+            if statement.strip():
+                connection.execute(sa.text(statement))
+    for way in ("head", "0001", "head"):
+        if way == "head":
+            schema.upgrade(engine)
+        else:
+            schema.downgrade(engine, way)
+        with reading(engine) as connection:
+            kept = connection.execute(sa.text("SELECT id, label, confidence FROM catalogue")).all()
+            assert [tuple(row) for row in kept] == [(7, "bags", 0.75)]
+            history = connection.execute(sa.text("SELECT catalogue_id, label FROM label_history"))
+            assert [tuple(row) for row in history] == [(7, "bags")]
+    assert check(engine) == []
+    with reading(engine) as connection:
+        view = connection.execute(sa.text("SELECT label, labelled_by FROM catalogue_labels")).all()
+    assert [tuple(row) for row in view] == [("bags", "model")]
+    engine.dispose()
 
 
 def test_down_to_nothing_and_up_again(catalogue: Catalogue) -> None:

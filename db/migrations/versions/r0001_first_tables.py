@@ -74,7 +74,7 @@ def upgrade() -> None:
         sa.Column("is_leaf", sa.Boolean, nullable=False),
         sa.PrimaryKeyConstraint("label", name="pk_labels"),
     )
-    _create_catalogue()
+    create_pictures("catalogue")
     op.create_table(
         "label_history",
         sa.Column("id", ID, nullable=False),
@@ -93,9 +93,10 @@ def upgrade() -> None:
     op.create_index("ix_label_history_catalogue_id", "label_history", ["catalogue_id"])
 
 
-def _create_catalogue() -> None:
+def create_pictures(table: str, *more: sa.schema.SchemaItem) -> None:
+    """A table of pictures with its constraints and the indexes that the work needs."""
     op.create_table(
-        "catalogue",
+        table,
         sa.Column("id", ID, nullable=False),
         sa.Column("crawl", sa.Text, nullable=False),
         sa.Column("path", sa.Text, nullable=False),
@@ -116,38 +117,38 @@ def _create_catalogue() -> None:
         sa.Column("claimed_alone", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("updated_at", TIME, nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_catalogue"),
-        sa.UniqueConstraint("crawl", "path_key", name="uq_catalogue_crawl_path_key"),
-        sa.ForeignKeyConstraint(["crawl"], ["crawls.name"], name="fk_catalogue_crawl"),
-        sa.ForeignKeyConstraint(["label"], ["labels.label"], name="fk_catalogue_label"),
-        sa.CheckConstraint(STATUS, name=op.f("ck_catalogue_status")),
+        sa.PrimaryKeyConstraint("id", name=f"pk_{table}"),
+        sa.UniqueConstraint("crawl", "path_key", name=f"uq_{table}_crawl_path_key"),
+        sa.ForeignKeyConstraint(["crawl"], ["crawls.name"], name=f"fk_{table}_crawl"),
+        sa.ForeignKeyConstraint(["label"], ["labels.label"], name=f"fk_{table}_label"),
+        sa.CheckConstraint(STATUS, name=op.f(f"ck_{table}_status")),
         sa.CheckConstraint(
             "(status = 'labelled') = (label IS NOT NULL)",
-            name=op.f("ck_catalogue_labelled_has_label"),
+            name=op.f(f"ck_{table}_labelled_has_label"),
         ),
-        sa.CheckConstraint(WHOLE, name=op.f("ck_catalogue_label_is_whole")),
+        sa.CheckConstraint(WHOLE, name=op.f(f"ck_{table}_label_is_whole")),
         sa.CheckConstraint(
             "status <> 'rejected' OR reason IS NOT NULL",
-            name=op.f("ck_catalogue_rejected_has_reason"),
+            name=op.f(f"ck_{table}_rejected_has_reason"),
         ),
-        sa.CheckConstraint(RANGE, name=op.f("ck_catalogue_confidences")),
+        sa.CheckConstraint(RANGE, name=op.f(f"ck_{table}_confidences")),
         sa.CheckConstraint(
             "(claimed_by IS NULL) = (claimed_until IS NULL)",
-            name=op.f("ck_catalogue_lease_is_whole"),
+            name=op.f(f"ck_{table}_lease_is_whole"),
         ),
         sa.CheckConstraint(
-            "attempts >= 0 AND deaths_alone >= 0", name=op.f("ck_catalogue_attempts")
+            "attempts >= 0 AND deaths_alone >= 0", name=op.f(f"ck_{table}_attempts")
         ),
+        *more,
     )
-    partial("ix_catalogue_pending", ["crawl", "id"], "status = 'pending'")
-    partial("ix_catalogue_claimed_by", ["claimed_by"], "claimed_by IS NOT NULL")
-    partial("ix_catalogue_content_hash", ["content_hash", "model_version"], "status = 'labelled'")
+    partial(table, "pending", ["crawl", "id"], "status = 'pending'")
+    partial(table, "claimed_by", ["claimed_by"], "claimed_by IS NOT NULL")
+    partial(table, "content_hash", ["content_hash", "model_version"], "content_hash IS NOT NULL")
 
 
-def partial(name: str, columns: list[str], where: str) -> None:
-    op.create_index(
-        name, "catalogue", columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where)
-    )
+def partial(table: str, name: str, columns: list[str], where: str) -> None:
+    part = sa.text(where)
+    op.create_index(f"ix_{table}_{name}", table, columns, sqlite_where=part, postgresql_where=part)
 
 
 def downgrade() -> None:

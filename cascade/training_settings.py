@@ -1,0 +1,65 @@
+"""What a training run depends on, beside the pictures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from cascade.augmentation import NONE, Augmentation
+from cascade.networks import Architecture
+
+ORIGINAL_PATIENCE = 2
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Everything that a training run depends on, beside the pictures; written into the bundle.
+
+    ``balance`` is how far small classes are drawn more often: 0 not at all, 1 every class equally
+    often. ``average`` is the momentum of the averaged weights that are kept (None: the last ones).
+    ``patience`` stops after so many epochs without a better validation loss and keeps the best
+    epoch's weights (None: all epochs are trained and the last one's weights kept).
+    """
+
+    architecture: Architecture = field(default_factory=Architecture)
+    form: str = "combined"
+    epochs: int = 12
+    batch_size: int = 64
+    learning_rate: float = 8e-4
+    schedule: str = "cosine"
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.05
+    balance: float = 0.5
+    average: float | None = 0.998
+    patience: int | None = None
+    freeze_batch_norm: bool = True
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    seed: int = 2026
+    limit_minutes: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        result: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return result
+
+
+def settings_for(architecture: str) -> TrainingSettings:
+    """The settings that suit an architecture, to start from.
+
+    The original's networks are trained from nothing: Adam at its usual rate, no change of the
+    rate, and the best weights kept after two epochs without progress.
+    """
+    if architecture == "trunk":
+        return TrainingSettings()
+    return TrainingSettings(
+        Architecture(architecture),
+        epochs=30,
+        learning_rate=1e-3,
+        schedule="constant",
+        weight_decay=0.0,
+        label_smoothing=0.0,
+        average=None,
+        patience=ORIGINAL_PATIENCE,
+        freeze_batch_norm=False,
+        augmentation=NONE,
+    )

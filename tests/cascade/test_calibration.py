@@ -1,0 +1,127 @@
+"""Calibration on answers whose true odds the test itself has drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cascade.calibration import (
+    decision_cost,
+    fit_temperatures,
+    least_threshold,
+    thresholds_of,
+    tune_thresholds,
+)
+from cascade.dataset import Item, targets
+from cascade.evaluation import calibration_error
+from cascade.evaluation_figures import judge
+from cascade.routing import Routing, softmax
+from cascade.taxonomy import Taxonomy
+
+TREE = Taxonomy.from_labels(["pets/cat", "pets/dog", "toys/ball", "toys/car", "none"], "none")
+DECISIONS = TREE.decisions()
+ROUTING = Routing(TREE, DECISIONS)
+
+
+def drawn_answers(count: int, seed: int, boast: float = 1.0) -> tuple[np.ndarray, list[str]]:
+    """Honest logits, and labels drawn from exactly the probabilities that they say.
+
+    With ``boast`` the logits are multiplied: a network that is surer than it may be.
+    """
+    random = np.random.default_rng(seed)
+    honest = random.normal(0, 4.0, (count, ROUTING.width))
+    leaves = ROUTING.leaf_probabilities(honest)
+    labels = [TREE.leaves[random.choice(len(row), p=row)] for row in leaves]
+    return honest * boast, labels
+
+
+def leaf_error(routing: Routing, logits: np.ndarray, labels: list[str]) -> float:
+    leaves = routing.leaf_probabilities(logits)
+    right = np.array([TREE.leaves[n] for n in leaves.argmax(axis=1)]) == np.array(labels)
+    found = calibration_error(leaves.max(axis=1), right)
+    assert found is not None
+    return found
+
+
+def test_the_temperature_undoes_the_boast_and_lowers_the_calibration_error() -> None:
+    logits, labels = drawn_answers(4000, 1, boast=3.0)
+    answers = targets([Item("", label) for label in labels], DECISIONS, TREE)
+    found = fit_temperatures(logits, answers, DECISIONS)
+    assert set(found) == {"", "pets", "toys"}
+    assert list(found.values()) == pytest.approx([3.0] * 3, rel=0.15)
+    others, truth = drawn_answers(4000, 2, boast=3.0)
+    before = leaf_error(ROUTING, others, truth)
+    after = leaf_error(Routing(TREE, DECISIONS, temperatures=found), others, truth)
+    assert before > 0.1
+    assert after < 0.03
+
+
+def test_partly_known_labels_count_with_what_they_know() -> None:
+    logits = np.array([[2.0, 0, 0]] * 10)
+    sure = decision_cost(logits, np.array([[1.0, 1, 1]] * 10), 1.0)
+    p = softmax(logits)
+    # nothing is asked of a picture that any outcome fits, but for the softening of 1/12
+    assert sure == pytest.approx(-np.log(p[0]).mean() / 12)
+
+
+def test_a_set_without_a_mistake_asks_for_no_endless_confidence() -> None:
+    logits = np.array([[4.0, 0.0]] * 20)
+    found = fit_temperatures(logits, np.array([[1.0, 0.0]] * 20), TREE.decisions()[1:2])["pets"]
+    assert 0.4 < found < 3
+    # 20 right of 20 and two more, one right and one wrong: 21/22 and not 1
+    assert softmax(logits[:1] / found)[0, 0] == pytest.approx(1 - 0.5 / 22, abs=0.005)
+
+
+def test_a_decision_that_no_picture_concerns_keeps_its_temperature() -> None:
+    answers = targets([Item("", "none")] * 50, DECISIONS, TREE)
+    found = fit_temperatures(np.zeros((50, ROUTING.width)), answers, DECISIONS)
+    assert found["pets"] == found["toys"] == 1.0
+
+
+def test_the_least_threshold_by_hand() -> None:
+    # 200 right from 0.9 up, then every second one wrong
+    score = np.concatenate([np.linspace(1, 0.9, 200), np.linspace(0.89, 0.5, 100)])
+    right = np.concatenate([np.ones(200, bool), np.arange(100) % 2 == 0])
+    found = least_threshold(score, right, 0.98)
+    assert found is not None
+    passed = score >= found
+    assert 190 <= passed.sum() < 210
+    assert least_threshold(score[:20], right[:20], 0.98) is None  # 20 of 20 proves no 98 %
+    assert least_threshold(score, ~right, 0.98) is None
+
+
+def test_equal_scores_pass_together() -> None:
+    score = np.array([0.9] * 100 + [0.6] * 10)
+    right = np.array([True] * 100 + [True] * 5 + [False] * 5)
+    assert least_threshold(score, right, 0.97) == 0.9
+
+
+@pytest.mark.parametrize("precision", [0.9, 0.98])
+def test_labels_that_stop_reach_the_asked_precision_on_other_pictures(precision: float) -> None:
+    logits, labels = drawn_answers(6000, 3)
+    found = tune_thresholds(ROUTING, logits, labels, precision)
+    assert set(found) == {node.path for node in TREE.nodes}
+    others, truth = drawn_answers(6000, 4)
+    routing = Routing(TREE, DECISIONS, thresholds=thresholds_of(found))
+    rates = judge(routing, others, [Item("", label) for label in truth]).rates
+    reached = rates["leaf labels right"].value
+    covered = rates["leaf labels' coverage, in scope"].value
+    # two standard deviations of a share over some thousand labels
+    assert reached is not None and reached >= precision - 0.01
+    assert covered is not None and covered > 0.1
+    bare = judge(ROUTING, others, [Item("", label) for label in truth]).rates
+    assert (bare["leaf labels right"].value or 1) < precision - 0.05
+
+
+def test_nodes_with_few_answers_share_or_assume_a_threshold() -> None:
+    logits, labels = drawn_answers(90, 5)
+    found = tune_thresholds(ROUTING, logits, labels, 0.98)
+    assert {entry.how for entry in found.values()} == {"assumed"}
+    assert set(thresholds_of(found).values()) == {0.98}
+    nothing = tune_thresholds(ROUTING, np.zeros((0, ROUTING.width)), [], 0.98)
+    assert set(thresholds_of(nothing).values()) == {0.98}
+
+
+def test_a_precision_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="98"):
+        tune_thresholds(ROUTING, np.zeros((0, ROUTING.width)), [], 98)
