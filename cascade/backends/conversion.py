@@ -1,15 +1,17 @@
 """Making a bundle's LiteRT files, and proving that they answer as the reference does.
 
-Batch norm is folded into the convolutions by the converter, once the variables are constants. The
-float32 network keeps its weights as float16 on disk, as the bundle's own are. The int8 network has
-weights of 8 bits a channel and activations of 8 bits, whose ranges are measured on real pictures;
-its input is the picture itself, since the scaling at its front becomes the input's quantisation.
+Batch norm is folded into the convolutions by the converter, once the variables are constants. What
+comes of the folding no longer fits float16, so the float32 network keeps its weights as they are.
+The int8 network has weights of 8 bits a channel and activations of 8 bits, whose ranges are
+measured on real pictures; its input is the picture itself, since the scaling at its front becomes
+the input's quantisation.
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ from cascade.weights import read_network
 log = logging.getLogger(__name__)
 
 BATCH = 64
+KEPT_FLOAT = ("MEAN", "FULLY_CONNECTED", "CONCATENATION")
 # the least share of pictures on which a backend must name the reference's best leaf
 REQUIRED = {LITERT_FLOAT32: 0.9999, LITERT_INT8: 0.995}
 
@@ -126,22 +129,21 @@ def _write(folder: Path, number: int, calibration: np.ndarray) -> None:
 
 
 def float32(model: keras.Model) -> bytes:
-    """A LiteRT network that computes in float32, its weights stored as float16."""
+    """A LiteRT network that computes in float32."""
     import tensorflow as tf
 
-    converter = _converter(model, tf.uint8)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_types = [tf.float16]
-    return bytes(converter.convert())
+    return bytes(_converter(model, tf.uint8).convert())
 
 
 def int8(model: keras.Model, calibration: np.ndarray) -> bytes:
     """A LiteRT network with weights and activations of 8 bits, ranges from ``calibration``.
 
-    ``calibration`` is ``(N, height, width, 3)`` uint8. The decisions at the end stay float32: a
-    step of 1/256 of the logits' range would make ties.
+    ``calibration`` is ``(N, height, width, 3)`` uint8. What comes after the convolutions stays
+    float32: it costs next to nothing, and a mean or a logit in steps of 1/256 of its range loses
+    pictures (agreement on 1,200 photographs: 99.4 % with it in 8 bits, 99.7 % without).
     """
     import tensorflow as tf
+    from tensorflow.lite.python.util import modify_model_io_type
 
     scale, offset, rest = _without_scaling(model)
 
@@ -150,13 +152,20 @@ def int8(model: keras.Model, calibration: np.ndarray) -> bytes:
             values = picture.astype(np.float32)
             if number == 0:  # black and white both occur, so a step of the input is a grey level
                 values[0, :2] = [[0.0], [255.0]]
-            yield [values[None] * scale + offset]
+            yield [values[None] * np.float32(scale) + np.float32(offset)]
 
     converter = _converter(rest, tf.float32)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = samples
-    converter.inference_input_type = tf.uint8
-    return bytes(converter.convert())
+    # the only place of the library where some layers can be kept out of the quantisation
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=list(KEPT_FLOAT))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # its interpreter names its successor
+        debugger = tf.lite.experimental.QuantizationDebugger(
+            converter=converter, debug_dataset=samples, debug_options=options
+        )
+        quantised = debugger.get_nondebug_quantized_model()
+        return bytes(modify_model_io_type(quantised, tf.uint8, tf.float32))
 
 
 def _without_scaling(model: keras.Model) -> tuple[float, float, keras.Model]:
