@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PHOTOS ?=
 CATALOGUE ?= sqlite:///catalogue.db
 
-.PHONY: label test check train evaluate clean
+.PHONY: label test test-heavy docs check train evaluate clean
 
 label: $(VENV)/.label
 ifeq ($(PHOTOS),)
@@ -22,6 +22,14 @@ endif
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
+
+# docs/commands.md, from the commands' own help
+docs: $(VENV)/.label
+	$(BIN)/python tools/write_docs.py
+
+# the same tests at their full size
+test-heavy: $(VENV)/.test
+	$(BIN)/python -m pytest -m heavy
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .

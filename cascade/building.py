@@ -229,7 +229,7 @@ def _concerned(pictures: Pictures, decisions: Sequence[Decision], taxonomy: Taxo
 def _check_free(out_folder: Path) -> None:
     if out_folder.exists() and (not out_folder.is_dir() or any(out_folder.iterdir())):
         raise BundleError(
-            f"{out_folder}: something is there already; name a new folder with --out, or move it"
+            f"{out_folder}: is there already; name a new folder with --out, or move it"
         )
 
 

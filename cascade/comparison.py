@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cascade.evaluation import Rate
-from cascade.evaluation_answers import Outcome
+import numpy as np
+
+from cascade.evaluation import Rate, leaves_below_mask
+from cascade.evaluation_answers import Answers, Outcome
 from cascade.report import percent
 
 
@@ -73,6 +75,42 @@ def compare(first: Mapping[str, Outcome], second: Mapping[str, Outcome]) -> list
             Compared(name, Rate.of(a), Rate.of(b), only_a, only_b, mcnemar(only_a, only_b))
         )
     return found
+
+
+def points(answers: Answers) -> dict[str, tuple[int, int, int, int]]:
+    """The original's way to compare forms: a point for the right gender, one for the right type.
+
+    By category that has genders: points for gender, for type, together, and the most there are.
+    Judged is each category's best leaf on the known pictures that do belong to it.
+    """
+    taxonomy = answers.routing.taxonomy
+    found = {}
+    for category in taxonomy.children(None):
+        below = np.flatnonzero(leaves_below_mask(taxonomy, category))
+        levels = [taxonomy.levels(taxonomy.leaves[n]) for n in below]
+        if any(level["gender"] is None or level["type"] is None for level in levels):
+            continue
+        rows = np.flatnonzero(answers.known & np.isin(answers.truth, below))
+        said = answers.probabilities[rows][:, below].argmax(axis=1)
+        true = np.searchsorted(below, answers.truth[rows])
+        scores = [
+            sum(levels[a][part] == levels[b][part] for a, b in zip(said, true, strict=True))
+            for part in ("gender", "type")
+        ]
+        found[category] = (scores[0], scores[1], sum(scores), 2 * len(rows))
+    return found
+
+
+POINTS = ("points", "gender", "type", "together", "of")
+
+
+def points_rows(named: Mapping[str, Answers]) -> list[list[str]]:
+    """Rows under ``POINTS``: each category, each cascade."""
+    return [
+        [f"{category}, {name}", *map(str, scores)]
+        for name, answers in named.items()
+        for category, scores in points(answers).items()
+    ]
 
 
 def compared_rows(compared: list[Compared]) -> list[list[str]]:

@@ -40,12 +40,20 @@ def build_trunk(
     *,
     dropout: float = 0.2,
     pretrained: bool = True,
+    frozen_blocks: int = 0,
     seed: int = 0,
 ) -> keras.Model:
-    """One pretrained trunk with a linear head for each decision."""
+    """One pretrained trunk with a linear head for each decision.
+
+    The stem and the first ``frozen_blocks`` of its 16 blocks keep their weights; above 0 only.
+    """
     trunk = efficientnet_lite0(height, width)
     if pretrained:
         load_imagenet_weights(trunk)
+    frozen = {f"block{number}" for number in range(frozen_blocks)} | {"stem"}
+    for layer in trunk.layers:
+        if frozen_blocks and layer.name.split("_")[0] in frozen:
+            layer.trainable = False
     features = keras.layers.Dropout(dropout, seed=seed, name="dropout")(trunk.output)  # (N, 1280)
     logits = [
         keras.layers.Dense(

@@ -51,7 +51,7 @@ def command(
     """
     from cascade.bundle import SHIPPED
     from cascade.classifier import Cascade
-    from cascade.comparison import COMPARED, compared_rows
+    from cascade.comparison import COMPARED, POINTS, compared_rows, points, points_rows
     from cascade.comparison import compare as compare_outcomes
     from cascade.dataset import decode_items, read_labelled
     from cascade.errors import BundleError, CascadeError
@@ -85,6 +85,9 @@ def command(
         compared = compare_outcomes(answers.outcomes(), theirs.outcomes())
         content["compared"] = {"model": rival.version} | {c.name: c.to_json() for c in compared}
         text += f"\n\nbeside model {rival.version}\n{table(COMPARED, compared_rows(compared))}"
+        both = {"this": answers, "other": theirs}
+        text += f"\n\n{table(POINTS, points_rows(both))}"
+        content["points"] = {name: points(each) for name, each in both.items()}
     if html is not None:
         from cascade.report_html import html_report
 

@@ -11,9 +11,16 @@ import click
 
 if TYPE_CHECKING:
     from cascade.building import Material
-    from cascade.dataset import Item
     from cascade.taxonomy import Taxonomy
-    from cascade.training_settings import TrainingSettings
+
+
+def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from cascade.experiments import EXPERIMENTS, described
+
+        for name in EXPERIMENTS:
+            click.echo(described(name))
+        context.exit()
 
 
 @click.command()
@@ -24,10 +31,28 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Where the state lies that a stopped run goes on from [OUT with -work behind it].",
 )
-@click.option("--architecture", type=click.Choice(["trunk", "two_convolutions"]), default="trunk")
-@click.option("--form", type=click.Choice(["combined", "hierarchical"]), default="combined")
-@click.option("--taxonomy", type=click.Path(exists=True), help="A tree of labels of your own.")
-@click.option("--epochs", type=click.IntRange(1), help="[12; 30 for two_convolutions]")
+@click.option(
+    "--experiment",
+    metavar="NAME",
+    default="trunk",
+    show_default=True,
+    help="The networks: trunk, or one of the original's.",
+)
+@click.option(
+    "--list-experiments",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_experiments,
+    help="Show the experiments and exit.",
+)
+@click.option("--form", type=click.Choice(["combined", "hierarchical"]), help="[combined]")
+@click.option(
+    "--taxonomy",
+    metavar="FILE",
+    help="A tree of labels of your own; 'folders' takes the folders as they are.",
+)
+@click.option("--epochs", type=click.IntRange(1), help="[as the experiment says]")
 @click.option("--seed", type=click.IntRange(0), default=2026, show_default=True)
 @click.option("--limit-minutes", type=float, help="Stop after the last epoch that fits.")
 @click.option(
@@ -43,8 +68,8 @@ def command(
     pictures: Path,
     out: Path,
     work: Path | None,
-    architecture: str,
-    form: str,
+    experiment: str,
+    form: str | None,
     taxonomy: str | None,
     epochs: int | None,
     seed: int,
@@ -55,23 +80,29 @@ def command(
 ) -> None:
     """Train a cascade on PICTURES and write it as a bundle.
 
-    PICTURES is a manifest CSV (path, label, split, source, group) or a folder. Run the same
-    command again after a stop, and it goes on where it was.
+    PICTURES is a folder whose folders are labels (shoes/female/sandals/*.jpg), or that holds train,
+    validation and test with such folders; a manifest CSV (path, label[, split, source, group]); or
+    a .npz with the arrays images, labels and genders. Without splits they are made, nearly
+    identical pictures together. Run the same command again after a stop, and it goes on.
 
     \b
     Example:
       fashion-cascade train photos/manifest.csv --out my-bundle
-      fashion-cascade train photos --out small --architecture two_convolutions --limit-minutes 30
+      fashion-cascade train photos --out small --experiment original --limit-minutes 30
+      fashion-cascade train toys --taxonomy folders --out toys-bundle
     """
     from cascade.errors import CascadeError
+    from cascade.experiments import experiment_settings
 
     work = work or out.with_name(out.name + "-work")
     logging.basicConfig(level=logging.INFO, format="%(message)s")  # to stderr
-    settings = _settings(architecture, form, epochs, seed, limit_minutes)
     try:
         from cascade.building import build_cascade
 
-        material = replace(_material(pictures, taxonomy, work, drawings), terms=terms)
+        settings = replace(experiment_settings(experiment), seed=seed, limit_minutes=limit_minutes)
+        settings = settings if epochs is None else replace(settings, epochs=epochs)
+        settings = settings if form is None else replace(settings, form=form)
+        material = replace(_material(pictures, taxonomy, work, drawings, seed), terms=terms)
         bundle = build_cascade(material, settings, out, work, precision)
     except (CascadeError, ValueError) as error:
         raise click.UsageError(str(error)) from error
@@ -79,59 +110,25 @@ def command(
     click.echo(f"{out}: model {bundle.version}")
 
 
-def _settings(
-    architecture: str, form: str, epochs: int | None, seed: int, limit_minutes: float | None
-) -> TrainingSettings:
-    from cascade.training_settings import settings_for
-
-    settings = replace(
-        settings_for(architecture), form=form, seed=seed, limit_minutes=limit_minutes
-    )
-    return settings if epochs is None else replace(settings, epochs=epochs)
-
-
-def _material(pictures: Path, taxonomy: str | None, work: Path, drawings: int) -> Material:
+def _material(
+    pictures: Path, taxonomy: str | None, work: Path, drawings: int, seed: int
+) -> Material:
     from cascade.building import Material
-    from cascade.dataset import decode_items
     from cascade.images import Preprocessing
+    from cascade.preparation import prepare, with_drawings
+
+    tree, frame = _tree(pictures, taxonomy), Preprocessing()
+    prepared = prepare(pictures, tree, frame, seed)
+    train = prepared.train
+    if drawings:
+        train = with_drawings(train, tree, frame, work / "drawings", drawings)
+    return Material(train, prepared.validation, tree, prepared.test, frame)
+
+
+def _tree(pictures: Path, taxonomy: str | None) -> Taxonomy:
+    from cascade.preparation import taxonomy_of_folders
     from cascade.taxonomy import SHIPPED, Taxonomy
 
-    tree = Taxonomy.load(taxonomy or SHIPPED)
-    items = _items(pictures, tree)
-    if drawings:
-        items += _drawn(work / "drawings", tree, drawings)
-    frame = Preprocessing()
-    parts = [
-        decode_items([item for item in items if item.split == split], frame)
-        for split in ("train", "validation", "test")
-    ]
-    return Material(parts[0], parts[1], tree, parts[2], frame)
-
-
-def _items(pictures: Path, tree: Taxonomy) -> list[Item]:
-    """A manifest as it is; a folder by its folders train, validation and test."""
-    from cascade.dataset import SPLITS, read_folder, read_manifest
-    from cascade.errors import DatasetError
-
-    if pictures.is_file():
-        items = read_manifest(pictures, tree)
-        if any(item.split is None for item in items):
-            raise DatasetError(f"{pictures}: every line needs a split: {', '.join(SPLITS)}")
-        return items
-    if not (pictures / "train").is_dir():
-        raise DatasetError(f"{pictures}: expected the folders {', '.join(SPLITS)} in it")
-    return [
-        item
-        for split in SPLITS
-        if (pictures / split).is_dir()
-        for item in read_folder(pictures / split, tree, split)
-    ]
-
-
-def _drawn(folder: Path, tree: Taxonomy, number: int) -> list[Item]:
-    from cascade.dataset import drawn_items
-    from cascade.drawings import write_sample_crawl
-
-    # another seed than the sample crawl: that one must stay unseen
-    write_sample_crawl(folder, number, seed=7, junk=False, labelled=True)
-    return drawn_items(folder, tree, "train")
+    if taxonomy == "folders":
+        return taxonomy_of_folders(pictures)
+    return Taxonomy.load(taxonomy or SHIPPED)

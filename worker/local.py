@@ -6,15 +6,20 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from db.records import FileState
 from worker.decode import Decoder, Load, thread_count
 from worker.models import Model
 from worker.owners import this_owner
+from worker.paths import is_url
 from worker.pipeline import PipelineOptions, Shard, Store, run_shard
 from worker.report import Report
 from worker.scan import Found, Source, check_root
 from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from cascade.images import Loaded
 
 # one claim, so one transaction; after a kill this many pictures at most are run one by one
 PATHS_A_SHARD = 1024
@@ -63,10 +68,17 @@ class LocalRun:
 
 def loader(model: Model) -> Load:
     """What opens one file the way that the model was trained on."""
-    from cascade.images import load
+    from cascade import images
+    from worker import remote
 
     preprocessing = model.preprocessing
-    return lambda os_path, roots: load(os_path, preprocessing, roots)
+
+    def load(path: str, roots: Sequence[str]) -> Loaded:
+        if is_url(path):
+            return remote.load(path, preprocessing, roots)
+        return images.load(path, preprocessing, roots)
+
+    return load
 
 
 def chunks(files: Iterable[FileState], size: int) -> Iterator[list[FileState]]:

@@ -34,4 +34,5 @@ def configure(form: str, level: str) -> None:
     text = logging.Formatter("%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s")
     handler.setFormatter(JsonLines() if form == "json" else text)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("PIL").setLevel(logging.WARNING)
+    for chatty in ("PIL", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

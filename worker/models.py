@@ -103,6 +103,15 @@ class BundleModel:
         """What was measured when the bundle was trained."""
         return dict(self._bundle.manifest.get("figures", {}))
 
+    def verify(self) -> None:
+        """Check each file against the manifest's hash; raises ModelUnusable."""
+        from cascade.errors import CascadeError
+
+        try:
+            self._bundle.verify()
+        except CascadeError as error:
+            raise ModelUnusable(str(error)) from error
+
     def load(self) -> None:
         """Verify, load and warm the networks; a second call does nothing.
 

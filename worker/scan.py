@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from db.records import FileState
 from worker.errors import InputError, RootGone
-from worker.paths import to_os_path, to_text
+from worker.paths import is_url, to_os_path, to_text
 
 # whatever an extension says about pictures is not trusted; these say that there is none
 _OTHER_KINDS = """
@@ -53,6 +53,10 @@ class Source:
 
     def files(self, found: Found) -> Iterator[FileState]:
         """The files, lazily; a folder can be walked again, a list from stdin only once."""
+        if self.folder is not None and is_url(self.folder):
+            from worker import remote
+
+            return remote.walk(self.folder)
         if self.folder is not None:
             return walk(self.folder, found)
         return (state_of(path) for path in self.paths)
@@ -87,6 +91,9 @@ def sources(
         if argument == "-":
             lines = stdin if stdin is not None else sys.stdin.buffer
             found.append(Source(crawl or "stdin", outside, paths=read_paths(lines, nul=nul)))
+        elif is_url(argument):
+            url = argument.rstrip("/")
+            found.append(Source(crawl or url.rpartition("/")[2], (url,), folder=url))
         elif os.path.isdir(argument):  # noqa: PTH112 - a name of any bytes
             folder = os.path.abspath(argument)  # noqa: PTH100
             check_root(folder)
@@ -111,6 +118,8 @@ def name_of(folder: str) -> str:
 
 def check_root(folder: str) -> None:
     """Raise InputError unless the folder can be read and holds something."""
+    if is_url(folder):
+        return  # the walk says what is wrong with it
     try:
         with os.scandir(folder) as entries:
             if next(entries, None) is not None:
@@ -127,6 +136,10 @@ def check_root(folder: str) -> None:
 
 def is_healthy(root: str) -> bool:
     """Whether the folder is there and holds something: only then may a file in it be missing."""
+    if is_url(root):
+        from worker import remote
+
+        return remote.is_healthy(root)
     try:
         with os.scandir(root) as entries:
             return next(entries, None) is not None

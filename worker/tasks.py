@@ -19,6 +19,7 @@ from worker.app import TASK, app
 from worker.errors import WorkerError
 from worker.lifecycle import Resources, register, resources
 from worker.owners import expire_dead
+from worker.paths import is_url
 from worker.pipeline import PipelineOptions, Shard, ShardResult, run_shard
 from worker.report import Report
 
@@ -76,7 +77,11 @@ def _label_shard(
         _again(self, min(LONGEST_PAUSE_SECONDS, (result.busy_seconds or 0.0) + 0.5), None)
 
 
-label_shard: Task = app.task(bind=True, name=TASK, max_retries=MAX_RETRIES)(_label_shard)
+# a shard whose process died is sent again after `default_retry_delay`: soon, since the leases of
+# the dead are seen to be so
+label_shard: Task = app.task(bind=True, name=TASK, max_retries=MAX_RETRIES, default_retry_delay=1)(
+    _label_shard
+)
 
 
 def _run(held: Resources, work: Shard, model_version: str | None, report: Report) -> ShardResult:
@@ -109,6 +114,8 @@ def allowed(asked: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _with_end(root: str) -> str:
+    if is_url(root):
+        return root.rstrip("/") + "/"
     return os.path.realpath(root).rstrip(os.sep) + os.sep
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def logs(*probabilities: float) -> list[float]:
 PETS = logs(0.7, 0.2, 0.1) + logs(0.5, 0.3, 0.15, 0.05) + logs(0.6, 0.4)
 
 
-def route(row: list[float], **calibration: dict[str, float]) -> Routing:
+def route(row: list[float], **calibration: Any) -> Routing:
     return Routing(TREE, TREE.decisions(), **calibration)
 
 
@@ -108,3 +109,21 @@ def test_rows_do_not_depend_on_their_batch_mates() -> None:
     alone = [route(PETS).label(row[None])[0] for row in rows]
     assert together == alone
     assert [together[i] for i in order] == shuffled
+
+
+def test_the_nearest_node_is_where_going_down_stops_to_pay() -> None:
+    # pets .7, pets/cat .56, pets/cat/old .35: below one half it pays no more
+    answer = route(PETS, decoding="tree_distance").label(np.array([PETS]))[0]
+    assert answer.label == "pets/cat"
+    assert answer.best_leaf == "pets/cat/old"
+    assert answer.needs_review  # not a leaf
+    # pets .9, cat .81, cat/old .6 by its own
+    row = logs(0.9, 0.05, 0.05) + logs(0.667, 0.233, 0.05, 0.05) + logs(0.5, 0.5)
+    sure = route(row, decoding="tree_distance").label(np.array([row]))[0]
+    assert sure.label == "pets/cat/old"
+    assert not sure.needs_review
+
+
+def test_a_decoding_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"thresholds, tree_distance.*'greedy'"):
+        route(PETS, decoding="greedy")

@@ -1,0 +1,20 @@
+# CPU image. Built in two steps, so that no compiler and no pip cache is in the one that runs.
+FROM python:3.12-slim-bookworm AS build
+WORKDIR /source
+COPY . .
+RUN python -m venv /opt/fashion-cascade \
+    && /opt/fashion-cascade/bin/pip install --no-cache-dir --disable-pip-version-check .
+
+FROM python:3.12-slim-bookworm
+LABEL org.opencontainers.image.title="fashion-cascade" \
+      org.opencontainers.image.licenses="Apache-2.0"
+RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin fashion
+COPY --from=build /opt/fashion-cascade /opt/fashion-cascade
+ENV PATH=/opt/fashion-cascade/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
+USER 10001
+WORKDIR /tmp
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["fashion-cascade"]
+CMD ["--help"]

@@ -1,0 +1,64 @@
+"""Networks and settings by name: the shipped kind, and the original project's experiments.
+
+The original trained, for each node, two convolutions with max pooling and a dense head, swept the
+filters, and tried a second filter count, hidden dense layers, dropout and L2; and it compared one
+network over gender and type (combined) with one for gender and one for type by gender.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from cascade.networks import Architecture
+from cascade.training_settings import TrainingSettings, settings_for
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A network's name and options, and the form of the cascade; the rest is as usual for it."""
+
+    architecture: str
+    says: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    form: str = "combined"
+
+
+_TWO = "two_convolutions"
+EXPERIMENTS: dict[str, Experiment] = {
+    "trunk": Experiment("trunk", "pretrained trunk with a head for each decision; what is shipped"),
+    "original": Experiment(_TWO, "64 filters of 3×3, twice", {"filters": 64, "kernel": 3}),
+    "original-hierarchical": Experiment(
+        _TWO,
+        "the same, gender first, then type by gender",
+        {"filters": 64, "kernel": 3},
+        "hierarchical",
+    ),
+    "original-second-filters": Experiment(
+        _TWO,
+        "32 filters of 5×5, then 64 of 3×3",
+        {"filters": 32, "kernel": 5, "second_filters": 64},
+    ),
+    "original-dense-512": Experiment(_TWO, "with a dense layer of 512", {"dense": [512]}),
+    "original-dense-1024": Experiment(_TWO, "with a dense layer of 1024", {"dense": [1024]}),
+    "original-dropout": Experiment(
+        _TWO, "dense layer of 512 with half dropped", {"dense": [512], "dropout": 0.5}
+    ),
+    "original-l2": Experiment(_TWO, "weight penalty of 0.0005", {"l2": 5e-4}),
+}
+
+
+def experiment_settings(name: str) -> TrainingSettings:
+    """The settings of an experiment. Raises ``ValueError`` for a name that is none."""
+    found = EXPERIMENTS.get(name)
+    if found is None:
+        raise ValueError(f"experiment: expected one of {', '.join(EXPERIMENTS)}, received {name!r}")
+    settings = settings_for(found.architecture)
+    architecture = Architecture(found.architecture, dict(found.options))
+    return replace(settings, architecture=architecture, form=found.form)
+
+
+def described(name: str) -> str:
+    """One line for a person."""
+    return f"{name:26} {EXPERIMENTS[name].says}"

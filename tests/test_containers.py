@@ -1,0 +1,97 @@
+"""The container files, against the compose specification's schema and a Dockerfile linter.
+
+No container engine runs here: what these checks cannot see is said in docs/operations.md.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from worker.settings import SETTINGS
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def compose() -> Any:
+    return YAML(typ="safe").load(ROOT / "docker-compose.yml")
+
+
+def test_compose_file_fits_the_specification() -> None:
+    done = subprocess.run(
+        [
+            BIN / "check-jsonschema",
+            "--builtin-schema",
+            "vendor.compose-spec",
+            ROOT / "docker-compose.yml",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.gpu"])
+def test_dockerfiles_pass_the_linter(name: str) -> None:
+    done = subprocess.run(
+        [BIN / "hadolint", ROOT / name], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.gpu"])
+def test_images_run_as_an_ordinary_user(name: str) -> None:
+    lines = (ROOT / name).read_text().splitlines()
+    last = max(number for number, line in enumerate(lines) if line.startswith("FROM "))
+    users = [line.split()[1] for line in lines[last:] if line.startswith("USER ")]
+    assert users
+    assert users[-1] not in ("root", "0")
+
+
+def test_every_variable_names_a_setting(compose: Any) -> None:
+    known = {setting.variable for setting in SETTINGS}
+    for service in compose["services"].values():
+        used = {name for name in service.get("environment", {}) if name.startswith("FASHION_")}
+        assert used <= known
+
+
+def seconds(text: str) -> float:
+    return float(text.removesuffix("s"))
+
+
+@pytest.mark.parametrize("name", ["worker", "worker-gpu"])
+def test_a_worker_has_time_to_stop_and_only_reads_the_pictures(compose: Any, name: str) -> None:
+    worker = compose["services"][name]
+    grace = seconds(worker["stop_grace_period"])
+    assert grace > float(worker["environment"]["FASHION_CASCADE_SOFT_SHUTDOWN_SECONDS"])
+    (pictures,) = [one for one in worker["volumes"] if one["target"] == "/pictures"]
+    assert pictures["read_only"] is True
+    assert worker["environment"]["FASHION_CASCADE_ROOTS"] == "/pictures"
+
+
+def test_the_broker_keeps_messages_and_asks_for_a_password(compose: Any) -> None:
+    command = " ".join(compose["services"]["redis"]["command"])
+    assert "--appendonly yes" in command
+    assert "--maxmemory-policy noeviction" in command
+    assert "requirepass" in command
+
+
+def test_everything_that_stays_has_a_health_check_and_restarts(compose: Any) -> None:
+    for name in ("redis", "postgres", "worker", "worker-gpu"):
+        service = compose["services"][name]
+        assert service["healthcheck"]["test"]
+        assert service["restart"] == "unless-stopped"
+
+
+def test_nothing_listens_beyond_this_machine(compose: Any) -> None:
+    for service in compose["services"].values():
+        for port in service.get("ports", []):
+            assert str(port).startswith("127.0.0.1:")

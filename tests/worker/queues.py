@@ -1,0 +1,140 @@
+"""A whole queue for a test: broker, catalogue, pictures, workers, and how to look at them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import sqlalchemy as sa
+
+from tests.redis_server import RedisServer
+from tests.servers import wait_until
+from tests.worker.crawls import MODEL_NAME
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 240.0  # how long a test waits for what must come; much longer than it ever takes
+
+
+class Queue:
+    """Settings in the environment of the processes that it starts; they end with `close`."""
+
+    def __init__(self, folder: Path, broker: RedisServer, catalogue_url: str) -> None:
+        self.folder, self.broker, self.catalogue_url = folder, broker, catalogue_url
+        self.pictures = folder / "pictures"
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.environ = {name: v for name, v in os.environ.items() if "FASHION" not in name} | {
+            "PYTHONPATH": str(ROOT),
+            "XDG_CONFIG_HOME": str(folder / "config"),
+            "FASHION_CASCADE_BROKER_URL": broker.url,
+            "FASHION_CASCADE_CATALOGUE_URL": catalogue_url,
+            "FASHION_CASCADE_MODEL": MODEL_NAME,
+            "FASHION_CASCADE_ROOTS": str(self.pictures),
+            "FASHION_CASCADE_SHARD_SIZE": "32",
+            "FASHION_CASCADE_BATCH_SIZE": "8",
+            "FASHION_CASCADE_VISIBILITY_TIMEOUT": "20",
+            "FASHION_CASCADE_SHARD_TIME_LIMIT": "10",
+            "FASHION_CASCADE_LEASE_SECONDS": "5",
+            "FASHION_CASCADE_SOFT_SHUTDOWN_SECONDS": "10",
+            "FASHION_CASCADE_DEVICE": "cpu",
+        }
+
+    def run(self, *arguments: object, code: int = 0) -> str:
+        """``fashion-cascade ARGUMENTS`` to its end; what it printed on stdout."""
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", *map(str, arguments)],
+            cwd=self.folder,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        return done.stdout
+
+    def start_worker(self, name: str = "worker", **more: str) -> subprocess.Popen[bytes]:
+        """Start a worker in the background; its log is in `log`."""
+        with self.log(name).open("ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "tests.worker.start", "worker", "--name", name],
+                cwd=self.folder,
+                env=self.environ | more,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.workers.append(worker)
+        return worker
+
+    def log(self, name: str = "worker") -> Path:
+        return self.folder / f"{name}.log"
+
+    def logs(self) -> str:
+        return "\n".join(path.read_text() for path in self.folder.glob("*.log"))
+
+    def children(self, worker: subprocess.Popen[bytes]) -> list[psutil.Process]:
+        """The processes of a worker's pool; its helper that counts semaphores is none."""
+        try:
+            found = psutil.Process(worker.pid).children()
+            return [one for one in found if "semaphore_tracker" not in " ".join(one.cmdline())]
+        except psutil.NoSuchProcess:
+            return []
+
+    def rows(self) -> list[tuple[str, str, str | None, str | None]]:
+        """(path, status, reason, label), by plain SQL."""
+        engine = sa.create_engine(self.catalogue_url)
+        try:
+            with engine.connect() as connection:
+                query = sa.text("SELECT path, status, reason, label FROM catalogue")
+                return [(row[0], row[1], row[2], row[3]) for row in connection.execute(query)]
+        finally:
+            engine.dispose()
+
+    def statuses(self) -> Counter[str]:
+        return Counter(status for _, status, *_ in self.rows())
+
+    def wait(self, condition: Callable[[], bool], what: str) -> None:
+        try:
+            wait_until(condition, what, SECONDS)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self.statuses()}\n{self.logs()[-8000:]}") from None
+
+    def wait_for_some(self, number: int = 1) -> None:
+        """Until at least `number` pictures are labelled."""
+        self.wait(lambda: self.statuses()["labelled"] >= number, f"{number} labelled rows")
+
+    def wait_for_the_end(self) -> None:
+        """Until nothing is pending and no message is waiting or taken."""
+        self.wait(lambda: self.statuses()["pending"] == 0, "no pending rows")
+
+        def nothing_left() -> bool:
+            with self.broker.client() as client:
+                keys = [key for key in client.keys("fashion-cascade*") if client.llen(key)]
+                return not keys and not client.hlen("unacked")
+
+        self.wait(nothing_left, "an empty queue")
+
+    def check(self, expected: dict[str, str]) -> None:
+        """Every path exactly one row, each with the status that is expected of it."""
+        rows = self.rows()
+        assert len(rows) == len(expected)
+        assert {path: status for path, status, *_ in rows} == expected
+
+    def stop(self, worker: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:
+        if worker.poll() is None:
+            worker.send_signal(number)
+            worker.wait(60)
+
+    def close(self) -> None:
+        """End every process that was started here, hard: each worker leads a group of its own."""
+        for worker in self.workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(worker.pid, signal.SIGKILL)
+            worker.wait(30)
