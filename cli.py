@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "db": "db",
     "train": "train",
     "evaluate": "evaluate",
+    "convert": "convert",
     "tune-thresholds": "tune_thresholds",
     "sweep": "sweep",
     "sample-crawl": "sample_crawl",
