@@ -17,7 +17,6 @@ from commands.common import catalogue_option, exit_codes
 
 if TYPE_CHECKING:
     from db.records import PendingRow
-    from worker.enqueue import Enqueuer
     from worker.scan import Source
     from worker.settings import Settings
 
@@ -119,27 +118,19 @@ def _enqueue(
         stop=stop,
     )
     shown = sys.stderr.isatty()
-    try:
-        with enqueuer, tqdm(unit=" paths", disable=not shown, file=sys.stderr) as bar:
-            if follow and source is not None and source.folder is not None:
-                _follow(enqueuer, source.folder, stop)
-                return
-            for row in rows:
-                enqueuer.add_row(row)
-                bar.update()
-                if stop.is_set():
-                    break
-    finally:
-        seconds = time.monotonic() - began
-        rate = enqueuer.seen / seconds if seconds else 0.0
-        click.echo(
-            f"{name}: {enqueuer.seen} looked at, {enqueuer.queued} enqueued in {enqueuer.shards} "
-            f"shards, {enqueuer.seen - enqueuer.queued} done before; {rate:.0f} paths/s"
-        )
+    if follow and source is not None and source.folder is not None:
+        from worker.follow import follow as follow_folder
 
-
-def _follow(enqueuer: Enqueuer, folder: str, stop: threading.Event) -> None:
-    from worker.follow import follow
-
-    for row in follow(folder, stop):
-        enqueuer.add_row(row)
+        rows = follow_folder(source.folder, stop)
+    with enqueuer, tqdm(unit=" paths", disable=not shown, file=sys.stderr) as bar:
+        for row in rows:
+            enqueuer.add_row(row)
+            bar.update()
+            if stop.is_set():
+                break
+    seconds = time.monotonic() - began
+    rate = enqueuer.seen / seconds if seconds else 0.0
+    click.echo(
+        f"{name}: {enqueuer.seen} looked at, {enqueuer.queued} enqueued in {enqueuer.shards} "
+        f"shards, {enqueuer.seen - enqueuer.queued} done before; {rate:.0f} paths/s"
+    )

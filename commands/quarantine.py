@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 
 import click
 
@@ -59,7 +60,7 @@ def release_command(
             path if is_url(path) or path.startswith("file://") else to_text(path) for path in paths
         ]
         released = ledger.release_quarantined(catalogue.engine, crawl, named)
-        publisher = CeleryPublisher(settings)
-        for path in released:  # a shard each: one that kills again harms nobody's batch
-            publisher.publish(crawl, [path], roots=(), model_version=None, priority="normal")
+        with closing(CeleryPublisher(settings)) as publisher:
+            for path in released:  # a shard each: one that kills again harms nobody's batch
+                publisher.publish(crawl, [path], roots=(), model_version=None, priority="normal")
         click.echo(f"{crawl}: {len(released)} pictures released")

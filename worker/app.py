@@ -7,6 +7,8 @@ Each choice below answers a failure that this kind of queue is known for.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from celery import Celery
@@ -63,5 +65,36 @@ def configuration(settings: Settings) -> dict[str, Any]:
     }
 
 
+class LazyConfiguration(Mapping[str, Any]):
+    """Reads the settings when Celery first asks, in whichever process that is.
+
+    Named to Celery by its place, so that a pool's process, which is a fresh interpreter and gets
+    the application pickled, finds it again.
+    """
+
+    @cached_property
+    def _values(self) -> dict[str, Any]:
+        return configuration(resolve(environ=os.environ).settings)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+CONFIGURATION = LazyConfiguration()
+
+
+def client(settings: Settings) -> Celery:
+    """An application of its own for these settings, to publish with and to ask workers."""
+    made = Celery("fashion_cascade_client", set_as_current=False)
+    made.conf.update(configuration(settings))
+    return made
+
+
 app = Celery("fashion_cascade")
-app.add_defaults(lambda: configuration(resolve(environ=os.environ).settings))
+app.config_from_object(f"{__name__}:CONFIGURATION")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from worker.app import PRIORITY_SEPARATOR, PRIORITY_STEPS
+from worker.app import PRIORITY_SEPARATOR, PRIORITY_STEPS, client
 from worker.errors import BrokerUnreachable
 from worker.settings import Settings, mask_url
 
@@ -40,15 +40,15 @@ def connected(settings: Settings) -> Iterator[redis.Redis]:
 
     with mapped(settings):
         try:
-            client = redis.Redis.from_url(
+            connection = redis.Redis.from_url(
                 settings.broker_url, socket_connect_timeout=10, socket_timeout=10
             )
         except ValueError as error:
             raise BrokerUnreachable(
                 f"{mask_url(settings.broker_url)}: expected redis://HOST:PORT/NUMBER: {error}"
             ) from error
-        with client:
-            yield client
+        with connection:
+            yield connection
 
 
 def queue_keys(settings: Settings) -> list[str]:
@@ -61,21 +61,19 @@ def queue_keys(settings: Settings) -> list[str]:
 
 def queue_length(settings: Settings) -> int:
     """Messages that wait to be taken."""
-    with connected(settings) as client:
-        return sum(int(client.llen(key)) for key in queue_keys(settings))
+    with connected(settings) as connection:
+        return sum(int(connection.llen(key)) for key in queue_keys(settings))
 
 
 def unacknowledged(settings: Settings) -> int:
     """Messages that workers have taken and not finished."""
-    with connected(settings) as client:
-        return int(client.hlen("unacked"))
+    with connected(settings) as connection:
+        return int(connection.hlen("unacked"))
 
 
 def alive(settings: Settings, seconds: float = 1.0) -> dict[str, list[dict[str, Any]]]:
     """The workers that answer within `seconds`, each with the shards that it works on now."""
-    from worker.app import app
-
-    with mapped(settings):
+    with mapped(settings), client(settings) as app:
         found = app.control.inspect(timeout=seconds).active() or {}
     return {
         name: [dict(task.get("kwargs") or {}, started=task.get("time_start")) for task in tasks]

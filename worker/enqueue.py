@@ -44,12 +44,17 @@ class Publisher(Protocol):
 
     def length(self) -> int: ...
 
+    def close(self) -> None: ...
+
 
 class CeleryPublisher:
     """Publishes shards as messages to the broker of the settings."""
 
     def __init__(self, settings: Settings) -> None:
+        from worker.app import client
+
         self._settings = settings
+        self._app = client(settings)
 
     def publish(
         self,
@@ -66,8 +71,7 @@ class CeleryPublisher:
             BrokerUnreachable: it was not taken; its rows are in the ledger.
         """
         from worker import broker
-        from worker.app import PRIORITIES
-        from worker.tasks import send
+        from worker.app import PRIORITIES, TASK
 
         message = {
             "crawl": crawl,
@@ -77,13 +81,17 @@ class CeleryPublisher:
             "model_version": model_version,
         }
         with broker.mapped(self._settings):
-            send(message, PRIORITIES[priority])
+            self._app.send_task(TASK, kwargs=message, priority=PRIORITIES[priority])
 
     def length(self) -> int:
         """Messages waiting on the broker."""
         from worker import broker
 
         return broker.queue_length(self._settings)
+
+    def close(self) -> None:
+        """Close the connections to the broker."""
+        self._app.close()
 
 
 class Enqueuer:
@@ -114,7 +122,7 @@ class Enqueuer:
         self.settings = settings or resolve(environ=os.environ).settings
         self.seen = self.queued = self.shards = 0
         self._crawl, self._roots, self._priority = crawl, tuple(roots), priority
-        self._own_catalogue = catalogue is None
+        self._own_catalogue, self._own_publisher = catalogue is None, publisher is None
         self._catalogue = catalogue or Catalogue.open(self.settings.catalogue_url)
         self._publisher = publisher or CeleryPublisher(self.settings)
         self._model_version = open_model(self.settings.model).version
@@ -202,6 +210,8 @@ class Enqueuer:
         finally:
             if self._own_catalogue:
                 self._catalogue.close()
+            if self._own_publisher:
+                self._publisher.close()
 
     def _wait_for_room(self) -> None:
         """Back-pressure; the queue is asked once in a while, not at each shard."""

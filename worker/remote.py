@@ -41,14 +41,14 @@ def walk(url: str) -> Iterator[FileState]:
     from worker.scan import OTHER_KINDS
 
     system, path = file_system(url)
-    scheme = url.partition("://")[0]
+    url, path = url.rstrip("/"), path.rstrip("/")
     try:
         for _, _, files in system.walk(path, detail=True, on_error="raise"):
             for name, about in files.items():
                 kind = f".{name.rpartition('.')[2].lower()}" if "." in name else ""
                 if not name.startswith(".") and kind not in OTHER_KINDS:
-                    text = f"{scheme}://{str(about['name']).removeprefix(f'{scheme}://')}"
-                    yield FileState(text, about.get("size"), _time(about))
+                    below = str(about["name"]).removeprefix(path).lstrip("/")
+                    yield FileState(f"{url}/{below}", about.get("size"), _time(about))
     except (OSError, ValueError) as error:
         raise RootGone(f"{url} cannot be listed: {error}; try again later") from error
 

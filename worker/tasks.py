@@ -6,7 +6,6 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from celery import Task
 from celery.exceptions import Reject
@@ -120,18 +119,17 @@ def _with_end(root: str) -> str:
 
 
 def _again(task: Task, pause_seconds: float, error: BaseException | None) -> None:
-    """Send the shard again; where the broker does not take it, leave this message unfinished."""
+    """Send the shard again; where the broker does not take it, leave this message unfinished.
+
+    Celery itself would drop the message then.
+    """
     try:
-        raise task.retry(countdown=pause_seconds, throw=False, max_retries=MAX_RETRIES)
-    except OperationalError as unreachable:
-        raise Reject(error or unreachable, requeue=True) from unreachable
+        again = task.retry(countdown=pause_seconds, throw=False, max_retries=MAX_RETRIES)
+    except (Reject, OperationalError) as refused:
+        raise Reject(str(error or refused), requeue=True) from refused
+    raise again
 
 
 def _bug(error: BaseException) -> bool:
     """Whether the trace tells more than the message."""
     return not isinstance(error, WorkerError | CatalogueError)
-
-
-def send(arguments: dict[str, Any], priority: int) -> None:
-    """Publish one shard."""
-    label_shard.apply_async(kwargs=arguments, priority=priority)
