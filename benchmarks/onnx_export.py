@@ -15,7 +15,7 @@ OPSET = 17
 
 
 def exported(bundle: Path) -> bytes:
-    """The first network of a bundle: ``pictures`` (N, height, width, 3) uint8 to ``logits``."""
+    """The first network of a bundle: ``pictures`` (N, height, width, 3) uint8 to ``answer``."""
     return _Export(read_network(bundle, 0)).model().SerializeToString()
 
 
@@ -33,13 +33,13 @@ class _Export:
         for layer in self.network.layers:
             self._layer(layer)
         answer = self.names[id(self.network.outputs[0])]
-        self.nodes.append(helper.make_node("Identity", [answer], ["logits"]))
+        self.nodes.append(helper.make_node("Identity", [answer], ["answer"]))
         classes = int(self.network.output_shape[1])
         graph = helper.make_graph(
             self.nodes,
             "cascade",
             [helper.make_tensor_value_info("pictures", TensorProto.UINT8, ["N", height, width, 3])],
-            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", classes])],
+            [helper.make_tensor_value_info("answer", TensorProto.FLOAT, ["N", classes])],
             self.constants,
         )
         opset = [helper.make_opsetid("", OPSET)]
