@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from collections.abc import Sequence
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-_DESCRIPTORS = Path("/proc/self/fd")
+_DESCRIPTORS = "/proc/self/fd"
+_DESCRIPTORS_TELL = Path(_DESCRIPTORS).is_dir()  # Linux: what an open file really is
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,12 @@ def read(path: str, max_bytes: int, roots: Sequence[str] = ()) -> Contents:
     ``too_large``.
     """
     try:
-        real_roots = [os.path.realpath(root) for root in roots]
-        target = os.path.realpath(path) if real_roots else path
-        if real_roots and not _inside(target, real_roots):
+        real_roots = [_real_root(root) for root in roots]
+        # What a plain file is opened as is asked of the system afterwards, so its path need not
+        # be resolved step by step before: that took a sixth of the time of decoding.
+        plain = not real_roots or (_DESCRIPTORS_TELL and _is_plain(path))
+        target = path if plain else os.path.realpath(path)
+        if not plain and not _inside(target, real_roots):
             return Contents(reason="outside_root", detail=f"leads to {target!r}")
         # Refused before opening: opening a device can already do something to it.
         refusal = _refuse_special(os.stat(target))  # noqa: PTH116 - surrogates, no Path needed
@@ -60,9 +65,9 @@ def _read_open(descriptor: int, max_bytes: int, real_roots: Sequence[str]) -> Co
     refusal = _refuse_special(status)
     if refusal is not None:
         return refusal
-    if real_roots and _DESCRIPTORS.is_dir():
+    if real_roots and _DESCRIPTORS_TELL:
         # A folder on the way may have been replaced by a link between resolving and opening.
-        opened = str((_DESCRIPTORS / str(descriptor)).readlink())
+        opened = os.readlink(f"{_DESCRIPTORS}/{descriptor}")  # noqa: PTH115 - once a picture
         if not _inside(opened, real_roots):
             return Contents(reason="outside_root", detail=f"leads to {opened!r}")
     size, mtime = status.st_size, status.st_mtime
@@ -83,6 +88,28 @@ def _refuse_special(status: os.stat_result) -> Contents | None:
         return None
     kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a FIFO, device or socket"
     return Contents(reason="unreadable", detail=f"{kind}, not a regular file")
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path ends in a regular file, no link; False where it cannot be looked at."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _real_root(root: str) -> str:
+    """A root with its links resolved; remembered as long as it is the same folder."""
+    try:
+        status = os.stat(root)  # noqa: PTH116 - once a picture
+    except OSError:
+        return os.path.realpath(root)
+    return _resolved(root, status.st_dev, status.st_ino)
+
+
+@functools.lru_cache(maxsize=256)
+def _resolved(root: str, device: int, inode: int) -> str:
+    return os.path.realpath(root)
 
 
 def _inside(real_path: str, real_roots: Sequence[str]) -> bool:

@@ -1,10 +1,11 @@
 """A network in LiteRT: small to install, loaded in milliseconds, quick on a CPU.
 
 An interpreter has a fixed batch and is not safe to share between threads. So each runner holds one
-interpreter a thread, each of them of one thread of its own and for CHUNK pictures, and shares a
-batch out among them. That is quicker than one interpreter that splits every layer between the
-threads, since nothing waits within a picture; and since each chunk is of the same size (the last
-one filled up), the answer for a picture cannot depend on how many others came with it.
+interpreter a thread, each of them of one thread of its own and for the few pictures that the
+network was converted for (a chunk), and shares a batch out among them. That is quicker than one
+interpreter that splits every layer between the threads, since nothing waits within a picture; and
+since each chunk is of the same size (the last one filled up), the answer for a picture cannot
+depend on how many others came with it.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ import numpy as np
 
 from cascade.errors import BundleError
 
-CHUNK = 4  # pictures; their activations then stay in a core's cache
-
 
 class LiteRTRunner:
     """``(N, height, width, 3)`` uint8 to ``(N, K)`` float32 logits; any thread may call it.
@@ -30,12 +29,12 @@ class LiteRTRunner:
     ``BundleError`` for a file that is no network of pictures.
     """
 
-    def __init__(self, path: Path, threads: int = 0, chunk: int = CHUNK) -> None:
+    def __init__(self, path: Path, threads: int = 0) -> None:
         count = threads or _cores()
         self._lock = threading.Lock()
-        self._interpreters = [_Interpreter(path, chunk) for _ in range(count)]
+        self._interpreters = [_Interpreter(path) for _ in range(count)]
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="litert") if count > 1 else None
-        self._chunk = chunk
+        self._chunk = self._interpreters[0].chunk
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         with self._lock:
@@ -55,8 +54,7 @@ class LiteRTRunner:
 class _Interpreter:
     """One interpreter for ``chunk`` pictures; ``width`` is K."""
 
-    def __init__(self, path: Path, chunk: int) -> None:
-        self._chunk = chunk
+    def __init__(self, path: Path) -> None:
         try:
             self._interpreter = _open(path)
             (found,) = self._interpreter.get_input_details()
@@ -64,7 +62,6 @@ class _Interpreter:
             if len(shape) != 4 or shape[3] != 3 or found["dtype"] != np.uint8:
                 raise ValueError(f"its input is {shape} {found['dtype'].__name__}")
             self._input = found["index"]
-            self._interpreter.resize_tensor_input(self._input, (chunk, *shape[1:]))
             self._interpreter.allocate_tensors()
             (answer,) = self._interpreter.get_output_details()
             if answer["dtype"] != np.float32 or len(answer["shape"]) != 2:
@@ -76,13 +73,14 @@ class _Interpreter:
             ) from error
         self._output = answer["index"]
         self.width = int(answer["shape"][1])
-        self._buffer = np.zeros((chunk, *shape[1:]), np.uint8)
+        self.chunk = shape[0]
+        self._buffer = np.zeros(shape, np.uint8)
 
     def run(self, pixels: np.ndarray, result: np.ndarray, starts: Sequence[int]) -> None:
         """Fill ``result`` for the chunks that begin at ``starts``."""
         for start in starts:
-            part = pixels[start : start + self._chunk]
-            if len(part) < self._chunk:  # whatever lies behind the last picture is not looked at
+            part = pixels[start : start + self.chunk]
+            if len(part) < self.chunk:  # whatever lies behind the last picture is not looked at
                 self._buffer[: len(part)] = part
                 self._interpreter.set_tensor(self._input, self._buffer)
             else:

@@ -1,0 +1,180 @@
+"""``python -m benchmarks --photos FOLDER``: every contender, interleaved, repeated; a table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from benchmarks import corpus
+from benchmarks.local import cores
+from benchmarks.measuring import Pass
+
+# name -> (module, function, backend, share of the corpus that it is given)
+CONTENDERS: dict[str, tuple[str, str, str, float]] = {
+    "decode": ("local", "decode_alone", "", 1),
+    "cascade": ("local", "cascade_alone", "litert_float32", 1),
+    "cascade-int8": ("local", "cascade_alone", "litert_int8", 1),
+    "cascade-tensorflow": ("local", "cascade_alone", "tensorflow", 1),
+    "bare": ("local", "bare_loop", "litert_float32", 1),
+    "bare-int8": ("local", "bare_loop", "litert_int8", 1),
+    "bare-tensorflow": ("local", "bare_loop", "tensorflow", 1),
+    "label": ("local", "label", "litert_float32", 1),
+    "label-int8": ("local", "label", "litert_int8", 1),
+    "queue": ("queue", "whole_system", "litert_float32", 1),
+    "queue-int8": ("queue", "whole_system", "litert_int8", 1),
+    "onnx": ("local", "onnx_loop", "onnx", 1),
+    "keras": ("local", "keras_predict", "tensorflow", 1),
+    "ray": ("ray_data", "map_batches", "litert_float32", 1),
+    "celery-batches": ("batches", "gathered", "litert_float32", 1),
+    "obvious": ("queue", "obvious_worker", "tensorflow", 0.1),
+}
+REFERENCE = "bare"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("--photos", type=Path, required=True, help="a folder of photographs")
+    parser.add_argument("--model", type=Path, help="the bundle [the shipped one]")
+    parser.add_argument("--work", type=Path, default=Path("runs/bench"), help="corpora and results")
+    parser.add_argument("--kind", choices=["shop", "large", "crawl"], default="shop")
+    parser.add_argument("--count", type=int, default=2000, help="pictures")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", nargs="*", choices=list(CONTENDERS), help="some contenders")
+    parser.add_argument("--once", choices=list(CONTENDERS), help=argparse.SUPPRESS)
+    parser.add_argument("--result", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.model is None:
+        from cascade.bundle import SHIPPED
+
+        options.model = SHIPPED
+    options.work.mkdir(parents=True, exist_ok=True)
+    paths = corpus.make(options.photos, options.work.resolve(), options.kind, options.count)
+    if options.once:
+        _once(options.once, paths, options.model).write(options.result)
+        return
+    passes = _all(options)
+    _report(options, passes)
+
+
+def _once(name: str, paths: Sequence[Path], bundle: Path) -> Pass:
+    import importlib
+
+    module, function, backend, share = CONTENDERS[name]
+    run = getattr(importlib.import_module(f"benchmarks.{module}"), function)
+    done: Pass = run(paths[: int(len(paths) * share)], bundle, backend)
+    return done
+
+
+def _all(options: argparse.Namespace) -> dict[str, list[Pass]]:
+    """Each contender in a process of its own, one after the other, round after round."""
+    passes: dict[str, list[Pass]] = {}
+    result = options.work / "pass.json"
+    for number in range(options.repeats):
+        for name in options.only or CONTENDERS:
+            command = [sys.executable, "-m", "benchmarks", "--photos", str(options.photos)]
+            command += ["--model", str(options.model), "--work", str(options.work)]
+            command += ["--kind", options.kind, "--count", str(options.count)]
+            command += ["--once", name, "--result", str(result)]
+            ran = subprocess.run(command, capture_output=True, text=True, check=False)
+            if ran.returncode:
+                last = ran.stderr.strip().splitlines()[-1:]
+                print(f"{name}: not measured: {last}", file=sys.stderr, flush=True)
+                continue
+            done = Pass.read(result)
+            passes.setdefault(name, []).append(done)
+            print(
+                f"{number + 1}/{options.repeats} {name}: {done.rate:.0f} pictures/s, "
+                f"{done.cpu_seconds / done.pictures * 1e3:.2f} ms of processor",
+                file=sys.stderr,
+                flush=True,
+            )
+    return passes
+
+
+def _report(options: argparse.Namespace, passes: dict[str, list[Pass]]) -> None:
+    machine = _machine()
+    rows = [_row(name, runs, passes) for name, runs in passes.items()]
+    table = "\n".join(
+        [
+            f"{machine['date']}, {machine['processor']}, {machine['cores']} cores, "
+            f"{options.count} {options.kind} pictures, {options.repeats} rounds.",
+            "",
+            "| | pictures/s, median (range) | against the bare loop | ms of processor a picture "
+            "| peak memory | same labels |",
+            "|---|---|---|---|---|---|",
+            *rows,
+        ]
+    )
+    content = {
+        "machine": machine,
+        "options": {name: str(value) for name, value in vars(options).items()},
+        "passes": {
+            name: [asdict(run) | {"labels": len(run.labels)} for run in runs]
+            for name, runs in passes.items()
+        },
+    }
+    (options.work / f"{options.kind}.json").write_text(json.dumps(content, indent=1) + "\n")
+    (options.work / f"{options.kind}.md").write_text(table + "\n")
+    print(table)
+
+
+def _row(name: str, runs: list[Pass], passes: dict[str, list[Pass]]) -> str:
+    rates = [run.rate for run in runs]
+    middle = statistics.median(rates)
+    ratio = ""
+    if REFERENCE in passes:
+        # round by round: what disturbs the machine disturbs both
+        pairs = zip(runs, passes[REFERENCE], strict=False)
+        ratio = f"{statistics.median(run.rate / other.rate for run, other in pairs):.2f}"
+    cpu = statistics.median(run.cpu_seconds / run.pictures * 1e3 for run in runs)
+    memory = statistics.median(run.peak_bytes for run in runs) / 1e6
+    return (
+        f"| {runs[0].contender} ({name}) | {middle:.0f} ({min(rates):.0f}–{max(rates):.0f}) "
+        f"| {ratio} | {cpu:.2f} | {memory:.0f} MB | {_same(runs[0], passes)} |"
+    )
+
+
+def _same(run: Pass, passes: dict[str, list[Pass]]) -> str:
+    if not run.labels or REFERENCE not in passes:
+        return "–"
+    expected = passes[REFERENCE][0].labels
+    common = [name for name in run.labels if name in expected]
+    right = sum(run.labels[name] == expected[name] for name in common)
+    return f"{right / len(common):.2%}" if common else "–"
+
+
+def _machine() -> dict[str, str]:
+    names = ("tensorflow", "keras", "ai-edge-litert", "onnxruntime", "pillow", "celery", "numpy")
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "processor": _processor(),
+        "cores": str(cores()),
+        "python": platform.python_version(),
+        **versions,
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+if __name__ == "__main__":
+    main()

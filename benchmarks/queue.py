@@ -1,0 +1,181 @@
+"""The whole system: enqueue, Celery worker, PostgreSQL; and what the obvious worker would be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from benchmarks.measuring import Labels, Pass, Peak, cpu_of, tree
+from tests.redis_server import RedisServer
+from tests.servers import postgres_server, wait_until
+
+ROOT = Path(__file__).parents[1]
+SECONDS = 600.0
+
+
+@contextmanager
+def servers(folder: Path) -> Iterator[tuple[RedisServer, str]]:
+    """A broker and an empty PostgreSQL database."""
+    broker = RedisServer(folder / "redis", data=False).start()
+    try:
+        with postgres_server() as postgres:
+            yield broker, postgres.new_url()
+    finally:
+        assert broker.process is not None
+        broker.process.terminate()
+        broker.process.wait(30)
+
+
+@contextmanager
+def started(command: Sequence[str], environ: dict[str, str], log: Path) -> Iterator[int]:
+    """A process in the background, ended with SIGTERM; answers with its id."""
+    with log.open("ab") as stream:
+        process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=stream, stderr=stream)
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(60)
+
+
+def settled(engine: sa.Engine, table: str = "catalogue") -> int:
+    """Rows that are no longer pending."""
+    query = f"SELECT count(*) FROM {table} WHERE labelled_at IS NOT NULL OR status = 'rejected'"
+    with engine.connect() as connection:
+        return int(connection.execute(sa.text(query)).scalar_one())
+
+
+def timed(
+    name: str, count: int, pid: int, begin: Callable[[], None], done: Callable[[], bool]
+) -> Pass:
+    """From the first message to the last row."""
+    processes = tree(pid)
+    before = cpu_of(processes)
+    with Peak(lambda: processes) as peak:
+        started_at = time.perf_counter()
+        begin()
+        wait_until(done, name, SECONDS)
+        seconds = time.perf_counter() - started_at
+    return Pass(name, count, seconds, cpu_of(processes) - before, peak.bytes)
+
+
+def whole_system(paths: Sequence[Path], bundle: Path, backend: str, workers: int = 1) -> Pass:
+    """Enqueue a folder, label it by a worker that is warm, on PostgreSQL."""
+    from db.session import make_engine
+
+    with tempfile.TemporaryDirectory() as name, servers(Path(name)) as (broker, url):
+        environ = environment(Path(name), broker.url, url, bundle, backend)
+        warm = Path(name) / "warm"
+        warm.mkdir()
+        for path in paths[:64]:
+            (warm / path.name).write_bytes(path.read_bytes() + b" ")
+        cli = [sys.executable, "-m", "cli"]
+        subprocess.run([*cli, "enqueue", str(warm)], env=environ, cwd=ROOT, check=True)
+        engine = make_engine(url)
+        command = [*cli, "worker", "--pool-size", str(workers)]
+        log = Path(name) / "worker.log"
+        with started(command, environ, log) as pid:
+            wait_until(lambda: settled(engine) == len(list(warm.iterdir())), "the worker", SECONDS)
+            wait_for_idle(pid)
+            folder, total = str(paths[0].parent), len(paths) + 64
+            enqueue = [*cli, "enqueue", folder, "--crawl", "bench"]
+            done = timed(
+                "queue + worker + PostgreSQL",
+                len(paths),
+                pid,
+                lambda: subprocess.Popen(enqueue, env=environ, cwd=ROOT) and None,
+                lambda: settled(engine) >= total,
+            )
+        with engine.connect() as connection:
+            query = "SELECT path, label FROM catalogue WHERE crawl = 'bench' AND label IS NOT NULL"
+            rows = connection.execute(sa.text(query)).all()
+            span = connection.execute(
+                sa.text(
+                    "SELECT extract(epoch FROM max(labelled_at) - min(labelled_at)) "
+                    "FROM catalogue WHERE crawl = 'bench'"
+                )
+            ).scalar_one()
+        engine.dispose()
+    done.labels = {Path(path).name: label for path, label in rows}
+    done.notes["first to last row, seconds"] = float(span)
+    return done
+
+
+def environment(
+    folder: Path, broker: str, catalogue: str, bundle: Path, backend: str
+) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if "FASHION" not in name}
+    return clean | {
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "PYTHONPATH": str(ROOT),
+        "FASHION_CASCADE_BROKER_URL": broker,
+        "FASHION_CASCADE_CATALOGUE_URL": catalogue,
+        "FASHION_CASCADE_MODEL": str(bundle),
+        "FASHION_CASCADE_BACKEND": backend,
+        "FASHION_CASCADE_ROOTS": "/",
+        "FASHION_CASCADE_DEVICE": "cpu",
+    }
+
+
+def wait_for_idle(pid: int) -> None:
+    """Until a process and its children use no processor time for half a second."""
+    last = [cpu_of(tree(pid)), time.monotonic()]
+
+    def idle() -> bool:
+        now = cpu_of(tree(pid))
+        if now - last[0] > 0.02:
+            last[:] = [now, time.monotonic()]
+        return time.monotonic() - last[1] > 0.5
+
+    wait_until(idle, "the worker to be idle", SECONDS)
+
+
+def obvious_worker(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
+    """One Celery task a picture, Pillow, ``model.predict``, a row a commit, on PostgreSQL."""
+    with tempfile.TemporaryDirectory() as name, servers(Path(name)) as (broker, url):
+        environ = environment(Path(name), broker.url, url, bundle, "tensorflow")
+        engine = sa.create_engine(url)
+        with engine.begin() as connection:
+            connection.execute(sa.text("CREATE TABLE labels (path text PRIMARY KEY, label text)"))
+
+        def rows() -> int:
+            with engine.connect() as connection:
+                return int(connection.execute(sa.text("SELECT count(*) FROM labels")).scalar_one())
+
+        command = [sys.executable, "-m", "celery", "-A", "benchmarks.obvious", "worker"]
+        command += ["--pool", "solo", "--without-mingle", "--without-gossip"]
+        sender = [sys.executable, "-m", "benchmarks.obvious"]
+        listed = Path(name) / "paths"
+        with started(command, environ, Path(name) / "log") as pid:
+            listed.write_text("\n".join(map(str, paths[:4])))
+            subprocess.run([*sender, str(listed)], env=environ, cwd=ROOT, check=True)
+            wait_until(lambda: rows() == 4, "the first rows", SECONDS)
+            listed.write_text("\n".join(map(str, paths[4:])))
+            done = timed(
+                "a task a picture",
+                len(paths) - 4,
+                pid,
+                lambda: subprocess.Popen([*sender, str(listed)], env=environ, cwd=ROOT) and None,
+                lambda: rows() >= len(paths),
+            )
+        done.labels = _labels(engine)
+        engine.dispose()
+    return done
+
+
+def _labels(engine: sa.Engine) -> Labels:
+    with engine.connect() as connection:
+        found = connection.execute(sa.text("SELECT path, label FROM labels")).all()
+    return {Path(path).name: label for path, label in found}
