@@ -25,6 +25,7 @@ COLUMNS = ("old", "new", "rows", "samples")
 @click.option("--model", metavar="BUNDLE", help="The model that is to label them.")
 @click.option("--all", "everything", is_flag=True, help="All labelled rows.")
 @click.option("--diff", is_flag=True, help="Show where labels would go; change nothing.")
+@click.option("--queue", "queued", is_flag=True, help="Let the workers do it; then run it again.")
 @click.option("--discard", is_flag=True, help="Drop what this model said and was to say.")
 @filter_options
 @format_option()
@@ -35,6 +36,7 @@ def command(
     model: str | None,
     everything: bool,
     diff: bool,
+    queued: bool,
     discard: bool,
     form: str | None,
     **filters: Any,
@@ -43,7 +45,8 @@ def command(
 
     What the new model says is kept apart until all of it is there; only then the old labels go
     to the history, and people's labels stay in any case. With --diff it stays apart: look, then
-    run it again without. A run that was broken off goes on when it is begun again.
+    run it again without. A run that was broken off goes on when it is begun again. With --queue
+    the workers do it: run the same without --queue afterwards, which does what is left.
 
     \b
     Example:
@@ -61,13 +64,15 @@ def command(
     with exit_codes():
         options = {"catalogue_url": catalogue_url, "model": model}
         settings = resolve(options, environ=os.environ).settings
-        opened = open_model(settings.model)
+        opened = open_model(settings.model, settings.backend)
         catalogue = Catalogue.open(settings.catalogue_url, create=False)
         try:
             if discard:
                 _discard(catalogue, opened)
                 return
-            _work(catalogue, opened, settings, wanted)
+            _work(catalogue, opened, settings, wanted, queued=queued)
+            if queued:
+                return
             if diff:
                 _show(catalogue, opened, form)
             else:
@@ -76,9 +81,11 @@ def command(
             catalogue.close()
 
 
-def _work(catalogue: Catalogue, model: Model, settings: Settings, wanted: Any) -> None:
+def _work(
+    catalogue: Catalogue, model: Model, settings: Settings, wanted: Any, *, queued: bool
+) -> None:
     from db import relabelling
-    from worker.relabel import relabel
+    from worker.relabel import enqueue, relabel
     from worker.report import Report
 
     catalogue.register_model(
@@ -86,6 +93,10 @@ def _work(catalogue: Catalogue, model: Model, settings: Settings, wanted: Any) -
     )
     waiting = relabelling.begin(catalogue.engine, wanted, model.version)
     click.echo(f"{waiting:,} rows wait for model {model.version}", err=True)
+    if queued:
+        sent = enqueue(catalogue.engine, model.version, settings)
+        click.echo(f"{sent:,} enqueued; run relabel again when the workers are done", err=True)
+        return
     report = Report()
     relabel(catalogue.engine, model, settings, threading.Event(), report)
     if waiting:

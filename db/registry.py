@@ -64,19 +64,14 @@ def label_names(connection: Connection) -> frozenset[str]:
 
 def models(connection: Connection) -> list[ModelRecord]:
     """The registered models, oldest first."""
-    columns = [
-        model_versions.c[name] for name in ModelRecord.__dataclass_fields__ if name != "rows"
-    ]
     counted = (
         sa.select(sa.func.coalesce(sa.func.sum(catalogue_counted.c.rows), 0))
         .where(catalogue_counted.c.model_version == model_versions.c.version)
         .where(catalogue_counted.c.status == "labelled")
         .scalar_subquery()
     )
-    query = sa.select(*columns, counted).order_by(
+    query = sa.select(model_versions, counted.label("rows")).order_by(
         model_versions.c.first_seen_at, model_versions.c.version
     )
-    return [
-        ModelRecord(row[0], row[1], row[2], row[3], row[4], int(row[5]))
-        for row in connection.execute(query)
-    ]
+    found = connection.execute(query).mappings()
+    return [ModelRecord(**{**row, "rows": int(row["rows"])}) for row in found]

@@ -64,8 +64,9 @@ class CeleryPublisher:
         roots: Sequence[str],
         model_version: str | None,
         priority: str,
+        relabel: bool = False,
     ) -> None:
-        """Send one shard.
+        """Send one shard; with `relabel`, of rows that wait for a new model beside their labels.
 
         Raises:
             BrokerUnreachable: it was not taken; its rows are in the ledger.
@@ -73,13 +74,15 @@ class CeleryPublisher:
         from worker import broker
         from worker.app import PRIORITIES, TASK
 
-        message = {
+        message: dict[str, object] = {
             "crawl": crawl,
             "paths": list(paths),
             "shard": uuid.uuid4().hex[:12],
             "roots": list(roots),
             "model_version": model_version,
         }
+        if relabel:
+            message["relabel"] = True
         with broker.mapped(self._settings):
             self._app.send_task(TASK, kwargs=message, priority=PRIORITIES[priority])
 

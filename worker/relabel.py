@@ -1,4 +1,4 @@
-"""Relabelling in this process: the pipeline over the rows that wait for a new model."""
+"""Relabelling, in this process or by the queue: the pipeline over rows that wait for a model."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sqlalchemy.engine import Engine
 from db import relabelling
 from db.records import FileState
 from worker.decode import Decoder, thread_count
+from worker.enqueue import CeleryPublisher
 from worker.local import PATHS_A_SHARD, chunks, loader
 from worker.models import Model
 from worker.owners import expire_dead, this_owner
@@ -46,3 +47,30 @@ def relabel(
                 )
                 if stop.is_set():
                     return
+
+
+def enqueue(engine: Engine, model_version: str, settings: Settings) -> int:
+    """Publish what waits for `model_version`, in shards; workers load that model. How many paths.
+
+    Publishing twice does no harm: a row is leased by one worker, and done once.
+
+    Raises:
+        BrokerUnreachable: the rest was not published; run it again.
+    """
+    publisher, sent = CeleryPublisher(settings), 0
+    try:
+        for crawl in relabelling.waiting(engine, model_version):
+            paths = (FileState(path) for path, _ in relabelling.pending_paths(engine, crawl))
+            for files in chunks(paths, settings.shard_size):
+                publisher.publish(
+                    crawl,
+                    [file.path for file in files],
+                    roots=settings.roots,
+                    model_version=model_version,
+                    priority="low",  # new pictures first
+                    relabel=True,
+                )
+                sent += len(files)
+    finally:
+        publisher.close()
+    return sent

@@ -13,6 +13,7 @@ from kombu.exceptions import OperationalError
 
 from db.errors import CatalogueError
 from db.records import FileState
+from db.relabelling import open_relabels
 from worker import metrics
 from worker.app import TASK, app
 from worker.errors import WorkerError
@@ -38,8 +39,11 @@ def _label_shard(
     shard: str,
     roots: Sequence[str] = (),
     model_version: str | None = None,
+    relabel: bool = False,
 ) -> None:
     """Label `paths` of `crawl`. Acknowledged when every row is committed, or is another's to do.
+
+    With `relabel`, what the model says is kept beside the catalogue until it is promoted.
 
     Whatever fails that is not a picture (database, disk, networks) puts the shard off: it is sent
     again after a pause that grows. A stop sends it again at once.
@@ -49,7 +53,7 @@ def _label_shard(
         held = resources()
         files = [FileState(path) for path in paths]
         work = Shard(crawl, files, allowed(tuple(roots), held.settings.roots))
-        result = _run(held, work, model_version, report)
+        result = _run(held, work, model_version, report, relabel=relabel)
     except Exception as error:
         metrics.shard_failed(type(error).__name__)
         log.warning(
@@ -83,7 +87,10 @@ label_shard: Task = app.task(bind=True, name=TASK, max_retries=MAX_RETRIES, defa
 )
 
 
-def _run(held: Resources, work: Shard, model_version: str | None, report: Report) -> ShardResult:
+def _run(
+    held: Resources, work: Shard, model_version: str | None, report: Report, *, relabel: bool
+) -> ShardResult:
+    store = open_relabels(held.catalogue.engine) if relabel else held.catalogue
     model = held.shelf.get(model_version)
     if model is not held.shelf.default():
         register(held.catalogue, model)
@@ -95,9 +102,9 @@ def _run(held: Resources, work: Shard, model_version: str | None, report: Report
         reopen=False,
         stop=held.stop,
     )
-    parts = {"store": held.catalogue, "decode": held.decoder(model), "classify": model.classify}
+    parts = {"store": store, "decode": held.decoder(model), "classify": model.classify}
     result = run_shard(work, **parts, options=options, report=report)  # type: ignore[arg-type]
-    if result.busy and not result.stopped and expire_dead(held.catalogue):
+    if result.busy and not result.stopped and expire_dead(store):
         # the others were dead processes of this machine: their pictures need not wait
         report.busy = 0
         result = run_shard(work, **parts, options=options, report=report)  # type: ignore[arg-type]
