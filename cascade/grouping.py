@@ -19,7 +19,10 @@ from cascade.errors import DatasetError
 SIDE = 16  # the hash has SIDE × SIDE bits
 STEP = 4  # levels that a neighbour must be brighter: less is noise of the encoder
 MOST_BITS = 20  # of 256 that nearly identical pictures may differ in
-MOST_LEVELS = 8.0  # mean difference of nearly identical pixels, 0 to 255
+# mean difference of nearly identical pixels as a share of what is not white: thin spectacles on
+# white differ from others by few levels, and all of it is the spectacles
+MOST_CHANGED = 0.15
+NOISE_LEVELS = 1.0  # an encoder's own, allowed to any picture
 SHARES = {"validation": 0.15, "test": 0.15}
 LEAST_GROUPS = len(SPLITS)
 
@@ -49,7 +52,7 @@ def alike(pixels: np.ndarray) -> list[str]:
         near = np.flatnonzero(np.bitwise_count(later).sum(axis=1) <= MOST_BITS) + number + 1
         for other in near:
             first, second = _root(parents, number), _root(parents, int(other))
-            if first != second and _levels_apart(pixels[number], pixels[other]) <= MOST_LEVELS:
+            if first != second and _nearly_same(pixels[number], pixels[other]):
                 parents[max(first, second)] = min(first, second)
     return [f"alike-{_root(parents, number):06d}" for number in range(len(pixels))]
 
@@ -61,8 +64,11 @@ def _root(parents: list[int], number: int) -> int:
     return number
 
 
-def _levels_apart(first: np.ndarray, second: np.ndarray) -> float:
-    return float(np.abs(first.astype(np.int16) - second.astype(np.int16)).mean())
+def _nearly_same(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two uint8 pictures differ by little of what is in them."""
+    one, other = first.astype(np.int16), second.astype(np.int16)
+    content = max(float((255 - one).mean()), float((255 - other).mean()))
+    return float(np.abs(one - other).mean()) <= NOISE_LEVELS + MOST_CHANGED * content
 
 
 def split_by_group(items: Sequence[Item], seed: int) -> list[Item]:

@@ -18,12 +18,12 @@ from cascade.errors import BundleError, DatasetError
 from cascade.images import Preprocessing
 from cascade.retuning import retune
 
-from .test_training import SETTINGS, TREE, shapes
+from .test_training import PLAIN, SETTINGS, TREE, shapes
 
 FRAME = Preprocessing(width=18, height=24)
 
 
-def material(train: int = 96) -> Material:
+def material(train: int = 160) -> Material:
     return Material(shapes(train, 1), shapes(60, 2), TREE, shapes(60, 3), FRAME)
 
 
@@ -31,8 +31,7 @@ def material(train: int = 96) -> Material:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``bundle`` and the ``work`` that it was made in."""
     folder = tmp_path_factory.mktemp("built")
-    settings = replace(SETTINGS, epochs=8, average=None)
-    build_cascade(material(), settings, folder / "bundle", folder / "work", 0.7)
+    build_cascade(material(), PLAIN, folder / "bundle", folder / "work", 0.7)
     return folder
 
 
@@ -48,9 +47,9 @@ def test_the_bundle_answers_and_says_what_it_was_made_of(built: Path) -> None:
         a.category == i.label.split("/")[0] for a, i in zip(answers, test.items, strict=True)
     ]
     assert (figures["right"], figures["count"]) == (sum(primary), 60)
-    assert manifest["training"]["pictures"] == dict.fromkeys(sorted(TREE.leaves), 24)
+    assert manifest["training"]["pictures"] == dict.fromkeys(sorted(TREE.leaves), 40)
     assert manifest["training"]["settings"]["seed"] == 7
-    assert set(cascade.routing.temperatures) == {"", "round", "square"}
+    assert set(cascade.routing.temperatures) == {"", "flat", "round"}
     assert set(cascade.routing.thresholds) == {node.path for node in TREE.nodes}
     card = (built / "bundle" / "MODEL_CARD.md").read_text()
     assert manifest["training"]["fingerprint"] in card
@@ -60,13 +59,12 @@ def test_the_bundle_answers_and_says_what_it_was_made_of(built: Path) -> None:
 
 
 def test_a_taken_folder_and_another_runs_work_are_refused(built: Path, tmp_path: Path) -> None:
-    settings = replace(SETTINGS, epochs=8, average=None)
     with pytest.raises(BundleError, match="is there already"):
-        build_cascade(material(), settings, built / "bundle", tmp_path / "work")
+        build_cascade(material(), PLAIN, built / "bundle", tmp_path / "work")
     with pytest.raises(DatasetError, match="other settings"):
-        build_cascade(material(), replace(settings, seed=1), tmp_path / "b", built / "work")
+        build_cascade(material(), replace(PLAIN, seed=1), tmp_path / "b", built / "work")
     with pytest.raises(DatasetError, match="other fingerprint"):
-        build_cascade(material(92), settings, tmp_path / "b", built / "work")
+        build_cascade(material(92), PLAIN, tmp_path / "b", built / "work")
 
 
 def test_a_label_without_a_training_picture_is_refused_before_the_work(tmp_path: Path) -> None:
@@ -82,13 +80,12 @@ def test_a_stopped_run_makes_a_bundle_too(built: Path, tmp_path: Path) -> None:
     shutil.copytree(built / "work", work)
     for final in work.rglob("final.weights.h5"):
         final.unlink()
-    settings = replace(SETTINGS, epochs=8, average=None)
-    made = finish_from_weights(material(), settings, work, tmp_path / "bundle", 0.7)
+    made = finish_from_weights(material(), PLAIN, work, tmp_path / "bundle", 0.7)
     pixels = shapes(20, 9).pixels
     first, second = Cascade.load(made.folder), Cascade.load(built / "bundle")
     assert np.array_equal(first.logits(pixels), second.logits(pixels))
     with pytest.raises(BundleError, match="not trained an epoch"):
-        finish_from_weights(material(), settings, tmp_path / "empty", tmp_path / "b")
+        finish_from_weights(material(), PLAIN, tmp_path / "empty", tmp_path / "b")
 
 
 def test_tuning_again_changes_thresholds_and_nothing_else(built: Path, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_the_least_threshold_by_hand() -> None:
     assert found is not None
     passed = score >= found
     assert 190 <= passed.sum() < 210
-    assert least_threshold(score[:20], right[:20], 0.98) is None  # 20 of 20 proves no 98 %
+    assert least_threshold(score[:20], right[:20], 0.98) is None  # 20 of 20 proves nothing
     assert least_threshold(score, ~right, 0.98) is None
 
 
@@ -114,7 +114,7 @@ def test_labels_that_stop_reach_the_asked_precision_on_other_pictures(precision:
 
 
 def test_nodes_with_few_answers_share_or_assume_a_threshold() -> None:
-    logits, labels = drawn_answers(90, 5)
+    logits, labels = drawn_answers(45, 5)
     found = tune_thresholds(ROUTING, logits, labels, 0.98)
     assert {entry.how for entry in found.values()} == {"assumed"}
     assert set(thresholds_of(found).values()) == {0.98}

@@ -74,7 +74,8 @@ def test_evaluate_writes_the_page_and_the_figures(
     assert "data:image/png;base64," in (tmp_path / "page.html").read_text()
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     assert {"reliability.png", "confusion-leaf.png", "confusion-shoes.csv"} <= names
-    assert Image.open(tmp_path / "figures" / "confusion-leaf.png").size[0] > 300
+    with Image.open(tmp_path / "figures" / "confusion-leaf.png") as picture:
+        assert picture.size[0] > 300
 
 
 def test_evaluate_leaves_out_what_cannot_be_read_and_says_so(
