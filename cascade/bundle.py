@@ -8,11 +8,12 @@
     networks/N.json       a network's layers, as Keras writes them
     networks/N.npz        its weights, float16, by variable path
     MODEL_CARD.md         for people
-    backends/...          optional: the same cascade for other runtimes
+    backends/NAME/N...    optional: the same networks for other runtimes
 
-The version of a model is the hash of the manifest's file list, so of every file's content. Weights
-are plain arrays (no pickle), layers come from a fixed list (no Lambda), and each file is checked
-against its hash before it is used.
+The version of a model is a hash over what decides its labels: every file's content, but for the
+card and for ``backends/``, which are other ways of computing the same. Weights are plain arrays (no
+pickle), layers come from a fixed list (no Lambda), and each file is checked against its hash before
+it is used.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 SHIPPED = Path(__file__).with_name("default_bundle")
 NOT_HASHED = {MANIFEST}
+CARD = "MODEL_CARD.md"
+BACKENDS = "backends/"
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ def write_parts(folder: Path, parts: BundleParts) -> None:
         parts.decoding,
     )
     write_calibration(folder, routing)
-    (folder / "MODEL_CARD.md").write_text(parts.model_card, encoding="utf-8")
+    (folder / CARD).write_text(parts.model_card, encoding="utf-8")
 
 
 def write_calibration(folder: Path, routing: Routing) -> None:
@@ -167,13 +170,13 @@ def seal(folder: Path, training: Mapping[str, Any], figures: Mapping[str, Any]) 
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.relative_to(folder).as_posix() not in NOT_HASHED
     }
-    backends = sorted({name.split("/")[1] for name in files if name.startswith("backends/")})
+    backends = sorted({name.split("/")[1] for name in files if name.startswith(BACKENDS)})
     manifest = {
         "format": FORMAT,
         "version": version_of(files),
         "files": files,
         "versions": _library_versions(),
-        "backends": ["keras", *backends],
+        "backends": ["tensorflow", *backends],
         "training": dict(training),
         "figures": dict(figures),
     }
@@ -182,8 +185,13 @@ def seal(folder: Path, training: Mapping[str, Any], figures: Mapping[str, Any]) 
 
 
 def version_of(files: Mapping[str, str]) -> str:
-    """The model version: a hash over the names and hashes of the bundle's files."""
-    text = "\n".join(f"{name} {files[name]}" for name in sorted(files))
+    """The model version: a hash over the names and hashes of the files that decide the labels.
+
+    The same networks converted for another runtime are the same model, and so is one whose card was
+    rewritten: neither makes anybody label a catalogue again.
+    """
+    deciding = sorted(n for n in files if n != CARD and not n.startswith(BACKENDS))
+    text = "\n".join(f"{name} {files[name]}" for name in deciding)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -224,7 +232,7 @@ def _library_versions() -> dict[str, str]:
     from importlib import metadata
 
     found = {}
-    for name in ("fashion-cascade", "keras", "tensorflow", "numpy", "pillow"):
+    for name in ("fashion-cascade", "keras", "tensorflow", "ai-edge-litert", "numpy", "pillow"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

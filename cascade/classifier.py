@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from cascade.backends import AUTO, TENSORFLOW, Runner, choose, runners
 from cascade.bundle import SHIPPED, Bundle
 from cascade.images import Preprocessing
 from cascade.routing import Prediction, Routing
 from cascade.taxonomy import Taxonomy
 
-# one network in one runtime: (N, height, width, 3) uint8 to (N, K) float32 logits
-Runner = Callable[[np.ndarray], np.ndarray]
-
 
 @dataclass(frozen=True)
 class Cascade:
-    """A loaded cascade. Load it in the process that uses it, after any fork."""
+    """A loaded cascade. Load it in the process that uses it, after any fork.
+
+    ``backend`` is the runtime that the networks run in; ``auto`` is never its value.
+    """
 
     bundle: Bundle
     runners: Sequence[Runner]
+    backend: str = TENSORFLOW
 
     @classmethod
-    def load(cls, folder: str | Path = SHIPPED, warm_up: int = 1) -> Cascade:
+    def load(
+        cls,
+        folder: str | Path = SHIPPED,
+        warm_up: int = 1,
+        *,
+        backend: str = AUTO,
+        threads: int = 0,
+    ) -> Cascade:
         """Load, verify and warm a bundle. Raises ``BundleError`` saying what is wrong with it.
 
         ``warm_up`` pictures are run once, so that the first real batch is as quick as the rest.
+        ``backend`` is one of ``cascade.backends.CHOICES``; ``threads`` bounds those of LiteRT, 0
+        takes one for each core.
         """
-        from cascade.runtime import keras_runner
-        from cascade.weights import read_network
-
         bundle = Bundle.open(folder)
-        networks = range(max(bundle.network_of_decision) + 1)
-        cascade = cls(bundle, [keras_runner(read_network(bundle.folder, n)) for n in networks])
+        chosen = choose(bundle, backend)
+        cascade = cls(bundle, runners(bundle, chosen, threads), chosen)
         if warm_up:
             size = bundle.preprocessing
             cascade.classify(np.full((warm_up, size.height, size.width, 3), 255, np.uint8))

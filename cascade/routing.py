@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
-from cascade.taxonomy import Decision, Taxonomy
+from cascade.taxonomy import LEVELS, Decision, Taxonomy
 
 THRESHOLDS = "thresholds"
 TREE_DISTANCE = "tree_distance"
@@ -104,106 +105,79 @@ class Routing:
 
     def label(self, logits: np.ndarray) -> list[Prediction]:
         """One prediction for each row of ``(N, K)`` logits."""
+        tables = self._tables
+        rows = np.arange(len(logits))
         primary = self.outcome_probabilities(logits)[:, : len(self.decisions[0].outcomes)]
-        leaves = self.leaf_probabilities(logits)
+        leaves = self.leaf_probabilities(logits)  # (N, leaves)
+        nodes = tables.node_probabilities(leaves)  # (N, nodes)
+        category = primary.argmax(axis=1)
+        inside = np.where(tables.leaves_of_category[category], leaves, -1.0)
+        best = inside.argmax(axis=1)
+        inside[rows, best] = primary[rows, category] = -1.0  # what is left are the rivals
+        rivals = np.maximum(inside.max(axis=1), primary.max(axis=1)).clip(min=0.0)
+        label, sure = self._stops(category, nodes)
+        margin = (leaves[rows, best] - rivals).clip(0.0, 1.0)
+        # a hair outside of 0 to 1 is rounding; the column behind the last is "no such level"
+        nodes = np.column_stack([nodes.clip(0.0, 1.0), np.full(len(rows), np.nan)])
+        levels = np.take_along_axis(nodes, tables.levels_of_leaf[best], axis=1)
+        columns = (label, best, levels, nodes[rows, label], margin, sure)
         return [
-            self._label_one(primary_row, leaf_row)
-            for primary_row, leaf_row in zip(primary, leaves, strict=True)
+            tables.prediction(where, leaf, said, confidence=p, margin=ahead, sure=passes)
+            for where, leaf, said, p, ahead, passes in zip(
+                *(column.tolist() for column in columns), strict=True
+            )
         ]
 
-    def _label_one(self, primary: np.ndarray, leaves: np.ndarray) -> Prediction:
-        best_category = int(primary.argmax())
-        category = self.decisions[0].outcomes[best_category]
-        inside = np.where(self._leaf_mask(category), leaves, -1.0)
-        best = int(inside.argmax())
-        best_leaf = self.taxonomy.leaves[best]
-        rivals = np.delete(inside, best).max(initial=0.0)
-        other_category = np.delete(primary, best_category).max(initial=0.0)
-        label, confidence, sure = self._stop(category, leaves)
-        levels = self.taxonomy.levels(label)
-        confidences = self._level_confidences(best_leaf, leaves)
-        return Prediction(
-            label=label,
-            best_leaf=best_leaf,
-            category=levels["category"],
-            gender=levels["gender"],
-            type=levels["type"],
-            category_confidence=confidences["category"],
-            gender_confidence=confidences["gender"],
-            type_confidence=confidences["type"],
-            confidence=_unit(confidence),
-            margin=_unit(leaves[best] - max(rivals, other_category, 0.0)),
-            needs_review=not sure or label not in self.taxonomy.leaves,
-        )
+    def _stops(self, category: np.ndarray, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where each label stops: ``(N,)`` node numbers, and whether they pass their thresholds.
 
-    def _stop(self, category: str, leaves: np.ndarray) -> tuple[str, float, bool]:
-        """The deepest node in the category that is sure enough; never above the category.
-
-        Answers with the node, its probability, and whether it passes its own threshold.
+        ``category`` is ``(N,)``, the number of the primary answer; ``nodes`` ``(N, nodes)``.
         """
-        if self.decoding == TREE_DISTANCE:
-            return self._nearest(category, leaves)
-        for nodes in self._by_depth(category):
-            sums = [float(leaves[self._leaf_mask(node)].sum()) for node in nodes]
-            best = int(np.argmax(sums))
-            if sums[best] >= self.thresholds.get(nodes[best], 0.0):
-                return nodes[best], sums[best], True
-        return category, float(leaves[self._leaf_mask(category)].sum()), False
+        stop = self._nearest if self.decoding == TREE_DISTANCE else self._deepest
+        label = np.empty(len(category), np.int64)
+        sure = np.empty(len(category), bool)
+        for number in np.unique(category):
+            rows = np.flatnonzero(category == number)
+            label[rows], sure[rows] = stop(int(number), nodes[rows])
+        return label, sure
 
-    def _nearest(self, category: str, leaves: np.ndarray) -> tuple[str, float, bool]:
+    def _deepest(self, category: int, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The deepest node in the category that is sure enough; never above the category."""
+        tables = self._tables
+        label = np.full(len(nodes), tables.category_nodes[category])
+        sure = np.zeros(len(nodes), bool)
+        for numbers in tables.by_depth[category]:
+            best = numbers[nodes[:, numbers].argmax(axis=1)]
+            passes = ~sure & (nodes[np.arange(len(nodes)), best] >= tables.thresholds[best])
+            label[passes] = best[passes]
+            sure |= passes
+        return label, sure
+
+    def _nearest(self, category: int, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The node of the category whose expected number of edges to the true leaf is least.
 
-        A node's distance to a leaf is the nodes that one of them claims and the other does not, so
-        going down to a node pays as long as its probability is above one half.
+        Counted from the category, going down to a node costs an edge where the truth lies not
+        below it and saves one where it does: it pays as long as its probability is above one half.
         """
-        best, least = category, math.inf
-        for nodes in self._by_depth(category):
-            for node in nodes:
-                expected = float(leaves @ self._distances(node))
-                if expected < least:
-                    best, least = node, expected
-        probability = float(leaves[self._leaf_mask(best)].sum())
-        return best, probability, probability >= self.thresholds.get(best, 0.0)
+        tables = self._tables
+        label = np.full(len(nodes), tables.category_nodes[category])
+        least = np.full(len(nodes), np.inf)
+        for numbers in tables.by_depth[category]:
+            for number in numbers:
+                cost = np.zeros(len(nodes))
+                for above in tables.lineage[number]:
+                    cost += 1.0 - 2.0 * nodes[:, above]
+                nearer = cost < least
+                label[nearer], least[nearer] = number, cost[nearer]
+        return label, nodes[np.arange(len(nodes)), label] >= tables.thresholds[label]
 
-    def _distances(self, node: str) -> np.ndarray:
-        """``(leaves,)``: how many edges of the tree lie between a node and each leaf."""
-        cache: dict[str, np.ndarray] = self.__dict__.setdefault("_distance_cache", {})
-        if node not in cache:
-            claimed = _claims(node)
-            cache[node] = np.array(
-                [len(claimed ^ _claims(leaf)) for leaf in self.taxonomy.leaves], np.float64
-            )
-        return cache[node]
-
-    def _by_depth(self, category: str) -> list[list[str]]:
-        """The category's nodes, the deepest level first."""
-        depths: dict[int, list[str]] = {}
-        for node in self.taxonomy.nodes:
-            if self.taxonomy.category(node.path) == category:
-                depths.setdefault(node.path.count("/"), []).append(node.path)
-        return [depths[depth] for depth in sorted(depths, reverse=True)]
-
-    def _level_confidences(self, leaf: str, leaves: np.ndarray) -> dict[str, float | None]:
-        found: dict[str, float | None] = {"category": None, "gender": None, "type": None}
-        parts = leaf.split("/")
-        for depth in range(len(parts)):
-            node = self.taxonomy.by_path["/".join(parts[: depth + 1])]
-            if node.level is not None:
-                found[node.level] = _unit(float(leaves[self._leaf_mask(node.path)].sum()))
-        return found
+    @cached_property
+    def _tables(self) -> _Tables:
+        return _Tables.of(self)
 
     def _leaf_mask(self, path: str) -> np.ndarray:
         """``(leaves,)`` bool: which leaves lie below a node."""
-        masks = self.__dict__.get("_masks")
-        if masks is None:
-            masks = {
-                node.path: np.array(
-                    [leaf in self.taxonomy.leaves_below(node.path) for leaf in self.taxonomy.leaves]
-                )
-                for node in self.taxonomy.nodes
-            }
-            object.__setattr__(self, "_masks", masks)  # a cache; the dataclass stays a value
-        mask: np.ndarray = masks[path]
+        mask: np.ndarray = self._tables.masks[path]
         return mask
 
 
@@ -214,12 +188,111 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return result
 
 
-def _claims(path: str) -> frozenset[str]:
+@dataclass(frozen=True)
+class _Tables:
+    """What a tree says of its nodes and leaves, as arrays of numbers; made once for a routing.
+
+    Nodes and leaves are numbered in the order of the taxonomy, categories in that of the primary
+    decision's outcomes.
+    """
+
+    paths: tuple[str, ...]
+    leaf_paths: tuple[str, ...]
+    leaf_nodes: frozenset[int]  # the leaves, as node numbers
+    levels: tuple[dict[str, str | None], ...]  # a node's columns in the catalogue
+    masks: dict[str, np.ndarray]
+    leaves_below: tuple[tuple[int, ...], ...]
+    leaves_of_category: np.ndarray  # (categories, leaves) bool
+    category_nodes: tuple[int, ...]
+    by_depth: tuple[tuple[np.ndarray, ...], ...]  # a category's nodes, the deepest level first
+    lineage: tuple[tuple[int, ...], ...]  # a node and those above it
+    levels_of_leaf: np.ndarray  # (leaves, 3): its node at each level; the number of nodes: none
+    thresholds: np.ndarray  # (nodes,)
+
+    @classmethod
+    def of(cls, routing: Routing) -> _Tables:
+        taxonomy = routing.taxonomy
+        paths = tuple(node.path for node in taxonomy.nodes)
+        number = {path: index for index, path in enumerate(paths)}
+        leaf_number = {path: index for index, path in enumerate(taxonomy.leaves)}
+        below = [tuple(leaf_number[leaf] for leaf in taxonomy.leaves_below(p)) for p in paths]
+        masks = {
+            path: np.isin(np.arange(len(leaf_number)), leaves)
+            for path, leaves in zip(paths, below, strict=True)
+        }
+        categories = routing.decisions[0].outcomes
+        return cls(
+            paths=paths,
+            leaf_paths=taxonomy.leaves,
+            leaf_nodes=frozenset(number[leaf] for leaf in taxonomy.leaves),
+            levels=tuple(taxonomy.levels(path) for path in paths),
+            masks=masks,
+            leaves_below=tuple(below),
+            leaves_of_category=np.stack([masks[path] for path in categories]),
+            category_nodes=tuple(number[path] for path in categories),
+            by_depth=tuple(_by_depth(taxonomy, path, number) for path in categories),
+            lineage=tuple(tuple(number[above] for above in _lineage(path)) for path in paths),
+            levels_of_leaf=np.array([_levels(taxonomy, p, number) for p in taxonomy.leaves]),
+            thresholds=np.array([routing.thresholds.get(path, 0.0) for path in paths]),
+        )
+
+    def node_probabilities(self, leaves: np.ndarray) -> np.ndarray:
+        """``(N, leaves)`` to ``(N, nodes)``. Added up leaf by leaf: the same in any batch."""
+        result = np.zeros((len(leaves), len(self.paths)))
+        for node, below in enumerate(self.leaves_below):
+            for leaf in below:
+                result[:, node] += leaves[:, leaf]
+        return result
+
+    def prediction(
+        self,
+        label: int,
+        best: int,
+        levels: list[float],
+        *,
+        confidence: float,
+        margin: float,
+        sure: bool,
+    ) -> Prediction:
+        """One row in words: node and leaf numbers to paths; a level that is none is NaN."""
+        names = self.levels[label]
+        category, gender, kind = (None if math.isnan(level) else level for level in levels)
+        return Prediction(
+            label=self.paths[label],
+            best_leaf=self.leaf_paths[best],
+            category=names["category"],
+            gender=names["gender"],
+            type=names["type"],
+            category_confidence=category,
+            gender_confidence=gender,
+            type_confidence=kind,
+            confidence=confidence,
+            margin=margin,
+            needs_review=not sure or label not in self.leaf_nodes,
+        )
+
+
+def _lineage(path: str) -> list[str]:
     """A node and all nodes above it, without the root."""
     parts = path.split("/")
-    return frozenset("/".join(parts[: end + 1]) for end in range(len(parts)))
+    return ["/".join(parts[: end + 1]) for end in range(len(parts))]
 
 
-def _unit(value: float) -> float:
-    """A probability again, where rounding left it a hair outside."""
-    return min(1.0, max(0.0, float(value)))
+def _by_depth(
+    taxonomy: Taxonomy, category: str, number: Mapping[str, int]
+) -> tuple[np.ndarray, ...]:
+    depths: dict[int, list[int]] = {}
+    for node in taxonomy.nodes:
+        if taxonomy.category(node.path) == category:
+            depths.setdefault(node.path.count("/"), []).append(number[node.path])
+    return tuple(np.array(depths[depth]) for depth in sorted(depths, reverse=True))
+
+
+def _levels(taxonomy: Taxonomy, leaf: str, number: Mapping[str, int]) -> list[int]:
+    """The node numbers of a leaf's category, gender and type."""
+    found = dict.fromkeys(LEVELS, len(number))
+    for path in _lineage(leaf):
+        level = taxonomy.by_path[path].level
+        if level is not None:
+            found[level] = number[path]
+    return [found[level] for level in LEVELS]

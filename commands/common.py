@@ -29,6 +29,17 @@ def catalogue_option(command: Command) -> Command:
     return decorated
 
 
+def backend_option(command: Command) -> Command:
+    """The ``--backend`` option."""
+    option = click.option(
+        "--backend",
+        type=click.Choice(["auto", "tensorflow", "litert_float32", "litert_int8"]),
+        help="What the networks run in [auto: TensorFlow on a GPU, else LiteRT].",
+    )
+    decorated: Command = option(command)
+    return decorated
+
+
 def failed(error: Exception, code: int) -> click.exceptions.Exit:
     """Say what went wrong on standard error; the exception to raise for the exit code."""
     click.echo(f"fashion-cascade: {error}", err=True)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from commands.common import backend_option
+
 if TYPE_CHECKING:
     from cascade.evaluation_figures import Evaluation
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     envvar="FASHION_CASCADE_MODEL",
     help="The bundle to judge [the shipped one].",
 )
+@backend_option
 @click.option("--split", help="Only this split of a manifest: train, validation or test.")
 @click.option("--compare", metavar="BUNDLE", help="Put another bundle beside it, paired test.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write one page with everything.")
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 def command(
     pictures: Path,
     model: str | None,
+    backend: str | None,
     split: str | None,
     compare: str | None,
     html: Path | None,
@@ -49,6 +53,7 @@ def command(
       fashion-cascade evaluate photos/manifest.csv --split test --html report.html
       fashion-cascade evaluate photos/test --compare older-bundle --format json
     """
+    from cascade.backends import AUTO
     from cascade.bundle import SHIPPED
     from cascade.classifier import Cascade
     from cascade.comparison import COMPARED, POINTS, compared_rows, points, points_rows
@@ -60,7 +65,7 @@ def command(
     from cascade.report import table, terminal
 
     try:
-        cascade = Cascade.load(model or SHIPPED)
+        cascade = Cascade.load(model or SHIPPED, backend=backend or AUTO)
         rival = Cascade.load(compare) if compare else None
         items = read_labelled(pictures, cascade.taxonomy, split)
         decoded = decode_items(items, cascade.preprocessing)
@@ -73,8 +78,9 @@ def command(
         click.echo(f"left out: {item.path}: {reason}", err=True)
     answers = Answers(cascade.routing, every_logit(cascade, decoded.pixels), decoded.items)
     evaluation = evaluation_of(answers)
-    content = {"model": cascade.version, "pictures_from": str(pictures)} | evaluation.to_json()
-    text = f"model {cascade.version} on {pictures}\n\n{terminal(evaluation)}"
+    content = {"model": cascade.version, "backend": cascade.backend, "pictures_from": str(pictures)}
+    content |= evaluation.to_json()
+    text = f"model {cascade.version} in {cascade.backend} on {pictures}\n\n{terminal(evaluation)}"
     if rival is not None:
         if rival.preprocessing != cascade.preprocessing or rival.taxonomy != cascade.taxonomy:
             raise click.UsageError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import catalogue_option, exit_codes
+from commands.common import backend_option, catalogue_option, exit_codes
 from commands.output import format_option
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 @catalogue_option
 @click.option("--crawl", metavar="NAME", help="What the rows belong to [the folder's name].")
 @click.option("--model", metavar="BUNDLE", help="The bundle of networks [the shipped one].")
+@backend_option
 @click.option("--batch-size", type=int, metavar="N", help="Pictures in one step [64].")
 @format_option()
 @click.option("-0", "nul", is_flag=True, help="Paths on stdin are separated by NUL, not by lines.")
@@ -51,6 +52,7 @@ def command(
     catalogue_url: str | None,
     crawl: str | None,
     model: str | None,
+    backend: str | None,
     batch_size: int | None,
     form: str | None,
     nul: bool,
@@ -72,7 +74,12 @@ def command(
     from worker.scan import sources
     from worker.settings import resolve
 
-    options = {"catalogue_url": catalogue_url, "model": model, "batch_size": batch_size}
+    options = {
+        "catalogue_url": catalogue_url,
+        "model": model,
+        "backend": backend,
+        "batch_size": batch_size,
+    }
     with exit_codes():
         settings = resolve(options, environ=os.environ).settings
         found = sources(paths, crawl=crawl, roots=settings.roots, nul=nul)
@@ -88,7 +95,7 @@ def _label(settings: Settings, sources: Sequence[Source], form: str | None) -> i
     from worker.report import Report
     from worker.scan import Found
 
-    model = open_model(settings.model)
+    model = open_model(settings.model, settings.backend)
     catalogue = _open(settings, model)
     writer, report, found, stop = RowWriter(COLUMNS, form), Report(), Found(), threading.Event()
     run = LocalRun(catalogue, model, settings, stop)

@@ -25,6 +25,7 @@ COLUMNS = ("path", "status", "label", "confidence", "best_leaf", "reason", "mode
 @format_option()
 @catalogue_option
 def command(
+    *,
     catalogue_url: str | None,
     form: str | None,
     limit: int | None,

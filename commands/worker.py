@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from commands.common import catalogue_option, exit_codes
+from commands.common import backend_option, catalogue_option, exit_codes
 
 
 @click.command()
@@ -17,6 +17,7 @@ from commands.common import catalogue_option, exit_codes
 @click.option("--roots", metavar="A,B,…", help="Folders that pictures may lie in [setting roots].")
 @click.option("--pool-size", type=int, metavar="N", help="Processes [setting pool_size, 1].")
 @click.option("--device", metavar="cpu|gpu:0|auto", help="Where the networks run [auto].")
+@backend_option
 @click.option("--batch-size", type=int, metavar="N", help="Pictures in one step [64].")
 @click.option("--metrics-port", type=int, metavar="PORT", help="Serve Prometheus metrics there.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="[text]")

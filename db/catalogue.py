@@ -35,7 +35,18 @@ from contextlib import AbstractContextManager
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from db import bulk, claims, clocks, leases, pending, registry, schema, session
+from db import (
+    bulk,
+    claims,
+    clocks,
+    corrections,
+    counters,
+    leases,
+    pending,
+    registry,
+    schema,
+    session,
+)
 from db.convert import FIELD_NAMES, fields_of, outcome_values, unique_by_path
 from db.errors import UnknownLabel
 from db.leases import Asking
@@ -49,6 +60,8 @@ from db.records import (
     PendingRow,
 )
 
+STORES_A_SETTLING = 64  # batches between two times that the counters' changes are added up
+
 
 class Catalogue:
     """The writing side of one catalogue. Safe to share between threads, not across a fork."""
@@ -57,6 +70,7 @@ class Catalogue:
         self.engine = engine
         self._table = table
         self._labels: frozenset[str] = frozenset()
+        self._stores = 0
 
     @classmethod
     def open(cls, url: str, create: bool = True) -> Catalogue:
@@ -204,6 +218,8 @@ class Catalogue:
     def store(self, crawl: str, owner: str, model_version: str, outcomes: Sequence[Outcome]) -> int:
         """Write how these paths ended, in one transaction, and clear their leases.
 
+        A person's label stays, unless the bytes are others than those that the person saw.
+
         Idempotent: what was stored before is left as it is, and so are rows that another worker
         holds, or that were finished or cancelled meanwhile. Returns how many rows were written.
 
@@ -228,6 +244,7 @@ class Catalogue:
                 if key not in found
                 or (found[key].status == "pending" and found[key].claimed_by in (None, owner))
             ]
+            corrections.drop_outdated(connection, found, writable, now)
             bulk.upsert(
                 connection,
                 self._table,
@@ -235,6 +252,9 @@ class Catalogue:
                 key=("crawl", "path_key"),
                 keep=("path", "created_at"),
             )
+            self._stores += 1
+            if self._stores % STORES_A_SETTLING == 0:
+                counters.settle(connection)
         return len(writable)
 
     def _writing(self) -> AbstractContextManager[Connection]:

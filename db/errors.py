@@ -10,6 +10,7 @@
     │   └── SchemaTooNew      a later version made them: upgrade the program
     ├── UnknownLabel          a label that stands in no registered taxonomy
     ├── InvalidRecord         a value that the catalogue cannot hold
+    ├── ExportError           an export or import that cannot be done, or not as asked
     └── InvalidQuery          a question that it cannot answer: an order or a page token
 
 Errors of SQLAlchemy and of the drivers do not leave this room: `mapped` turns those that a user
@@ -67,6 +68,10 @@ class InvalidRecord(CatalogueError):
 
 class InvalidQuery(CatalogueError):
     """A question that the catalogue cannot answer."""
+
+
+class ExportError(CatalogueError):
+    """An export or import that cannot be done, or not as asked."""
 
 
 _BUSY = ("database is locked", "deadlock detected", "lock timeout", "database table is locked")

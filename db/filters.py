@@ -10,7 +10,16 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from db.labelling import matching
-from db.models import CONFIDENCES, catalogue, crawls, effective_label, labels, path_key
+from db.models import (
+    CONFIDENCES,
+    FAILED,
+    STATUS_LITERALS,
+    catalogue,
+    crawls,
+    effective_label,
+    labels,
+    path_key,
+)
 from db.records import LabelEntry
 
 Condition = sa.ColumnElement[bool]
@@ -56,7 +65,7 @@ class Filter:
     duplicates: bool | None = None  # the same bytes stand in more than one row
 
 
-EQUAL = ("status", "reason", "crawl", "shop", "content_hash", "model_version")
+EQUAL = ("reason", "crawl", "shop", "content_hash", "model_version")
 PATTERNS = ("url", "path", "product_id")
 
 
@@ -87,17 +96,19 @@ def wanted_labels(connection: Connection, wanted: Filter) -> list[str] | None:
     )
 
 
-def conditions(connection: Connection, wanted: Filter, *, labels: bool = True) -> list[Condition]:
-    """The WHERE of a filter, parts that all hold; without `labels` those on labels are left out."""
+def conditions(connection: Connection, wanted: Filter, *, without: str = "") -> list[Condition]:
+    """The WHERE of a filter, parts that all hold; those on `without` ('label', …) left out."""
     if not all(storable(getattr(wanted, field.name)) for field in fields(wanted)):
         return [sa.false()]
     made: list[Condition] = []
-    meant = wanted_labels(connection, wanted) if labels else None
+    meant = None if without == "label" else wanted_labels(connection, wanted)
     if meant is not None:
         made.append(effective_label.in_(meant))
+    if wanted.status is not None:
+        made += _status(wanted.status)
     for name in EQUAL:
         value = getattr(wanted, name)
-        if value is not None:
+        if value is not None and name != without:
             made.append(catalogue.c[name] == value)
     for name in PATTERNS:
         value = getattr(wanted, name)
@@ -111,6 +122,17 @@ def storable(value: Any) -> bool:
     if not isinstance(value, str):
         return True
     return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _status(status: str) -> list[Any]:
+    if status not in STATUS_LITERALS:
+        return [sa.false()]
+    column, literal = catalogue.c.status, STATUS_LITERALS[status]
+    if f"'{status}'" not in FAILED:
+        return [column == literal]
+    # the words of the index of what failed; SQLite would put the status into them (making them
+    # others) if it were told that it is equal
+    return [column >= literal, column <= literal, sa.text(f"catalogue.{FAILED}")]
 
 
 def _pattern(connection: Connection, name: str, pattern: str) -> Condition:

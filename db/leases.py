@@ -53,6 +53,8 @@ class RowState:
     claimed_by: str | None
     claimed_until: datetime | None
     claimed_alone: bool
+    content_hash: str | None = None
+    human_label: str | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Engine
 
 from db import claims, clocks
 from db.convert import NO_LABEL
-from db.models import catalogue, crawls, path_key
+from db.models import STATUS_LITERALS, catalogue, crawls, path_key
 from db.records import FINAL, STATUSES
 from db.session import reading, writing
 
@@ -61,7 +61,11 @@ def pending_paths(
             now = clocks.now(connection)
             query = (
                 sa.select(table.c.id, table.c.path, table.c.model_version)
-                .where(table.c.crawl == crawl, table.c.status == "pending", table.c.id > last)
+                .where(
+                    table.c.crawl == crawl,
+                    table.c.status == STATUS_LITERALS["pending"],
+                    table.c.id > last,
+                )
                 .where(sa.or_(table.c.claimed_by.is_(None), table.c.claimed_until <= now))
                 .order_by(table.c.id)
                 .limit(PATHS_A_PAGE)
@@ -79,7 +83,7 @@ def cancel(engine: Engine, crawl: str) -> int:
     with writing(engine) as connection:
         statement = (
             sa.update(catalogue)
-            .where(catalogue.c.crawl == crawl, catalogue.c.status == "pending")
+            .where(catalogue.c.crawl == crawl, catalogue.c.status == STATUS_LITERALS["pending"])
             .values(status="cancelled", updated_at=clocks.now(connection), **claims.NO_LEASE)
         )
         return connection.execute(statement).rowcount

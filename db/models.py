@@ -80,6 +80,10 @@ CONFIDENCES = (
     "confidence",
     "margin",
 )
+# written out in queries too: a bound parameter could stand for any status, so that a planner that
+# prepares the statement could not take a partial index for it
+STATUS_LITERALS = {status: sa.literal_column(f"'{status}'", sa.Text) for status in STATUSES}
+FAILED = "status IN ('rejected', 'quarantined', 'cancelled')"
 _STATUS_LIST = ", ".join(f"'{status}'" for status in STATUSES)
 _IN_RANGE = " AND ".join(f"({name} IS NULL OR {name} BETWEEN 0 AND 1)" for name in CONFIDENCES)
 
@@ -156,10 +160,20 @@ def _picture_table(name: str) -> sa.Table:
     )
 
 
-def _index(name: str, *columns: sa.ColumnElement[Any], where: str | None = None) -> None:
-    """An index, over a part of the table only where `where` says which."""
+def _index(
+    name: str,
+    *columns: sa.ColumnElement[Any],
+    where: str | None = None,
+    sqlite_where: str | None = None,
+) -> None:
+    """An index, over a part of the table only where `where` says which.
+
+    SQLite uses such an index only for a query that has the very same words: `STATUS_LITERALS` for a
+    status, and "= 1" for a truth, which is how SQLAlchemy asks for one there.
+    """
     partial = None if where is None else sa.text(where)
-    sa.Index(name, *columns, postgresql_where=partial, sqlite_where=partial)
+    on_sqlite = partial if sqlite_where is None else sa.text(sqlite_where)
+    sa.Index(name, *columns, postgresql_where=partial, sqlite_where=on_sqlite)
 
 
 def _work_indexes(table: sa.Table) -> None:
@@ -191,11 +205,16 @@ _index("ix_catalogue_labelled_at", catalogue.c.labelled_at, catalogue.c.id)
 _index(
     "ix_catalogue_failed",
     catalogue.c.status,
-    catalogue.c.reason,
     catalogue.c.id,
-    where="status IN ('rejected', 'quarantined', 'cancelled')",
+    where=FAILED,
 )
-_index("ix_catalogue_review", catalogue.c.confidence, catalogue.c.id, where="needs_review")
+_index(
+    "ix_catalogue_review",
+    catalogue.c.confidence,
+    catalogue.c.id,
+    where="needs_review",
+    sqlite_where="needs_review = 1",
+)
 _index("ix_catalogue_corrected", catalogue.c.id, where="human_label IS NOT NULL")
 
 corrections = sa.Table(

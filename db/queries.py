@@ -29,7 +29,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from db.convert import ROW_NAMES
 from db.errors import InvalidQuery
-from db.filters import Condition, Filter, conditions, wanted_labels
+from db.filters import Condition, Filter, conditions, storable, wanted_labels
 from db.models import catalogue, effective_label
 from db.records import Row
 from db.session import reading
@@ -39,7 +39,7 @@ __all__ = ["ORDERS", "Filter", "Page", "count", "page", "rows"]
 ROWS_A_FETCH = 1000
 ORDERS = ("id", "confidence", "margin", "labelled_at")
 # more labels than this are looked up as one set: taxonomies are far smaller
-LABELS_APART = 100
+VALUES_APART = 100
 _COLUMNS = [catalogue.c[name] for name in ROW_NAMES]
 
 
@@ -61,9 +61,10 @@ def rows(
     """
     with reading(engine) as connection:
         query = _query(connection, wanted, _Order.parse(order_by), limit, None)
-        result = connection.execution_options(yield_per=ROWS_A_FETCH).execute(query)
-        for values in result:
-            yield Row(*values)
+        # closed by hand: a reader that stops early leaves a cursor open on the server
+        with connection.execution_options(yield_per=ROWS_A_FETCH).execute(query) as result:
+            for values in result:
+                yield Row(*values)
 
 
 def page(
@@ -158,33 +159,61 @@ def _query(
     limit: int | None,
     after: list[Any] | None,
 ) -> sa.Select[Any]:
+    ordered = sa.select(*_COLUMNS).order_by(*order.clauses()).limit(limit)
+    if order.name == "id" and limit is not None:
+        name, column, values = _runs(connection, wanted)
+        if values and len(values) <= VALUES_APART:
+            rest = conditions(connection, wanted, without=name)
+            runs = [_run(connection, column, v, rest, (order, limit, after)) for v in values]
+            together = sa.union_all(*runs).subquery("together")
+            way = together.c.id.desc() if order.down else together.c.id.asc()
+            first = sa.select(together.c.id).order_by(way).limit(limit).subquery("first")
+            return ordered.join_from(first, catalogue, catalogue.c.id == first.c.id)
     bounds: list[Condition] = [] if after is None else [order.beyond(after)]
     if order.name != "id":
         bounds.append(catalogue.c[order.name].isnot(None))
-    labels = wanted_labels(connection, wanted)
-    ordered = sa.select(*_COLUMNS).order_by(*order.clauses()).limit(limit)
-    if labels and limit is not None and order.name == "id" and len(labels) <= LABELS_APART:
-        rest = [*conditions(connection, wanted, labels=False), *bounds]
-        return ordered.where(catalogue.c.id.in_(_by_label(labels, rest, order, limit)))
     return ordered.where(*conditions(connection, wanted), *bounds)
 
 
-def _by_label(
-    labels: Sequence[str], rest: Sequence[Condition], order: _Order, limit: int
-) -> sa.Select[Any]:
-    """The ids of the first `limit` rows of each label: each is one run of the label's index.
+def _runs(
+    connection: Connection, wanted: Filter
+) -> tuple[str, sa.ColumnElement[Any], Sequence[str]]:
+    """The filter whose index the first page comes from: its column, and the values asked for."""
+    labels = wanted_labels(connection, wanted)
+    if labels is not None:
+        return "label", effective_label, labels
+    for name in ("crawl", "shop"):
+        value = getattr(wanted, name)
+        if value is not None and storable(value):
+            return name, catalogue.c[name], [value]
+    return "", catalogue.c.id, []
 
-    Neither database merges several runs of an index by itself; it would sort all their rows.
+
+def _run(
+    connection: Connection,
+    column: sa.ColumnElement[Any],
+    value: str,
+    rest: Sequence[Condition],
+    how: tuple[_Order, int, list[Any] | None],
+) -> sa.Select[Any]:
+    """The ids of the first rows with this value: one run of the index over (column, id).
+
+    Neither database merges several runs of an index by itself; it would sort all their rows. And
+    PostgreSQL, told that the column equals the value, takes the rows to be spread evenly and reads
+    the whole table in order of id until it has found enough: the last crawl is then found last.
+    A range from the value to the value is the same to us, and leaves it only the right index.
     """
-    runs = [
-        sa.select(
-            sa.select(catalogue.c.id)
-            .where(effective_label == label, *rest)
-            .order_by(*order.clauses())
-            .limit(limit)
-            .subquery()
-            .c.id
-        )
-        for label in labels
-    ]
-    return sa.select(sa.union_all(*runs).subquery().c.id)
+    order, limit, after = how
+    identity = catalogue.c.id
+    if connection.dialect.name == "sqlite":
+        bounds: list[Condition] = [column == value]
+        bounds += [] if after is None else [order.beyond(after)]
+        clauses = order.clauses()
+    else:
+        both, bound = sa.tuple_(column, identity), sa.tuple_(value, *(after or ()))
+        low = column >= value if after is None or order.down else both > bound
+        high = both < bound if after is not None and order.down else column <= value
+        bounds = [low, high]
+        clauses = [c.desc() if order.down else c.asc() for c in (column, identity)]
+    chosen = sa.select(identity).where(*bounds, *rest).order_by(*clauses).limit(limit)
+    return sa.select(chosen.subquery().c.id)

@@ -107,6 +107,7 @@ class ModelRecord:
     figures: dict[str, object]
     first_seen_at: datetime
     in_use: bool
+    rows: int = 0  # labelled by it now
 
 
 @dataclass(frozen=True)

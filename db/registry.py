@@ -10,8 +10,8 @@ from sqlalchemy.engine import Connection
 
 from db import bulk
 from db.convert import text
-from db.models import crawls, labels, model_versions
-from db.records import LabelEntry, check_labels
+from db.models import catalogue_counted, crawls, labels, model_versions
+from db.records import LabelEntry, ModelRecord, check_labels
 
 
 def ensure_crawl(connection: Connection, crawl: str, now: datetime) -> None:
@@ -60,3 +60,20 @@ def register(
 def label_names(connection: Connection) -> frozenset[str]:
     """All labels of all registered taxonomies."""
     return frozenset(connection.execute(sa.select(labels.c.label)).scalars())
+
+
+def models(connection: Connection) -> list[ModelRecord]:
+    """The registered models, oldest first."""
+    columns = [
+        model_versions.c[name] for name in ModelRecord.__dataclass_fields__ if name != "rows"
+    ]
+    counted = (
+        sa.select(sa.func.coalesce(sa.func.sum(catalogue_counted.c.rows), 0))
+        .where(catalogue_counted.c.model_version == model_versions.c.version)
+        .where(catalogue_counted.c.status == "labelled")
+        .scalar_subquery()
+    )
+    query = sa.select(*columns, counted).order_by(
+        model_versions.c.first_seen_at, model_versions.c.version
+    )
+    return [ModelRecord(*row[:-1], int(row[-1])) for row in connection.execute(query)]

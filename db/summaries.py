@@ -65,7 +65,7 @@ def stats(engine: Engine, wanted: Filter | None = None, *, by: str | None = None
 
 
 def _mean(total: float | None, number: int) -> float | None:
-    return None if total is None else total / number
+    return None if total is None else float(total) / int(number)
 
 
 def _from_counters(connection: Connection, wanted: Filter, group: str | None) -> sa.Select[Any]:

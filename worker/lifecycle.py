@@ -74,7 +74,12 @@ def resources() -> Resources:
         if _held is None or _held.owner != this_owner():
             settings = resolve(environ=os.environ).settings
             set_threads_and_device(settings)
-            shelf = ModelShelf(settings.model, settings.model_store)
+            shelf = ModelShelf(
+                settings.model,
+                settings.model_store,
+                backend=settings.backend,
+                threads=core_share(settings),
+            )
             shelf.default().load()
             catalogue = Catalogue.open(settings.catalogue_url, create=False)
             register(catalogue, shelf.default())
@@ -91,7 +96,12 @@ def register(catalogue: Catalogue, model: Model) -> None:
 
 def decode_threads(settings: Settings) -> int:
     """Threads that open pictures in each process, so that the pool's processes share the cores."""
-    return settings.decode_threads or max(1, thread_count(0) // settings.pool_size)
+    return settings.decode_threads or core_share(settings)
+
+
+def core_share(settings: Settings) -> int:
+    """How many cores are one process's own, when the pool's processes share them out."""
+    return max(1, thread_count(0) // settings.pool_size)
 
 
 def set_threads_and_device(settings: Settings) -> None:
@@ -99,7 +109,7 @@ def set_threads_and_device(settings: Settings) -> None:
 
     Values that are in the environment already are left alone.
     """
-    share = str(max(1, thread_count(0) // settings.pool_size))
+    share = str(core_share(settings))
     for variable in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(variable, share)
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")

@@ -46,8 +46,13 @@ class Model(Protocol):
     def classify(self, pixels: np.ndarray) -> Sequence[Prediction]: ...
 
 
-def open_model(name: str) -> Model:
+def open_model(name: str, backend: str = "auto", threads: int = 0) -> Model:
     """The model that a setting names: ``default``, a folder, or ``constant:LABEL``.
+
+    Args:
+        name: what the setting ``model`` says.
+        backend: what the setting ``backend`` says; looked at when the networks are loaded.
+        threads: how many threads the networks may use on a CPU; 0 for one a core.
 
     Raises:
         ModelUnusable: there is no bundle of a format that is understood.
@@ -56,13 +61,13 @@ def open_model(name: str) -> Model:
         from worker.swap_ins import ConstantModel
 
         return ConstantModel(name.removeprefix("constant:"))
-    return BundleModel(name)
+    return BundleModel(name, backend, threads)
 
 
 class BundleModel:
     """A bundle on disk. Safe to share between threads; not to be carried across a fork."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, backend: str = "auto", threads: int = 0) -> None:
         from cascade.bundle import SHIPPED, Bundle
         from cascade.errors import CascadeError
 
@@ -71,6 +76,7 @@ class BundleModel:
             self._preprocessing = self._bundle.preprocessing
         except CascadeError as error:
             raise ModelUnusable(str(error)) from error
+        self._backend, self._threads = backend, threads
         self._cascade: Cascade | None = None
         self._lock = threading.Lock()
 
@@ -122,7 +128,9 @@ class BundleModel:
                 with without_chatter():
                     from cascade.classifier import Cascade
 
-                    self._cascade = Cascade.load(self._bundle.folder)
+                    self._cascade = Cascade.load(
+                        self._bundle.folder, backend=self._backend, threads=self._threads
+                    )
             except CascadeError as error:
                 raise ModelUnusable(str(error)) from error
 
@@ -155,10 +163,15 @@ class ModelShelf:
     Args:
         name: the setting ``model``.
         store: a folder with bundles in folders named by their versions; '' for none.
+        backend: the setting ``backend``.
+        threads: how many threads the networks may use on a CPU; 0 for one a core.
     """
 
-    def __init__(self, name: str, store: str = "") -> None:
-        self._default = open_model(name)
+    def __init__(
+        self, name: str, store: str = "", *, backend: str = "auto", threads: int = 0
+    ) -> None:
+        self._backend, self._threads = backend, threads
+        self._default = open_model(name, backend, threads)
         self._store = store
         self._other: Model | None = None
 
@@ -182,7 +195,8 @@ class ModelShelf:
                 "FASHION_CASCADE_MODEL to that bundle, or FASHION_CASCADE_MODEL_STORE to a folder "
                 "that holds it, or enqueue again with the current model"
             )
-        other = open_model(str(Path(self._store) / str(version)))
+        folder = str(Path(self._store) / str(version))
+        other = open_model(folder, self._backend, self._threads)
         if other.version != version:
             raise ModelUnusable(
                 f"{self._store}/{version}: expected model {version}, found {other.version}"

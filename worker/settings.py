@@ -90,6 +90,12 @@ class Settings:
         "Folder of the bundle of networks; 'default' is the one that ships with the program; "
         "'constant:LABEL' gives every picture that label, to try the plumbing without networks.",
     )
+    backend: str = _setting(
+        "auto",
+        _one_of("auto", "tensorflow", "litert_float32", "litert_int8"),
+        "What the networks run in: tensorflow, litert_float32 or litert_int8; auto takes "
+        "TensorFlow where there is a GPU, and LiteRT in float32 elsewhere.",
+    )
     roots: tuple[str, ...] = _setting(
         (), _list, "Folders that files must lie in, separated by commas; none: every path is read."
     )

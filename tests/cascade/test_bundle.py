@@ -51,13 +51,28 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert opened.manifest["training"] == {"seed": 1}
 
 
-def test_the_version_is_the_content(tmp_path: Path) -> None:
+def test_the_version_is_what_decides_the_labels(tmp_path: Path) -> None:
     first, second = make_bundle(tmp_path / "a"), make_bundle(tmp_path / "b")
     assert first.version == second.version
-    card = tmp_path / "b" / "MODEL_CARD.md"
-    card.write_text("changed")
+    calibration = tmp_path / "b" / "calibration.json"
+    calibration.write_text('{"temperatures": {"": 1.5}, "thresholds": {}}')
     reseal(tmp_path / "b")
     assert Bundle.open(tmp_path / "b").version != first.version
+
+
+@pytest.mark.parametrize("name", ["MODEL_CARD.md", "backends/other/0.bin"])
+def test_the_card_and_other_backends_make_no_other_model_but_are_verified(
+    tmp_path: Path, name: str
+) -> None:
+    before = make_bundle(tmp_path).version
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("changed")
+    reseal(tmp_path)
+    assert Bundle.open(tmp_path).version == before
+    path.write_text("changed again")
+    with pytest.raises(BundleTampered, match=name):
+        Bundle.open(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ INDEXES: tuple[tuple[str, list[str | sa.TextClause], str | None], ...] = (
     ("ix_catalogue_crawl_id", ["crawl", "id"], None),
     ("ix_catalogue_shop", ["shop", "id"], "shop IS NOT NULL"),
     ("ix_catalogue_labelled_at", ["labelled_at", "id"], None),
-    ("ix_catalogue_failed", ["status", "reason", "id"], FAILED),
+    ("ix_catalogue_failed", ["status", "id"], FAILED),
     ("ix_catalogue_review", ["confidence", "id"], "needs_review"),
     ("ix_catalogue_corrected", ["id"], "human_label IS NOT NULL"),
 )
@@ -47,7 +47,9 @@ def upgrade() -> None:
     )
     for name, columns, where in INDEXES:
         part = None if where is None else sa.text(where)
-        op.create_index(name, "catalogue", columns, sqlite_where=part, postgresql_where=part)
+        # SQLite takes a partial index for a query with the same words only
+        on_sqlite = sa.text("needs_review = 1") if where == "needs_review" else part
+        op.create_index(name, "catalogue", columns, sqlite_where=on_sqlite, postgresql_where=part)
     _create_relabels()
     _create_logs()
     op.execute(CATALOGUE_LABELS)

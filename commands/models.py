@@ -1,0 +1,133 @@
+"""``fashion-cascade models``: which models labelled the catalogue; use one, or go back to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from commands.common import catalogue_option, opened
+from commands.output import format_option, write
+
+if TYPE_CHECKING:
+    from db.catalogue import Catalogue
+    from db.records import ModelRecord
+
+COLUMNS = ("version", "in_use", "rows", "first_seen_at", "source")
+
+
+@click.group()
+def command() -> None:
+    """The models that the catalogue knows: list, show, compare, use (and go back).
+
+    \b
+    Example:
+      fashion-cascade models list
+      fashion-cascade models use 3f2a9c41
+    """
+
+
+def _models(catalogue: Catalogue) -> list[ModelRecord]:
+    from db import registry
+    from db.session import reading
+
+    with reading(catalogue.engine) as connection:
+        return registry.models(connection)
+
+
+def _find(catalogue: Catalogue, version: str) -> ModelRecord:
+    """The one model whose version begins so."""
+    models = _models(catalogue)
+    found = [model for model in models if model.version.startswith(version)]
+    if len(found) != 1:
+        known = ", ".join(model.version for model in models) or "none yet"
+        raise click.UsageError(f"expected the beginning of one version of: {known}")
+    return found[0]
+
+
+@command.command("list")
+@format_option()
+@catalogue_option
+def list_(catalogue_url: str | None, form: str | None) -> None:
+    """All models, oldest first, with the rows that each labels now.
+
+    \b
+    Example:
+      fashion-cascade models list
+    """
+    with opened(catalogue_url) as catalogue:
+        write((vars(model) for model in _models(catalogue)), COLUMNS, form)
+
+
+@command.command()
+@click.argument("version")
+@catalogue_option
+def show(version: str, catalogue_url: str | None) -> None:
+    """One model with the figures that were measured when it was trained.
+
+    \b
+    Example:
+      fashion-cascade models show 3f2a9c41
+    """
+    import json
+
+    from db.cells import plain
+
+    with opened(catalogue_url) as catalogue:
+        model = _find(catalogue, version)
+    values = {name: plain(value) for name, value in vars(model).items()}
+    click.echo(json.dumps(values, indent=2, ensure_ascii=False))
+
+
+@command.command()
+@click.argument("first")
+@click.argument("second")
+@format_option()
+@catalogue_option
+def compare(first: str, second: str, catalogue_url: str | None, form: str | None) -> None:
+    """Two models' figures side by side.
+
+    \b
+    Example:
+      fashion-cascade models compare 3f2a9c41 77b01e5d
+    """
+    with opened(catalogue_url) as catalogue:
+        models = [_find(catalogue, version) for version in (first, second)]
+    left, right = (dict(_flat(model.figures)) | {"rows": model.rows} for model in models)
+    records = [
+        {"figure": name, "first": left.get(name), "second": right.get(name)}
+        for name in sorted(left.keys() | right.keys())
+    ]
+    write(records, ("figure", "first", "second"), form)
+
+
+def _flat(figures: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    """Nested figures as 'test.leaf' and so on."""
+    made: list[tuple[str, Any]] = []
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            made += _flat(value, f"{above}{name}.")
+        elif not isinstance(value, list):
+            made.append((f"{above}{name}", value))
+    return made
+
+
+@command.command()
+@click.argument("version")
+@catalogue_option
+def use(version: str, catalogue_url: str | None) -> None:
+    """Let this model's labels count: those it has ready, and those it gave before.
+
+    This is also the way back: rows that an earlier model had labelled take those labels again,
+    the newer ones go to the history. Workers label new pictures with the setting 'model'.
+
+    \b
+    Example:
+      fashion-cascade models use 3f2a9c41
+    """
+    from db import relabelling
+
+    with opened(catalogue_url) as catalogue:
+        model = _find(catalogue, version)
+        moved = relabelling.use(catalogue.engine, model.version)
+    click.echo(f"model {model.version} is in use; {moved:,} rows took its labels", err=True)

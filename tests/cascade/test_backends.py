@@ -1,0 +1,165 @@
+"""Every backend gives the labels of the reference; a worker on LiteRT never meets TensorFlow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cascade.backends import LITERT, LITERT_FLOAT32, LITERT_INT8, TENSORFLOW, available, choose
+from cascade.backends.conversion import Agreement, convert
+from cascade.backends.litert import LiteRTRunner
+from cascade.bundle import Bundle, seal
+from cascade.classifier import Cascade
+from cascade.errors import BundleError
+from tests.bundles import drawn
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def pixels(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    """Drawings that the small bundle has not seen, ``(N, 120, 90, 3)`` uint8."""
+    return drawn(tmp_path_factory.mktemp("drawings"), 6, 11, "test").pixels
+
+
+@pytest.fixture(scope="module")
+def converted(
+    small_bundle: Path, pixels: np.ndarray, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Agreement]]:
+    """The small bundle with every backend; its networks see pictures routed to them."""
+    out = tmp_path_factory.mktemp("converted") / "bundle"
+    _, agreements = convert(small_bundle, out, pixels[::2], pixels[1::2])
+    return out, agreements
+
+
+def test_a_converted_bundle_is_the_same_model_and_says_how_well_it_agrees(
+    small_bundle: Path, converted: tuple[Path, dict[str, Agreement]]
+) -> None:
+    folder, agreements = converted
+    bundle, original = Bundle.open(folder), Bundle.open(small_bundle)
+    assert bundle.version == original.version
+    assert available(original) == (TENSORFLOW,)
+    assert LITERT_FLOAT32 in available(bundle)
+    assert bundle.manifest["training"] == original.manifest["training"]
+    assert bundle.manifest["figures"]["validation"] == original.manifest["figures"]["validation"]
+    assert bundle.manifest["figures"]["backends"][LITERT_FLOAT32]["leaves"] == 1.0
+    assert agreements[LITERT_FLOAT32].confidence < 1e-4
+    assert set(agreements) == set(LITERT)
+
+
+@pytest.mark.parametrize("size", [1, 3, 64])
+def test_float32_labels_as_the_reference_at_every_batch_size(
+    converted: tuple[Path, dict[str, Agreement]], pixels: np.ndarray, size: int
+) -> None:
+    reference = Cascade.load(converted[0], backend=TENSORFLOW).classify(pixels)
+    cascade = Cascade.load(converted[0], backend=LITERT_FLOAT32)
+    found = [
+        answer
+        for start in range(0, len(pixels), size)
+        for answer in cascade.classify(pixels[start : start + size])
+    ]
+    assert [answer.label for answer in found] == [answer.label for answer in reference]
+    for own, other in zip(found, reference, strict=True):
+        assert own.confidence == pytest.approx(other.confidence, abs=1e-4)
+
+
+def test_an_answer_is_the_same_to_the_bit_in_any_batch_and_by_any_number_of_threads(
+    converted: tuple[Path, dict[str, Agreement]], pixels: np.ndarray
+) -> None:
+    path = converted[0] / "backends" / LITERT_FLOAT32 / "0.tflite"
+    alone = LiteRTRunner(path, threads=1)
+    together = LiteRTRunner(path, threads=3)(pixels)
+    one_by_one = np.concatenate([alone(picture[None]) for picture in pixels[:10]])
+    np.testing.assert_array_equal(together[:10], one_by_one)
+    np.testing.assert_array_equal(together[::-1], LiteRTRunner(path, threads=2)(pixels[::-1]))
+
+
+def test_threads_that_share_a_runner_get_their_own_answers(
+    converted: tuple[Path, dict[str, Agreement]], pixels: np.ndarray
+) -> None:
+    run = LiteRTRunner(converted[0] / "backends" / LITERT_FLOAT32 / "0.tflite", threads=2)
+    expected = run(pixels)
+    together = threading.Barrier(4)
+
+    def own(first: int) -> np.ndarray:
+        together.wait(30)
+        return run(pixels[first : first + 7])
+
+    with ThreadPoolExecutor(4) as pool:
+        for first, answer in zip(range(4), pool.map(own, range(4)), strict=True):
+            np.testing.assert_array_equal(answer, expected[first : first + 7])
+
+
+def test_no_pictures_give_no_answers(converted: tuple[Path, dict[str, Agreement]]) -> None:
+    cascade = Cascade.load(converted[0], backend=LITERT_FLOAT32)
+    assert cascade.classify(np.zeros((0, 120, 90, 3), np.uint8)) == []
+
+
+def test_auto_takes_litert_where_the_bundle_has_it_and_the_reference_elsewhere(
+    small_bundle: Path, converted: tuple[Path, dict[str, Agreement]]
+) -> None:
+    import tensorflow as tf
+
+    on_cpu = not tf.config.list_physical_devices("GPU")
+    assert choose(Bundle.open(small_bundle)) == TENSORFLOW
+    assert choose(Bundle.open(converted[0])) == (LITERT_FLOAT32 if on_cpu else TENSORFLOW)
+    assert choose(Bundle.open(converted[0]), TENSORFLOW) == TENSORFLOW
+
+
+def test_a_backend_that_is_not_there_is_named(small_bundle: Path) -> None:
+    with pytest.raises(BundleError, match=r"litert_int8.*only tensorflow.*convert"):
+        Cascade.load(small_bundle, backend=LITERT_INT8)
+    with pytest.raises(ValueError, match=r"one of auto, tensorflow.*received 'onnx'"):
+        Cascade.load(small_bundle, backend="onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a network", b"\x1c\x00\x00\x00TFL3" + bytes(64)])
+def test_a_file_that_is_no_network_is_refused(
+    converted: tuple[Path, dict[str, Agreement]], tmp_path: Path, content: bytes
+) -> None:
+    import shutil
+
+    folder = tmp_path / "bundle"
+    shutil.copytree(converted[0], folder)
+    (folder / "backends" / LITERT_FLOAT32 / "0.tflite").write_bytes(content)
+    with pytest.raises(BundleError, match="hash"):
+        Cascade.load(folder, backend=LITERT_FLOAT32)
+    seal(folder, {}, {})
+    with pytest.raises(BundleError, match=r"0\.tflite: expected a LiteRT network"):
+        Cascade.load(folder, backend=LITERT_FLOAT32)
+
+
+def test_convert_refuses_a_folder_that_is_taken_and_an_empty_set(
+    small_bundle: Path, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    with pytest.raises(BundleError, match="already"):
+        convert(small_bundle, tmp_path, pixels[:2], pixels[2:4])
+    with pytest.raises(BundleError, match="found none"):
+        convert(small_bundle, tmp_path / "new", pixels[:2], pixels[:0])
+    assert not (tmp_path / "new").exists()
+
+
+WITHOUT_TENSORFLOW = """
+import sys
+import numpy as np
+from worker.models import open_model
+model = open_model(sys.argv[1], "litert_float32")
+answers = model.classify(np.full((3, 120, 90, 3), 200, np.uint8))
+assert len(answers) == 3
+heavy = {"tensorflow", "keras", "torch", "jax"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def test_a_process_on_litert_never_imports_tensorflow(
+    converted: tuple[Path, dict[str, Agreement]],
+) -> None:
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, str(converted[0])]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr

@@ -1,0 +1,117 @@
+"""label, query, review, relabel, go back, export, forget: a session as a user types it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.commands.running import lines, run
+
+SANDALS, BOOTS = "shoes/female/sandals", "shoes/male/boots"
+
+
+@pytest.fixture
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with three pictures in `spring`, labelled as sandals."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "spring"
+    folder.mkdir()
+    for number in range(3):
+        Image.new("RGB", (60, 80), (40 * number, 90, 20)).save(folder / f"{number}.png")
+    run("label", "spring", "--model", f"constant:{SANDALS}")
+    return tmp_path
+
+
+def labels() -> dict[str, str]:
+    return {
+        Path(r["path"]).name: r["label"] for r in lines(run("query", "--columns", "path,label"))
+    }
+
+
+def test_review_relabel_and_the_way_back(session: Path) -> None:
+    run("review", "sheet", "doubtful.html", "--limit", "10")
+    page = Path("doubtful.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 3
+    with Path("doubtful.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    by_name = {Path(line["path"]).name: line for line in table}
+    by_name["0.png"]["correct_label"] = "shoes-Male-boots"
+    by_name["1.png"]["correct_label"] = "ok"
+    with Path("doubtful.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(table[0]))
+        writer.writeheader()
+        writer.writerows(table)
+    done = run("review", "apply", "doubtful.csv", "--by", "mara")
+    assert done.stdout == "2 rows corrected or confirmed, 0 stood so already\n"
+    assert "0 rows corrected" in run("review", "apply", "doubtful.csv", "--by", "mara").stdout
+    assert run("query", "--label", BOOTS, "--count").stdout == "1\n"
+    whole = lines(run("review", "stats"))[0]
+    assert (whole["rows"], whole["right"], whole["accuracy"]) == (2, 1, 0.5)
+
+    before = labels()
+    new = "constant:glasses/optical"
+    (flow,) = lines(run("relabel", "--model", new, "--all", "--diff"))
+    assert (flow["old"], flow["new"], flow["rows"]) == (SANDALS, "glasses/optical", 3)
+    assert labels() == before
+    assert "3 rows are labelled" in run("relabel", "--model", new, "--all").stderr
+    assert set(labels().values()) == {"glasses/optical"}
+    assert run("query", "--label", BOOTS, "--count").stdout == "1\n"
+    models = lines(run("models", "list"))
+    assert sorted(model["rows"] for model in models) == [0, 3]
+    (old,) = [model["version"] for model in models if model["rows"] == 0]
+    assert "3 rows took" in run("models", "use", old).stderr
+    assert labels() == before
+    assert json.loads(run("models", "show", old).stdout)["in_use"] is True
+    run("db", "check")
+
+
+def test_out_and_in_again(session: Path) -> None:
+    for name in ("out.csv", "out.jsonl", "out.parquet", "out.db"):
+        assert "3 rows, sha256" in run("export", name).stdout
+        assert Path(name).stat().st_size > 0
+    run("export", "tree", "--format", "tree", "--links", "copy")
+    assert len(list(Path("tree", *SANDALS.split("/")).iterdir())) == 3
+    other = run("import", "out.csv", "--catalogue", "other.db")
+    assert "3 rows added, 0 were there" in other.stdout
+    assert run("query", "--catalogue", "other.db", "--count").stdout == "3\n"
+    path = str(session / "spring" / "1.png")
+    assert "1 rows forgotten" in run("forget", "--path", path, "--yes").stderr
+    assert run("query", "--count").stdout == "2\n"
+    assert "2 rows, sha256" in run("archive", "--crawl", "spring").stdout
+    assert run("query", "--count").stdout == "0\n"
+    run("vacuum")
+    run("db", "check")
+
+
+def test_pages_follow_each_other(session: Path) -> None:
+    first = run("query", "--limit", "2", "--order-by", "-id")
+    token = first.stderr.split("--after ")[1].strip()
+    second = run("query", "--limit", "2", "--order-by", "-id", "--after", token)
+    names = [Path(line["path"]).name for page in (first, second) for line in lines(page)]
+    assert sorted(names) == ["0.png", "1.png", "2.png"]
+    assert "next" not in second.stderr
+
+
+def test_what_cannot_be_done_is_said(session: Path) -> None:
+    assert "which rows" in run("relabel", "--model", "constant:shoes", exit_code=2).stderr
+    assert "expected an order" in run("query", "--order-by", "path", exit_code=2).stderr
+    assert "which --format" in run("export", "out.xyz", exit_code=2).stderr
+    assert "one of --crawl" in run("forget", exit_code=2).stderr
+    assert "expected the beginning" in run("models", "use", "zzz", exit_code=2).stderr
+    assert "expected a revision" in run("db", "downgrade", "7", exit_code=2).stderr
+    Path("sheet.csv").write_text("id,label,correct_label\n1,x,hats\n")
+    wrong = run("review", "apply", "sheet.csv", exit_code=2)
+    assert "nothing was applied" in wrong.stderr
+    Path("sheet.csv").write_text("a,b\n1,2\n")
+    assert "expected the columns" in run("review", "apply", "sheet.csv", exit_code=2).stderr
+
+
+def test_the_schema_goes_down_and_up(session: Path) -> None:
+    run("db", "downgrade", "0001", "--yes")
+    assert "db upgrade" in run("query", exit_code=4).stderr
+    run("db", "upgrade")
+    assert run("query", "--count").stdout == "3\n"

@@ -1,0 +1,199 @@
+"""Corrections and relabelling: people win, all or nothing, and there is a way back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from db import corrections, registry, relabelling
+from db.catalogue import Catalogue
+from db.check import check
+from db.corrections import Accuracy, Applied, Correction
+from db.errors import InvalidRecord
+from db.models import corrections as log
+from db.models import label_history
+from db.queries import Filter, count, rows
+from db.records import FileState, Row
+from db.session import reading, writing
+from tests.db.samples import (
+    CRAWL,
+    LEASE_SECONDS,
+    MODEL,
+    OTHER_MODEL,
+    SUNGLASSES,
+    labelled,
+    rejected,
+    sandals,
+)
+
+BOOTS = "shoes/male/boots"
+
+
+@pytest.fixture
+def filled(store: Catalogue) -> Catalogue:
+    """Rows 1 to 4: two sandals, sunglasses, a rejected picture."""
+    names = ("/a", "/b", "/c", "/d")
+    store.claim(CRAWL, [FileState(n) for n in names], "me", LEASE_SECONDS, MODEL)
+    outcomes = [
+        labelled("/a", sandals(confidence=0.97)),
+        labelled("/b", sandals(confidence=0.4, margin=0.1, needs_review=True)),
+        labelled("/c", SUNGLASSES),
+        rejected("/d"),
+    ]
+    store.store(CRAWL, "me", MODEL, outcomes)
+    return store
+
+
+def by_path(store: Catalogue) -> dict[str, Row]:
+    return {row.path: row for row in rows(store.engine, Filter())}
+
+
+def logged(store: Catalogue) -> list[tuple[Any, ...]]:
+    columns = (log.c.corrected_by, log.c.from_label, log.c.to_label, log.c.note)
+    with reading(store.engine) as connection:
+        return [tuple(row) for row in connection.execute(sa.select(*columns).order_by(log.c.id))]
+
+
+def test_one_wrong_line_and_nothing_is_applied(filled: Catalogue) -> None:
+    found = by_path(filled)
+    a, b = found["/a"].id, found["/b"].id
+    wrong = [
+        Correction(a, BOOTS),
+        Correction(b, "shoes/male/bots"),
+        Correction(99, BOOTS),
+        Correction(b, "shoes", path="/somewhere/else"),
+    ]
+    with pytest.raises(InvalidRecord) as caught:
+        corrections.apply(filled.engine, wrong, "mara")
+    for part in ("nothing was applied", "no row 99", "shoes/male/bots", "'/b', not"):
+        assert part in str(caught.value)
+    with pytest.raises(InvalidRecord, match="twice"):
+        corrections.apply(filled.engine, [Correction(a, BOOTS), Correction(a, "shoes")], "mara")
+    with pytest.raises(InvalidRecord, match="name of who"):
+        corrections.apply(filled.engine, [Correction(a, BOOTS)], " ")
+    assert logged(filled) == []
+    assert by_path(filled) == found
+
+
+def test_corrections_are_recorded_once_and_win(filled: Catalogue) -> None:
+    a = by_path(filled)["/a"].id
+    wanted = [Correction(a, "shoes-Male-boots", "look at the sole", path="/a")]
+    assert corrections.apply(filled.engine, wanted, "mara") == Applied(1, 0)
+    assert corrections.apply(filled.engine, wanted, "mara") == Applied(0, 1)
+    assert logged(filled) == [("mara", "shoes/female/sandals", BOOTS, "look at the sole")]
+    row = by_path(filled)["/a"]
+    assert (row.human_label, row.label) == (BOOTS, "shoes/female/sandals")
+    assert count(filled.engine, Filter(label="shoes/male/*")) == 1
+    assert count(filled.engine, Filter(label="*sandals")) == 1
+    with reading(filled.engine) as connection:
+        view = connection.execute(
+            sa.text("SELECT label, gender, labelled_by FROM catalogue_labels WHERE path = '/a'")
+        ).one()
+    assert tuple(view) == (BOOTS, "male", "human")
+    assert corrections.apply(filled.engine, [Correction(a, None)], "mara") == Applied(1, 0)
+    assert count(filled.engine, Filter(label="shoes/male/*")) == 0
+    assert check(filled.engine) == []
+
+
+def test_a_settled_row_needs_no_review(filled: Catalogue) -> None:
+    assert count(filled.engine, Filter(needs_review=True)) == 2
+    b = by_path(filled)["/b"].id
+    corrections.apply(filled.engine, [Correction(b, "shoes/female/sandals")], "mara")
+    assert count(filled.engine, Filter(needs_review=True)) == 1
+
+
+def test_accuracy_is_counted_on_corrected_rows(filled: Catalogue) -> None:
+    found = by_path(filled)
+    said = {"/a": "shoes/female/sandals", "/b": BOOTS, "/c": "glasses/sunglasses"}
+    wanted = [Correction(found[path].id, label) for path, label in said.items()]
+    corrections.apply(filled.engine, wanted, "mara")
+    assert corrections.accuracy(filled.engine) == [
+        Accuracy("all", "all", 3, 2),
+        Accuracy("label", "glasses/sunglasses", 1, 1),
+        Accuracy("label", "shoes/female/sandals", 1, 1),
+        Accuracy("label", BOOTS, 1, 0),
+        Accuracy("confidence", "0.00-0.50", 1, 0),
+        Accuracy("confidence", "0.50-0.70", 1, 1),
+        Accuracy("confidence", "0.95-0.99", 1, 1),
+    ]
+
+
+def relabel(store: Catalogue, wanted: Filter, model: str, paths: list[str]) -> None:
+    """Choose rows, and let `model` say boots of these paths."""
+    relabelling.begin(store.engine, wanted, model)
+    relabels = relabelling.open_relabels(store.engine)
+    files = [FileState(path) for path in paths]
+    claim = relabels.claim(CRAWL, files, "me", LEASE_SECONDS, model, reopen=False)
+    boots = sandals(label=BOOTS, best_leaf=BOOTS, gender="male", type="boots")
+    outcomes = [labelled(file.path, boots) for file in claim.todo]
+    relabels.store(CRAWL, "me", model, outcomes)
+
+
+def test_nothing_changes_before_the_promotion_and_there_is_a_way_back(filled: Catalogue) -> None:
+    before = by_path(filled)
+    corrections.apply(filled.engine, [Correction(before["/b"].id, "shoes")], "mara")
+    before = by_path(filled)
+    assert relabelling.begin(filled.engine, Filter(category="shoes"), OTHER_MODEL) == 2
+    relabel(filled, Filter(category="shoes"), OTHER_MODEL, ["/a"])
+    assert relabelling.progress(filled.engine, OTHER_MODEL)["pending"] == 1  # half done, visible
+    relabel(filled, Filter(category="shoes"), OTHER_MODEL, ["/a", "/b"])
+    assert by_path(filled) == before
+    assert [
+        (f.old, f.new, f.rows, sorted(f.samples))
+        for f in relabelling.flow(filled.engine, OTHER_MODEL)
+    ] == [("shoes/female/sandals", BOOTS, 2, ["/a", "/b"])]
+    assert relabelling.promote(filled.engine, OTHER_MODEL) == 2
+    assert relabelling.promote(filled.engine, OTHER_MODEL) == 0
+    after = by_path(filled)
+    assert (after["/a"].label, after["/a"].model_version) == (BOOTS, OTHER_MODEL)
+    assert (after["/b"].label, after["/b"].human_label) == (BOOTS, "shoes")
+    assert after["/c"] == before["/c"]
+    assert relabelling.begin(filled.engine, Filter(category="shoes"), OTHER_MODEL) == 0
+    assert relabelling.use(filled.engine, MODEL) == 2
+    again = by_path(filled)
+    assert (again["/a"].label, again["/a"].confidence) == ("shoes/female/sandals", 0.97)
+    with reading(filled.engine) as connection:
+        assert [m.version for m in registry.models(connection) if m.in_use] == [MODEL]
+        kept = connection.execute(sa.select(label_history.c.label, label_history.c.model_version))
+        assert sorted(tuple(row) for row in kept) == [
+            ("shoes/female/sandals", MODEL),
+            ("shoes/female/sandals", MODEL),
+            (BOOTS, OTHER_MODEL),
+            (BOOTS, OTHER_MODEL),
+        ]
+    assert check(filled.engine) == []
+
+
+def test_a_row_whose_bytes_changed_is_not_relabelled(filled: Catalogue) -> None:
+    relabel(filled, Filter(category="shoes"), OTHER_MODEL, ["/a"])
+    with writing(filled.engine) as connection:
+        connection.execute(sa.text("UPDATE catalogue SET content_hash = 'x' WHERE path = '/a'"))
+    assert relabelling.promote(filled.engine, OTHER_MODEL) == 0
+    assert by_path(filled)["/a"].model_version == MODEL
+
+
+def test_discarding_leaves_the_catalogue_as_it_was(filled: Catalogue) -> None:
+    before = by_path(filled)
+    relabel(filled, Filter(), OTHER_MODEL, ["/a"])
+    assert relabelling.discard(filled.engine, OTHER_MODEL) == 3
+    assert relabelling.promote(filled.engine, OTHER_MODEL) == 0
+    assert by_path(filled) == before
+
+
+def test_an_unknown_model_cannot_be_used(filled: Catalogue) -> None:
+    with pytest.raises(InvalidRecord, match="model-1, model-2"):
+        relabelling.use(filled.engine, "model-3")
+
+
+def test_a_human_label_survives_another_model_but_not_other_bytes(filled: Catalogue) -> None:
+    a = by_path(filled)["/a"].id
+    corrections.apply(filled.engine, [Correction(a, BOOTS)], "mara")
+    filled.claim(CRAWL, [FileState("/a", 10, 9.0)], "me", LEASE_SECONDS, OTHER_MODEL)
+    filled.store(CRAWL, "me", OTHER_MODEL, [labelled("/a")])
+    assert by_path(filled)["/a"].human_label == BOOTS
+    filled.claim(CRAWL, [FileState("/a", 11, 10.0)], "me", LEASE_SECONDS, OTHER_MODEL)
+    filled.store(CRAWL, "me", OTHER_MODEL, [labelled("/a", content_hash="other bytes")])
+    assert by_path(filled)["/a"].human_label is None
+    assert logged(filled)[-1] == ("fashion-cascade", BOOTS, None, "the file's bytes changed")

@@ -1,0 +1,113 @@
+"""What people install: the wheel holds everything that labelling a picture needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from cascade.drawings import render
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("cascade", "commands", "db", "worker")
+# what lies in a checkout that was worked in, and has no part in a build
+NOT_BUILT = (".*", "build", "dist", "runs", "tests", "benchmarks", "*.egg-info", "__pycache__")
+
+
+def run(*command: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Runs it as in a shell where this checkout does not exist; the exit code is checked."""
+    hidden = ("PYTHON", "FASHION", "VIRTUAL_ENV", "PIP_")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=environ | {"XDG_CONFIG_HOME": str(cwd / "config")},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy of the checkout: building leaves things behind."""
+    folder = tmp_path_factory.mktemp("wheel")
+    ignore = shutil.ignore_patterns(*NOT_BUILT, "catalogue.db*", "sample-crawl*")
+    shutil.copytree(ROOT, folder / "source", ignore=ignore)
+    # without isolation no package index is asked: the test extra brings setuptools
+    options = ("--no-deps", "--no-build-isolation", "--no-index", "--quiet")
+    run(sys.executable, "-m", "pip", "wheel", *options, "-w", folder, ".", cwd=folder / "source")
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh environment with the wheel in it, and the dependencies of this one beside it."""
+    folder = tmp_path_factory.mktemp("environment")
+    run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
+    pip = (sys.executable, "-m", "pip", "--python", folder / "bin" / "python")
+    run(*pip, "install", "--no-deps", "--no-index", "--quiet", wheel, cwd=folder)
+    # A path in a .pth file comes last, and .pth files in it are not read: neither this checkout
+    # nor an editable installation of it can stand in for the wheel.
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    return folder / "bin"
+
+
+def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        packed = set(archive.namelist())
+    wanted = {
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    } | {"cli.py"}
+    assert wanted - packed == set()
+    # and the ones without which it could not work are there by name, wherever the list comes from
+    for name in (
+        "cascade/default_bundle/manifest.json",
+        "cascade/default_bundle/taxonomy.json",
+        "cascade/fashion_taxonomy.json",
+        "db/migrations/env.py",
+        "db/migrations/versions/r0001_first_tables.py",
+    ):
+        assert name in packed
+    strays = {name.split("/")[0] for name in packed} - {*PACKAGES, "cli.py"}
+    assert all(name.endswith(".dist-info") for name in strays), strays
+
+
+def test_the_installed_program_labels_a_picture(environment: Path, tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    render("trousers_jeans/male/jeans", 5).save(tmp_path / "shop" / "jeans.jpg")
+    where = run(environment / "python", "-c", "import db; print(db.__file__)", cwd=tmp_path)
+    assert where.stdout.startswith(str(environment.parent))
+
+    done = run(environment / "fashion-cascade", "label", "shop", cwd=tmp_path)
+
+    (line,) = map(json.loads, done.stdout.splitlines())
+    picture = str(tmp_path / "shop" / "jeans.jpg")
+    assert (line["path"], line["status"]) == (picture, "labelled")
+    with sqlite3.connect(f"file:{tmp_path / 'catalogue.db'}?mode=ro", uri=True) as connection:
+        rows = connection.execute("SELECT path, status, category FROM catalogue").fetchall()
+    connection.close()
+    assert rows == [(picture, "labelled", "trousers_jeans")]
+
+
+def test_the_installed_program_knows_its_version(environment: Path, tmp_path: Path) -> None:
+    setup = (ROOT / "setup.cfg").read_text(encoding="utf-8")
+    version = setup.partition("\nversion = ")[2].partition("\n")[0]
+    said = run(environment / "fashion-cascade", "--version", cwd=tmp_path).stdout
+    assert said.split()[-1] == version
