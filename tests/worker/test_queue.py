@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import shutil
 import signal
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.redis_server import RedisServer
+from tests.redis_server import RedisServer, free_port
 from tests.servers import PostgresServer
 from tests.worker.crawls import write_crawl
 from tests.worker.queues import MODEL, PICTURES, Queue
@@ -54,6 +55,12 @@ def fill(queue: Queue, count: int = COUNT) -> dict[str, str]:
     return {str(path): "labelled" for path in paths}
 
 
+def scrape(port: int) -> str:
+    """What a worker tells Prometheus."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        return str(answer.read().decode())
+
+
 def trained(queue: Queue, small_bundle: Path) -> None:
     """Let a real, small bundle label, unless another model was asked for."""
     if MODEL.startswith("constant:"):
@@ -65,8 +72,14 @@ def test_two_workers_share_the_work_and_nothing_is_done_twice(
 ) -> None:
     trained(shared, small_bundle)
     expected = fill(shared)
-    workers = [shared.start_worker("one"), shared.start_worker("two")]
+    port = free_port()
+    one = shared.start_worker("one", FASHION_CASCADE_METRICS_PORT=str(port))
+    workers = [one, shared.start_worker("two")]
     shared.wait_for_the_end()
+    metrics = scrape(port)
+    assert "fashion_cascade_queue_length 0.0" in metrics
+    assert "fashion_cascade_oldest_pending_seconds 0.0" in metrics
+    assert 'fashion_cascade_shards_total{result="done"}' in metrics
     shared.check(expected)
     lines = [line for line in shared.logs().splitlines() if "shard " in line and "labelled" in line]
     assert sum(int(line.split(" labelled")[0].split()[-1]) for line in lines) == COUNT
