@@ -92,6 +92,16 @@ class Queue:
         except psutil.NoSuchProcess:
             return []
 
+    def leases(self) -> int:
+        """How many rows somebody holds."""
+        engine = sa.create_engine(self.catalogue_url)
+        try:
+            with engine.connect() as connection:
+                query = sa.text("SELECT count(*) FROM catalogue WHERE claimed_by IS NOT NULL")
+                return int(connection.execute(query).scalar_one())
+        finally:
+            engine.dispose()
+
     def rows(self) -> list[tuple[str, str, str | None, str | None]]:
         """(path, status, reason, label), by plain SQL."""
         engine = sa.create_engine(self.catalogue_url)

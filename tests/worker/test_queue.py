@@ -129,6 +129,18 @@ def test_sigterm_finishes_what_is_at_hand_and_gives_the_rest_back(queue: Queue) 
     queue.check(expected)
 
 
+def test_a_soft_shutdown_that_is_too_short_gives_the_leases_back(queue: Queue) -> None:
+    expected = fill(queue, 96)
+    worker = queue.start_worker("one", SLOW="0.3", FASHION_CASCADE_SOFT_SHUTDOWN_SECONDS="1")
+    queue.wait_for_some()
+    queue.stop(worker)
+    assert queue.statuses()["pending"] > 0
+    assert queue.leases() == 0
+    queue.start_worker("two")
+    queue.wait_for_the_end()
+    queue.check(expected)
+
+
 def test_redis_that_restarts_with_its_data(queue: Queue, broker: RedisServer) -> None:
     expected = fill(queue)
     queue.start_worker(SLOW="0.03")
