@@ -14,7 +14,7 @@ label: $(VENV)/.label
 ifeq ($(PHOTOS),)
 	$(BIN)/fashion-cascade sample-crawl sample-crawl
 	$(BIN)/fashion-cascade label --catalogue $(CATALOGUE) sample-crawl > sample-crawl.jsonl; test $$? -le 1
-	$(BIN)/fashion-cascade stats --catalogue $(CATALOGUE) --format table
+	$(BIN)/fashion-cascade stats --catalogue $(CATALOGUE) --crawl sample-crawl --format table
 else
 	$(BIN)/fashion-cascade label --catalogue $(CATALOGUE) $(PHOTOS) > labels.jsonl; test $$? -le 1
 	$(BIN)/fashion-cascade stats --catalogue $(CATALOGUE) --format table

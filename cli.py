@@ -35,13 +35,13 @@ COMMANDS: dict[str, str] = {
     "db": "db",
     "train": "train",
     "evaluate": "evaluate",
-    "convert": "convert",
     "tune-thresholds": "tune_thresholds",
     "sweep": "sweep",
     "sample-crawl": "sample_crawl",
     "taxonomy": "taxonomy",
     "settings": "settings",
     "completion": "completion",
+    "convert": "convert",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -78,7 +78,8 @@ def command(
         click.echo(f"left out: {item.path}: {reason}", err=True)
     answers = Answers(cascade.routing, every_logit(cascade, decoded.pixels), decoded.items)
     evaluation = evaluation_of(answers)
-    content = {"model": cascade.version, "backend": cascade.backend, "pictures_from": str(pictures)}
+    content: dict[str, Any] = {"model": cascade.version, "backend": cascade.backend}
+    content["pictures_from"] = str(pictures)
     content |= evaluation.to_json()
     text = f"model {cascade.version} in {cascade.backend} on {pictures}\n\n{terminal(evaluation)}"
     if rival is not None:

@@ -76,4 +76,7 @@ def models(connection: Connection) -> list[ModelRecord]:
     query = sa.select(*columns, counted).order_by(
         model_versions.c.first_seen_at, model_versions.c.version
     )
-    return [ModelRecord(*row[:-1], int(row[-1])) for row in connection.execute(query)]
+    return [
+        ModelRecord(row[0], row[1], row[2], row[3], row[4], int(row[5]))
+        for row in connection.execute(query)
+    ]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 # TensorFlow greets on file descriptor 2 before its own log level is looked at
 CHATTER = re.compile(
-    rb"^(I0000 "
+    rb"^(I0000 |INFO: Created TensorFlow Lite"
     rb"|E0000 .*failed call to cuInit"
     rb"|WARNING: All log messages before absl"
     rb"|To enable the following instructions"
