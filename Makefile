@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PHOTOS ?=
 CATALOGUE ?= sqlite:///catalogue.db
 
-.PHONY: label test test-heavy docs check train evaluate clean
+.PHONY: label test test-faults soak benchmark-enqueue test-heavy docs check train evaluate clean
 
 label: $(VENV)/.label
 ifeq ($(PHOTOS),)
@@ -30,6 +30,18 @@ docs: $(VENV)/.label
 # the same tests at their full size
 test-heavy: $(VENV)/.test
 	$(BIN)/python -m pytest -m heavy
+
+# the fault tests at full size: 3,000 pictures, the shipped cascade
+test-faults: $(VENV)/.test
+	FAULT_PICTURES=3000 FAULT_MODEL=default $(BIN)/python -m pytest tests/worker/test_queue.py tests/worker/test_outages.py --timeout 3600
+
+# twenty minutes of deliveries, with the memory of each process
+soak: $(VENV)/.test
+	PYTHONPATH=. $(BIN)/python benchmarks/soak.py
+
+# paths a second from a manifest of five million into ledger and queue
+benchmark-enqueue: $(VENV)/.test
+	PYTHONPATH=. $(BIN)/python benchmarks/enqueue.py
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .

@@ -17,15 +17,23 @@ from db.session import reading, writing
 PATHS_A_PAGE = 10_000
 
 
+# the view over the counters that triggers keep: no row is counted when somebody asks
+_SUMMARY = sa.table(
+    "catalogue_summary",
+    sa.column("crawl", sa.Text),
+    sa.column("status", sa.Text),
+    sa.column("reason", sa.Text),
+    sa.column("rows", sa.BigInteger),
+)
+
+
 def counts(engine: Engine, crawl: str | None = None) -> dict[str, int]:
     """Rows by status, all statuses named; of one crawl or of all."""
-    table = catalogue
-    query = sa.select(table.c.status, sa.func.count()).group_by(table.c.status)
-    if crawl is not None:
-        query = query.where(table.c.crawl == crawl)
-    with reading(engine) as connection:
-        found = {row[0]: row[1] for row in connection.execute(query)}
-    return {status: found.get(status, 0) for status in STATUSES}
+    total = dict.fromkeys(STATUSES, 0)
+    for counted in counts_by_crawl(engine, crawl).values():
+        for (status, _), number in counted.items():
+            total[status] += number
+    return total
 
 
 def leased(engine: Engine, crawl: str | None = None) -> int:
@@ -111,26 +119,40 @@ def counts_by_crawl(
     engine: Engine, crawl: str | None = None
 ) -> dict[str, dict[tuple[str, str | None], int]]:
     """For each crawl, rows by (status, reason)."""
-    table = catalogue
-    query = sa.select(table.c.crawl, table.c.status, table.c.reason, sa.func.count()).group_by(
-        table.c.crawl, table.c.status, table.c.reason
-    )
+    view = _SUMMARY
+    query = sa.select(view.c.crawl, view.c.status, view.c.reason, sa.func.sum(view.c.rows))
+    query = query.group_by(view.c.crawl, view.c.status, view.c.reason)
     if crawl is not None:
-        query = query.where(table.c.crawl == crawl)
+        query = query.where(view.c.crawl == crawl)
     found: dict[str, dict[tuple[str, str | None], int]] = {}
     with reading(engine) as connection:
         for name, status, reason, number in connection.execute(query):
-            found.setdefault(name, {})[status, reason] = number
+            found.setdefault(name, {})[status, reason] = int(number)
     return dict(sorted(found.items()))
 
 
 def oldest_pending_seconds(engine: Engine) -> float:
-    """How long the row that was written first, of those that wait, has waited; 0 for none."""
+    """How long the first pending row of any crawl has waited; 0 when none waits."""
     table = catalogue
+    waiting = [
+        name
+        for name, counted in counts_by_crawl(engine).items()
+        if any(status == "pending" and number for (status, _), number in counted.items())
+    ]
+    ages = [0.0]
     with reading(engine) as connection:
-        query = sa.select(sa.func.min(table.c.updated_at)).where(table.c.status == "pending")
-        oldest = connection.execute(query).scalar_one_or_none()
-        return 0.0 if oldest is None else (clocks.now(connection) - oldest).total_seconds()
+        now = clocks.now(connection)
+        for name in waiting:  # by the index of the pending rows: the first one, not all
+            query = (
+                sa.select(table.c.updated_at)
+                .where(table.c.crawl == name, table.c.status == "pending")
+                .order_by(table.c.id)
+                .limit(1)
+            )
+            since = connection.execute(query).scalar_one_or_none()
+            if since is not None:
+                ages.append((now - since).total_seconds())
+    return max(ages)
 
 
 def stale_paths(

@@ -93,6 +93,7 @@ def client(settings: Settings) -> Celery:
     """An application of its own for these settings, to publish with and to ask workers."""
     made = Celery("fashion_cascade_client", set_as_current=False)
     made.conf.update(configuration(settings))
+    made.conf.task_send_sent_event = False  # a second message for each, when thousands are sent
     return made
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
 from queue import Empty, SimpleQueue
 
 from db.records import PendingRow
+from worker.errors import RootGone
 from worker.scan import OTHER_KINDS, Found, state_of, walk
 
 QUIET_MILLISECONDS = 1000  # a file is taken when its folder has been quiet for so long
@@ -60,13 +62,20 @@ def _watch(
     ):
         ready.set()
         for change, path in found:
-            if change is not Change.deleted and _is_taken(path, folder):
+            if change is Change.deleted or not _is_taken(path, folder):
+                continue
+            if os.path.isdir(path):  # noqa: PTH112
+                # what was put into a new folder before it was watched is told by nobody
+                with contextlib.suppress(RootGone):
+                    for file in walk(path, Found()):
+                        changes.put(file.path)
+            else:
                 changes.put(path)
 
 
 def _is_taken(path: str, folder: str) -> bool:
-    """Whether a walk would give this file too."""
+    """Whether a walk would give this file, or look into this folder, too."""
     parts = os.path.relpath(path, folder).split(os.sep)  # noqa: PTH206
     kind = os.path.splitext(path)[1].lower()  # noqa: PTH122
     hidden = any(part.startswith(".") for part in parts)
-    return not hidden and kind not in OTHER_KINDS and not os.path.isdir(path)  # noqa: PTH112
+    return not hidden and kind not in OTHER_KINDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -19,7 +20,11 @@ from tests.servers import wait_until
 from tests.worker.crawls import MODEL_NAME
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 240.0  # how long a test waits for what must come; much longer than it ever takes
+MODEL = os.environ.get("FAULT_MODEL", MODEL_NAME)  # `make test-faults`: the shipped one
+PICTURES = int(os.environ.get("FAULT_PICTURES", "300"))
+SECONDS = (
+    240.0 + PICTURES / 5
+)  # how long a test waits for what must come; much longer than it ever takes
 
 
 class Queue:
@@ -34,7 +39,7 @@ class Queue:
             "XDG_CONFIG_HOME": str(folder / "config"),
             "FASHION_CASCADE_BROKER_URL": broker.url,
             "FASHION_CASCADE_CATALOGUE_URL": catalogue_url,
-            "FASHION_CASCADE_MODEL": MODEL_NAME,
+            "FASHION_CASCADE_MODEL": MODEL,
             "FASHION_CASCADE_ROOTS": str(self.pictures),
             "FASHION_CASCADE_SHARD_SIZE": "32",
             "FASHION_CASCADE_BATCH_SIZE": "8",
@@ -87,6 +92,16 @@ class Queue:
         except psutil.NoSuchProcess:
             return []
 
+    def leases(self) -> int:
+        """How many rows somebody holds."""
+        engine = sa.create_engine(self.catalogue_url)
+        try:
+            with engine.connect() as connection:
+                query = sa.text("SELECT count(*) FROM catalogue WHERE claimed_by IS NOT NULL")
+                return int(connection.execute(query).scalar_one())
+        finally:
+            engine.dispose()
+
     def rows(self) -> list[tuple[str, str, str | None, str | None]]:
         """(path, status, reason, label), by plain SQL."""
         engine = sa.create_engine(self.catalogue_url)
@@ -126,6 +141,14 @@ class Queue:
         rows = self.rows()
         assert len(rows) == len(expected)
         assert {path: status for path, status, *_ in rows} == expected
+
+    def check_labels(self) -> None:
+        """The labels are those of a run that nothing disturbed: `label`, into another catalogue."""
+        other = f"sqlite:///{self.folder / 'undisturbed.db'}"
+        out = self.run("label", self.pictures, "--catalogue", other, "--format", "jsonl")
+        undisturbed = {row["path"]: row["label"] for row in map(json.loads, out.splitlines())}
+        assert undisturbed
+        assert {path: label for path, *_, label in self.rows()} == undisturbed
 
     def stop(self, worker: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:
         if worker.poll() is None:

@@ -53,12 +53,11 @@ def test_a_full_disk_under_sqlite_puts_the_work_off(tmp_path: Path, broker: Redi
     try:
         paths = write_crawl(queue.pictures, COUNT)
         queue.run("enqueue", queue.pictures, "--crawl", "spring")
-        queue.start_worker(MAX_PAGES="1")
+        full = queue.start_worker(MAX_PAGES="1")
         queue.wait(lambda: "full" in queue.logs(), "the worker to notice")
         assert queue.statuses()["labelled"] < COUNT
         assert len(queue.rows()) == COUNT
-        queue.close()
-        queue.workers.clear()
+        queue.stop(full)
         queue.start_worker("after")
         queue.wait_for_the_end()
         queue.check({str(path): "labelled" for path in paths})

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import shutil
 import signal
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.redis_server import RedisServer
+from tests.redis_server import RedisServer, free_port
 from tests.servers import PostgresServer
 from tests.worker.crawls import write_crawl
-from tests.worker.queues import Queue
+from tests.worker.queues import MODEL, PICTURES, Queue
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 
-COUNT = 96  # three shards
+COUNT = PICTURES
 
 
 @pytest.fixture
@@ -54,31 +55,55 @@ def fill(queue: Queue, count: int = COUNT) -> dict[str, str]:
     return {str(path): "labelled" for path in paths}
 
 
-def test_two_workers_share_the_work_and_nothing_is_done_twice(shared: Queue) -> None:
-    expected = fill(shared, 300)
-    workers = [shared.start_worker("one"), shared.start_worker("two")]
+def scrape(port: int) -> str:
+    """What a worker tells Prometheus."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        return str(answer.read().decode())
+
+
+def trained(queue: Queue, small_bundle: Path) -> None:
+    """Let a real, small bundle label, unless another model was asked for."""
+    if MODEL.startswith("constant:"):
+        queue.environ["FASHION_CASCADE_MODEL"] = str(small_bundle)
+
+
+def test_two_workers_share_the_work_and_nothing_is_done_twice(
+    shared: Queue, small_bundle: Path
+) -> None:
+    trained(shared, small_bundle)
+    expected = fill(shared)
+    port = free_port()
+    one = shared.start_worker("one", FASHION_CASCADE_METRICS_PORT=str(port))
+    workers = [one, shared.start_worker("two")]
     shared.wait_for_the_end()
+    metrics = scrape(port)
+    assert "fashion_cascade_queue_length 0.0" in metrics
+    assert "fashion_cascade_oldest_pending_seconds 0.0" in metrics
+    assert 'fashion_cascade_shards_total{result="done"}' in metrics
     shared.check(expected)
     lines = [line for line in shared.logs().splitlines() if "shard " in line and "labelled" in line]
-    assert sum(int(line.split(" labelled")[0].split()[-1]) for line in lines) == 300
+    assert sum(int(line.split(" labelled")[0].split()[-1]) for line in lines) == COUNT
+    shared.check_labels()
     for worker in workers:
         shared.stop(worker)
         assert worker.returncode == 0
 
 
-def test_a_child_that_is_killed_costs_nothing(queue: Queue) -> None:
+def test_a_child_that_is_killed_costs_nothing(queue: Queue, small_bundle: Path) -> None:
+    trained(queue, small_bundle)
     expected = fill(queue)
-    worker = queue.start_worker(SLOW="0.05")
+    worker = queue.start_worker(SLOW="0.03")
     queue.wait_for_some()
     for child in queue.children(worker):
         child.kill()
     queue.wait_for_the_end()
     queue.check(expected)
+    queue.check_labels()
 
 
 def test_a_worker_that_is_killed_is_taken_over(queue: Queue) -> None:
     expected = fill(queue)
-    worker = queue.start_worker("one", SLOW="0.05")
+    worker = queue.start_worker("one", SLOW="0.03")
     queue.wait_for_some()
     children = queue.children(worker)
     worker.kill()
@@ -93,12 +118,24 @@ def test_a_worker_that_is_killed_is_taken_over(queue: Queue) -> None:
 
 def test_sigterm_finishes_what_is_at_hand_and_gives_the_rest_back(queue: Queue) -> None:
     expected = fill(queue)
-    worker = queue.start_worker("one", SLOW="0.05")
+    worker = queue.start_worker("one", SLOW="0.03")
     queue.wait_for_some()
     queue.stop(worker)
     assert worker.returncode == 0
     left = queue.statuses()["pending"]
     assert 0 < left < COUNT
+    queue.start_worker("two")
+    queue.wait_for_the_end()
+    queue.check(expected)
+
+
+def test_a_soft_shutdown_that_is_too_short_gives_the_leases_back(queue: Queue) -> None:
+    expected = fill(queue, 96)
+    worker = queue.start_worker("one", SLOW="0.3", FASHION_CASCADE_SOFT_SHUTDOWN_SECONDS="1")
+    queue.wait_for_some()
+    queue.stop(worker)
+    assert queue.statuses()["pending"] > 0
+    assert queue.leases() == 0
     queue.start_worker("two")
     queue.wait_for_the_end()
     queue.check(expected)
