@@ -55,6 +55,7 @@ class RowState:
     claimed_alone: bool
     content_hash: str | None = None
     human_label: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,11 @@ def changed(row: RowState, file: FileState) -> bool:
     )
 
 
+def _came_back(row: RowState, file: FileState) -> bool:
+    """Whether a file that was missing has been seen by a scan since."""
+    return row.reason == "missing" and file.size is not None
+
+
 def judge(row: RowState, file: FileState, asking: Asking) -> Verdict:
     """What becomes of `row`, of which `file` is the picture, when `asking` claims it."""
     if row.status in FINAL:
@@ -95,7 +101,7 @@ def judge(row: RowState, file: FileState, asking: Asking) -> Verdict:
 def _judge_final(row: RowState, file: FileState, asking: Asking) -> Verdict:
     if not asking.reopen or row.status == "cancelled":
         return Verdict.DONE
-    if changed(row, file):
+    if changed(row, file) or _came_back(row, file):
         return Verdict.REOPEN
     # what killed workers kills them under any model; only another file is another chance
     if row.status == "quarantined" or row.model_version == asking.model_version:

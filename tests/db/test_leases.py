@@ -19,6 +19,7 @@ FREE = RowState(1, b"k", "pending", 10, 1.5, "model-1", 0, 0, None, None, False)
 HELD = replace(FREE, claimed_by="other", claimed_until=SOON)
 DEAD = replace(FREE, claimed_by="other", claimed_until=BEFORE)
 DONE = replace(FREE, status="labelled")
+MISSING = replace(FREE, status="rejected", reason="missing", size=None, mtime=None)
 
 CASES = [
     ("nobody has it", FREE, FILE, ASKING, Verdict.TODO),
@@ -52,6 +53,8 @@ CASES = [
     ("done, file not looked at", DONE, FileState("/a"), ASKING, Verdict.DONE),
     ("done, other size", DONE, FileState("/a", 11, 1.5), ASKING, Verdict.REOPEN),
     ("done, other time", DONE, FileState("/a", 10, 2.5), ASKING, Verdict.REOPEN),
+    ("missing, seen again", MISSING, FILE, ASKING, Verdict.REOPEN),
+    ("missing, not looked at", MISSING, FileState("/a"), ASKING, Verdict.DONE),
     ("done by another model", replace(DONE, model_version="0"), FILE, ASKING, Verdict.REOPEN),
     (
         "done by another model, late message",
