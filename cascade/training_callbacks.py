@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -184,8 +185,7 @@ class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
         unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
         os.replace(unfinished, self.folder / "state.json")  # noqa: PTH105
         latest = self.folder / f"part-{LATEST}"
-        latest.unlink(missing_ok=True)
-        latest.hardlink_to(self._path(f"kept-{self.kept}"))
+        shutil.copyfile(self._path(f"kept-{self.kept}"), latest)
         latest.replace(self.folder / LATEST)
 
     def _read(self) -> None:

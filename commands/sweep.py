@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import click
@@ -58,8 +57,9 @@ def command(
     from cascade.preparation import prepare
     from cascade.sweep import ORIGINAL_GRID, Frames, SweepPlan, parse_space, ranking, run_sweep
     from cascade.taxonomy import SHIPPED, Taxonomy
+    from commands.progress_log import log_to_stderr
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")  # to stderr
+    log_to_stderr()
     try:
         tree, frame = Taxonomy.load(taxonomy or SHIPPED), Preprocessing()
         wanted = "" if node == "primary" else node

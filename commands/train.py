@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,9 +92,10 @@ def command(
     """
     from cascade.errors import CascadeError
     from cascade.experiments import experiment_settings
+    from commands.progress_log import log_to_stderr
 
     work = work or out.with_name(out.name + "-work")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")  # to stderr
+    log_to_stderr()
     try:
         from cascade.building import build_cascade
 

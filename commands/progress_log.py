@@ -1,0 +1,24 @@
+"""What the library logs while a long command runs, on stderr."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import click
+
+
+def log_to_stderr() -> None:
+    """Show ``cascade``'s log lines on stderr until the running command ends."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("cascade")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+    def restore() -> None:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+    click.get_current_context().call_on_close(restore)
