@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PHOTOS ?=
 CATALOGUE ?= sqlite:///catalogue.db
 
-.PHONY: label test test-faults soak benchmark-enqueue test-heavy docs check train evaluate clean
+.PHONY: label test test-faults soak bench benchmark-enqueue test-heavy docs check train evaluate clean
 
 label: $(VENV)/.label
 ifeq ($(PHOTOS),)
@@ -39,6 +39,10 @@ test-faults: $(VENV)/.test
 soak: $(VENV)/.test
 	PYTHONPATH=. $(BIN)/python benchmarks/soak.py
 
+# every contender, interleaved and repeated; the table is printed and lies in runs/bench
+bench: $(VENV)/.benchmarks
+	$(BIN)/python -m benchmarks --photos $(or $(PHOTOS),../shared/photos/test) --only decode cascade cascade-tensorflow bare bare-tensorflow label queue onnx keras obvious
+
 # paths a second from a manifest of five million into ledger and queue
 benchmark-enqueue: $(VENV)/.test
 	PYTHONPATH=. $(BIN)/python benchmarks/enqueue.py
@@ -65,6 +69,10 @@ $(VENV)/.label: setup.cfg pyproject.toml
 
 $(VENV)/.test: $(VENV)/.label
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@
+
+$(VENV)/.benchmarks: $(VENV)/.label
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[benchmarks,test]'
 	touch $@
 
 $(VENV)/.check: $(VENV)/.label

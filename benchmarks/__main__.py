@@ -49,6 +49,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=2000, help="pictures")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", nargs="*", choices=list(CONTENDERS), help="some contenders")
+    parser.add_argument("--ray-python", default=sys.executable, help="the Python that has Ray")
+    parser.add_argument(
+        "--batches-python", default=sys.executable, help="the Python that has celery-batches"
+    )
     parser.add_argument("--once", choices=list(CONTENDERS), help=argparse.SUPPRESS)
     parser.add_argument("--result", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -80,7 +84,9 @@ def _all(options: argparse.Namespace) -> dict[str, list[Pass]]:
     result = options.work / "pass.json"
     for number in range(options.repeats):
         for name in options.only or CONTENDERS:
-            command = [sys.executable, "-m", "benchmarks", "--photos", str(options.photos)]
+            python = {"ray": options.ray_python, "celery-batches": options.batches_python}
+            command = [python.get(name, sys.executable), "-m", "benchmarks"]
+            command += ["--photos", str(options.photos)]
             command += ["--model", str(options.model), "--work", str(options.work)]
             command += ["--kind", options.kind, "--count", str(options.count)]
             command += ["--once", name, "--result", str(result)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 from collections import deque
@@ -158,12 +160,13 @@ def onnx_loop(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
     """What an expert would write by hand: threads that decode, a session of ONNX Runtime."""
     import onnxruntime
 
-    from benchmarks.onnx_export import exported
-
     cascade = Cascade.load(bundle, warm_up=0, backend="litert_float32")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores()
-    session = onnxruntime.InferenceSession(exported(bundle), options, ["CPUExecutionProvider"])
+    file = paths[0].parent.with_suffix(".onnx")
+    if not file.is_file():  # by a process of its own, so that TensorFlow is not in this one
+        file.write_bytes(_exported(bundle))
+    session = onnxruntime.InferenceSession(str(file), options, ["CPUExecutionProvider"])
     blank = np.zeros((BATCH, cascade.preprocessing.height, cascade.preprocessing.width, 3), "uint8")
     session.run(None, {"pictures": blank})
 
@@ -176,3 +179,8 @@ def onnx_loop(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
         return found
 
     return in_process("ONNX Runtime loop", len(paths), work)
+
+
+def _exported(bundle: Path) -> bytes:
+    command = [sys.executable, "-m", "benchmarks.onnx_export", str(bundle)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout

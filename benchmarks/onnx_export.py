@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,7 @@ class _Export:
         else:
             raise NotImplementedError(f"{kind}: no translation to ONNX here")
         self.names[id(layer.output)] = found
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(exported(Path(sys.argv[1])))

@@ -6,6 +6,7 @@ a row, and one statement for a statement-level trigger); SQLite takes executeman
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,11 +50,15 @@ def upsert(
         taken = {name: merge.excluded[name] for name in fresh}
         connection.execute(merge.on_conflict_do_update(index_elements=list(key), set_=taken))
         return
+    connection.execute(_sqlite_upsert(table, tuple(key), tuple(fresh)), list(rows))
+
+
+@functools.lru_cache(maxsize=32)
+def _sqlite_upsert(table: sa.Table, key: tuple[str, ...], fresh: tuple[str, ...]) -> sqlite.Insert:
+    """Built once: making the statement took longer than its part of writing a batch of rows."""
     statement = sqlite.insert(table)
     taken = {name: statement.excluded[name] for name in fresh}
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=list(key), set_=taken), list(rows)
-    )
+    return statement.on_conflict_do_update(index_elements=list(key), set_=taken)
 
 
 def update(connection: Connection, table: sa.Table, rows: Rows) -> None:

@@ -29,6 +29,7 @@ a later process makes the leases of the dead look like its own.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
@@ -42,12 +43,13 @@ from db import (
     corrections,
     counters,
     leases,
+    lookups,
     pending,
     registry,
     schema,
     session,
 )
-from db.convert import FIELD_NAMES, fields_of, outcome_values, unique_by_path
+from db.convert import fields_of, outcome_values, unique_by_path
 from db.errors import UnknownLabel
 from db.leases import Asking
 from db.models import catalogue, path_key
@@ -195,24 +197,13 @@ class Catalogue:
         """What `model_version` said of the pictures with these content hashes, where it did."""
         if not hashes:
             return {}
-        table = self._table
-        values = sa.values(sa.column("content_hash", sa.Text), name="asked")
-        asked = values.data([(content_hash,) for content_hash in sorted(set(hashes))]).cte()
-        # one row a hash, by the index: a "photo unavailable" picture has rows without number
-        first = (
-            sa.select(table.c.id)
-            .where(table.c.content_hash == asked.c.content_hash)
-            .where(table.c.model_version == model_version, table.c.status == "labelled")
-            .limit(1)
-            .correlate(asked)
-            .scalar_subquery()
-        )
-        columns = [table.c[name] for name in FIELD_NAMES]
-        query = sa.select(table.c.content_hash, *columns).where(
-            table.c.id.in_(sa.select(first).select_from(asked))
-        )
+        unique = sorted(set(hashes))
+        on_postgresql = self.engine.dialect.name == "postgresql"
+        query = lookups.labels_by_hash(self._table, on_postgresql)
+        asked = unique if on_postgresql else json.dumps(unique)
+        values = {"asked": asked, "model_version": model_version}
         with session.reading(self.engine) as connection:
-            found = connection.execute(query).mappings()
+            found = connection.execute(query, values).mappings()
             return {row["content_hash"]: fields_of(row) for row in found}
 
     def store(self, crawl: str, owner: str, model_version: str, outcomes: Sequence[Outcome]) -> int:
