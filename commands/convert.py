@@ -32,7 +32,7 @@ SEED = 20
 @click.option(
     "--calibrate",
     type=click.IntRange(1),
-    default=300,
+    default=600,
     show_default=True,
     help="How many of the pictures set the ranges of int8.",
 )

@@ -31,5 +31,5 @@ def test_convert_needs_pictures_to_compare_on(small_bundle: Path, tmp_path: Path
     arguments = ["convert", str(small_bundle), "--pictures", str(pictures), "--out", str(out)]
     found = CliRunner().invoke(main, arguments)
     assert found.exit_code == 2
-    assert "expected more than 300 pictures" in found.stderr
+    assert "expected more than 600 pictures" in found.stderr
     assert not out.exists()
