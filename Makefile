@@ -1,4 +1,4 @@
-# make label PHOTOS=some/folder   label a folder of pictures into ./catalogue.db
+# make label PHOTOS=some/folder   label a folder of pictures into ./catalogue.db, print what came out
 # make test                       everything that must pass before a change lands
 # Both need only Python 3.11 to 3.13 and make; the environment is made in .venv on first use.
 
@@ -13,10 +13,10 @@ CATALOGUE ?= sqlite:///catalogue.db
 label: $(VENV)/.label
 ifeq ($(PHOTOS),)
 	$(BIN)/fashion-cascade sample-crawl sample-crawl
-	$(BIN)/fashion-cascade label --catalogue $(CATALOGUE) sample-crawl > sample-crawl.jsonl; test $$? -le 1
+	$(BIN)/fashion-cascade label --catalogue $(CATALOGUE) sample-crawl > /dev/null; test $$? -le 1
 	$(BIN)/fashion-cascade stats --catalogue $(CATALOGUE) --crawl sample-crawl --format table
 else
-	$(BIN)/fashion-cascade label --catalogue $(CATALOGUE) $(PHOTOS) > labels.jsonl; test $$? -le 1
+	$(BIN)/fashion-cascade label --catalogue $(CATALOGUE) '$(PHOTOS)' > /dev/null; test $$? -le 1
 	$(BIN)/fashion-cascade stats --catalogue $(CATALOGUE) --format table
 endif
 

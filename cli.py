@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from importlib import metadata
+from typing import Any
 
 import click
 
@@ -45,8 +46,19 @@ COMMANDS: dict[str, str] = {
 }
 
 
+STOPPED = 130  # as shells have it: 128 + SIGINT
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported on first use. ``commands/NAME.py`` holds ``command``."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; Ctrl-C that no command took is 130, never the 1 of rejected pictures."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+            ctx.exit(STOPPED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,21 +61,17 @@ def command(
     from cascade.comparison import COMPARED, POINTS, compared_rows, points, points_rows
     from cascade.comparison import compare as compare_outcomes
     from cascade.dataset import decode_items, read_labelled
-    from cascade.errors import BundleError, CascadeError
     from cascade.evaluation_answers import Answers, every_logit
     from cascade.evaluation_figures import evaluation_of
     from cascade.report import table, terminal
+    from worker.native import without_chatter
 
-    try:
+    with _reported(), without_chatter():
         cascade = Cascade.load(model or SHIPPED, backend=backend or AUTO)
         rival = Cascade.load(compare) if compare else None
+    with _reported():
         items = read_labelled(pictures, cascade.taxonomy, split)
         decoded = decode_items(items, cascade.preprocessing)
-    except BundleError as error:
-        click.echo(f"fashion-cascade: {error}", err=True)
-        raise click.exceptions.Exit(5) from error
-    except CascadeError as error:
-        raise click.UsageError(str(error)) from error
     for item, reason in decoded.rejected:
         click.echo(f"left out: {item.path}: {reason}", err=True)
     answers = Answers(cascade.routing, every_logit(cascade, decoded.pixels), decoded.items)
@@ -106,6 +104,20 @@ def command(
     click.echo(json.dumps(content, indent=1) if form == "json" else text)
     if decoded.rejected:
         raise click.exceptions.Exit(1)
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """The package's errors as the command line's: 5 for the bundle, 2 for what was asked of it."""
+    from cascade.errors import BundleError, CascadeError
+
+    try:
+        yield
+    except BundleError as error:
+        click.echo(f"fashion-cascade: {error}", err=True)
+        raise click.exceptions.Exit(5) from error
+    except CascadeError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _write_figures(folder: Path, evaluation: Evaluation) -> None:

@@ -51,11 +51,11 @@ def open_model(name: str, backend: str = "auto", threads: int = 0) -> Model:
 
     Args:
         name: what the setting ``model`` says.
-        backend: what the setting ``backend`` says; looked at when the networks are loaded.
+        backend: what the setting ``backend`` says; what the networks run on.
         threads: how many threads the networks may use on a CPU; 0 for one a core.
 
     Raises:
-        ModelUnusable: there is no bundle of a format that is understood.
+        ModelUnusable: there is no bundle of a format that is understood, or it lacks the backend.
     """
     if name.startswith("constant:"):
         from worker.swap_ins import ConstantModel
@@ -68,12 +68,14 @@ class BundleModel:
     """A bundle on disk. Safe to share between threads; not to be carried across a fork."""
 
     def __init__(self, name: str, backend: str = "auto", threads: int = 0) -> None:
+        from cascade.backends import choose
         from cascade.bundle import SHIPPED, Bundle
         from cascade.errors import CascadeError
 
         try:
             self._bundle = Bundle.open(SHIPPED if name == DEFAULT else Path(name), verify=False)
             self._preprocessing = self._bundle.preprocessing
+            choose(self._bundle, backend)  # one that it lacks is refused before any work
         except CascadeError as error:
             raise ModelUnusable(str(error)) from error
         self._backend, self._threads = backend, threads

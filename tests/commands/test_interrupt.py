@@ -1,0 +1,30 @@
+"""Ctrl-C is 130 at any moment: 1 would mean that some pictures were rejected."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+STOPS_ITSELF = """
+import os, signal, sys
+import cli, click
+
+@click.command()
+def command():
+    os.kill(os.getpid(), signal.SIGINT)
+    while True:
+        signal.pause()
+
+cli.main.add_command(command, "slow")
+cli.LazyGroup.get_command = lambda self, ctx, name: command
+cli.main(["slow"])
+"""
+
+
+def test_ctrl_c_that_no_command_takes_is_130() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STOPS_ITSELF], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 128 + signal.SIGINT
+    assert done.stderr == "stopped\n"
