@@ -7,6 +7,8 @@ imports what it needs when it runs, so that ``--help`` answers at once.
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from importlib import metadata
 from typing import Any
 
@@ -47,6 +49,8 @@ COMMANDS: dict[str, str] = {
 
 
 STOPPED = 130  # as shells have it: 128 + SIGINT
+# what a shell reports of a program that SIGPIPE ended
+READER_GONE = 141
 
 
 class LazyGroup(click.Group):
@@ -69,6 +73,36 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"commands.{COMMANDS[cmd_name]}")
         command: click.Command = module.command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; when the reader of its output has gone (`| head`), end as others do."""
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()  # here, for at the interpreter's end it is a traceback
+        except BrokenPipeError:
+            if not output_is_closed():
+                raise
+            raise click.exceptions.Exit(READER_GONE) from None
+
+
+def output_is_closed() -> bool:
+    """Whether nobody reads standard output any more; what is left of it is then dropped."""
+    import select
+
+    try:
+        output = sys.stdout.fileno()
+    except OSError:  # not a file: a caller that reads it in this process
+        return False
+    poll = select.poll()
+    poll.register(output, 0)  # asks for nothing but what is always told: errors, a reader gone
+    if not poll.poll(0):
+        return False
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, output)
+    os.close(nowhere)
+    return True
 
 
 def version() -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from commands.common import catalogue_option, opened
+from commands.common import catalogue_option, opened, placed
 
 
 @click.command()
@@ -24,8 +24,9 @@ def command(*, crawl: str, target: Path | None, catalogue_url: str | None) -> No
     """
     from db import housekeeping
 
-    with opened(catalogue_url) as catalogue:
-        done = housekeeping.archive(catalogue.engine, crawl, target or Path(f"{crawl}.jsonl"))
+    place = target or Path(f"{crawl}.jsonl")
+    with opened(catalogue_url) as catalogue, placed(place):
+        done = housekeeping.archive(catalogue.engine, crawl, place)
     click.echo(
         f"{done.exported.target}: {done.exported.rows:,} rows, sha256 {done.exported.sha256}"
     )

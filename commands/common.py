@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -68,6 +69,31 @@ def exit_codes() -> Iterator[None]:
         raise failed(error, USAGE) from error
     except WorkerError as error:
         raise failed(error, error.exit_code) from error
+
+
+@contextmanager
+def placed(target: Path) -> Iterator[None]:
+    """Make the folder that `target` goes into; what the file system refuses is said in a line.
+
+    Raises:
+        ExportError: the folder cannot be made or written to, or writing failed inside the block.
+    """
+    import sqlite3
+
+    from db.errors import ExportError
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise PermissionError(f"the folder {target.parent} is not writable")
+        yield
+    except BrokenPipeError:
+        raise  # the reader of standard output went away: cli.py sees to it
+    except (OSError, sqlite3.Error) as error:  # bare: of the file that is written
+        raise ExportError(
+            f"{target} cannot be written: {error}; name a file in a folder that is writable, on a "
+            "disk that is not full"
+        ) from error
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import catalogue_option, opened
-from commands.filters import filter_options, made_filter
+from commands.common import catalogue_option, opened, placed
+from commands.filters import filter_options, made_filter, warn_of_labels
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -65,10 +65,10 @@ def command(
     kind = form or KINDS.get(target.suffix)
     if kind is None:
         raise click.UsageError(f"{target}: which --format? Known endings: {', '.join(KINDS)}")
-    with opened(catalogue_url) as catalogue:
-        done, gone = _export(
-            catalogue.engine, made_filter(filters), target, (kind, links, by_category)
-        )
+    wanted = made_filter(filters)
+    with opened(catalogue_url) as catalogue, placed(target):
+        warn_of_labels(catalogue.engine, wanted)
+        done, gone = _export(catalogue.engine, wanted, target, (kind, links, by_category))
     click.echo(f"{done.target}: {done.rows:,} rows, sha256 {done.sha256}")
     if gone:
         click.echo(f"  {gone} pictures are not there any more", err=True)

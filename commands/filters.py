@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
     from db.queries import Filter
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -70,3 +72,18 @@ def made_filter(filters: Mapping[str, Any]) -> Filter:
         for name, value in filters.items()
     }
     return Filter(**values)
+
+
+def warn_of_labels(engine: Engine, wanted: Filter) -> None:
+    """Say on standard error that no registered label is what was asked for: a slip of the keys."""
+    from db.queries import fits_no_label
+
+    if fits_no_label(engine, wanted):
+        names = ("label", "category", "gender", "type")
+        given = [(name, getattr(wanted, name)) for name in names]
+        asked = " ".join(f"--{name} {value!r}" for name, value in given if value is not None)
+        click.echo(
+            f"no registered label fits {asked}; 'stats' shows the labels in use, "
+            "'taxonomy' those of the model",
+            err=True,
+        )

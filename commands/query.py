@@ -7,12 +7,22 @@ from typing import Any
 import click
 
 from commands.common import catalogue_option, opened
-from commands.filters import filter_options, made_filter
+from commands.filters import filter_options, made_filter, warn_of_labels
 from commands.output import format_option, write
 
 PAGE = 100
 ORDER_HELP = "id, confidence, margin or labelled_at; -NAME for the greatest first [id]."
-COLUMNS = ("path", "status", "label", "confidence", "best_leaf", "reason", "model_version")
+# label is the model's; human_label, where there is one, is what counts
+COLUMNS = (
+    "path",
+    "status",
+    "label",
+    "human_label",
+    "confidence",
+    "best_leaf",
+    "reason",
+    "model_version",
+)
 
 
 @click.command()
@@ -48,6 +58,7 @@ def command(
     names = chosen_columns(columns)
     wanted = made_filter(filters)
     with opened(catalogue_url) as catalogue:
+        warn_of_labels(catalogue.engine, wanted)
         if only_count:
             click.echo(queries.count(catalogue.engine, wanted))
             return

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import getpass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import catalogue_option, opened
+from commands.common import catalogue_option, opened, placed
 from commands.filters import filter_options, made_filter
 from commands.output import format_option, write
 
 if TYPE_CHECKING:
     from db.corrections import Correction
+    from db.records import Row
 
 CONFIRM = "ok"
 HEADS = ("id", "path", "label", "confidence", "correct_label", "note")
@@ -56,16 +58,23 @@ def sheet(
       fashion-cascade review sheet doubtful.html --label 'shoes/*' --limit 100
     """
     from commands.sheets import page
-    from db.cells import to_cell
     from db.queries import rows
 
-    with opened(catalogue_url) as catalogue:
-        found = list(rows(catalogue.engine, made_filter(filters), order_by=order_by, limit=limit))
-    found.sort(key=lambda row: row.human_label or row.label or "")
     html, table = target.with_suffix(".html"), target.with_suffix(".csv")
-    if table.exists():
-        raise click.UsageError(f"{table} exists, and may hold somebody's work: name another")
-    html.write_text(page(found, table.name), encoding="utf-8")
+    with opened(catalogue_url) as catalogue, placed(html):
+        found = list(rows(catalogue.engine, made_filter(filters), order_by=order_by, limit=limit))
+        found.sort(key=lambda row: row.human_label or row.label or "")
+        if table.exists():
+            raise click.UsageError(f"{table} exists, and may hold somebody's work: name another")
+        html.write_text(page(found, table.name), encoding="utf-8")
+        _write_table(table, found)
+    click.echo(f"{html} and {table}: {len(found)} pictures", err=True)
+
+
+def _write_table(table: Path, found: Sequence[Row]) -> None:
+    """The CSV to fill in: a line for each row."""
+    from db.cells import to_cell
+
     with table.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(HEADS)
@@ -73,7 +82,6 @@ def sheet(
             label = row.human_label or row.label
             cells = (row.id, row.path, label, row.confidence, "", "")
             writer.writerow([to_cell(cell) for cell in cells])
-    click.echo(f"{html} and {table}: {len(found)} pictures", err=True)
 
 
 @command.command()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.common import catalogue_option, opened
-from commands.filters import filter_options, made_filter
+from commands.filters import filter_options, made_filter, warn_of_labels
 from commands.output import chosen, format_option, write
 
 if TYPE_CHECKING:
@@ -33,11 +33,18 @@ def command(catalogue_url: str | None, form: str | None, by: str | None, **filte
       fashion-cascade stats --by shop --label 'shoes/*'
       fashion-cascade stats --crawl spring --format csv
     """
-    from db.summaries import stats
+    from db.summaries import check_crawl, stats
 
+    wanted = made_filter(filters)
     with opened(catalogue_url) as catalogue:
-        counts = stats(catalogue.engine, made_filter(filters), by=by)
+        counts = stats(catalogue.engine, wanted, by=by)
+        if wanted.crawl is not None and not counts:
+            check_crawl(catalogue.engine, wanted.crawl)
+        warn_of_labels(catalogue.engine, wanted)
     if chosen(form) == "table":
+        if not counts and any(value is not None for value in filters.values()):
+            click.echo("no picture fits")
+            return
         for line in tree(counts, grouped=by is not None):
             click.echo(line)
     else:

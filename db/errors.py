@@ -86,6 +86,23 @@ def _of_the_place(error: sqlalchemy.exc.DatabaseError) -> bool:
     return isinstance(error, sqlalchemy.exc.OperationalError)
 
 
+def _one_line(cause: str) -> str:
+    """A driver's message as one line; psycopg repeats it for each address that it tried."""
+    return " ".join(cause.split("\nMultiple connection attempts failed", maxsplit=1)[0].split())
+
+
+def _hint(where: str) -> str:
+    if where.startswith("sqlite"):
+        return (
+            "check that the URL is right, and that the folder is there and writable and its "
+            "disk not full"
+        )
+    return (
+        "check the host, port, user, password and database of the URL, that the server runs, and "
+        "that it lets this user in from here"
+    )
+
+
 @contextmanager
 def mapped(where: str) -> Iterator[None]:
     """Turn driver errors inside the block into this module's; `where` is the URL to name.
@@ -105,6 +122,5 @@ def mapped(where: str) -> Iterator[None]:
                 f"the catalogue {where} stayed locked by another writer: {cause}; try again"
             ) from error
         raise DatabaseUnavailable(
-            f"the catalogue {where} cannot be used: {cause}; check that the URL is right, "
-            "that the server runs, and that the folder is writable and its disk not full"
+            f"the catalogue {where} cannot be used: {_one_line(cause)}; {_hint(where)}"
         ) from error

@@ -34,7 +34,7 @@ from db.models import catalogue, effective_label
 from db.records import Row
 from db.session import reading
 
-__all__ = ["ORDERS", "Filter", "Page", "count", "page", "rows"]
+__all__ = ["ORDERS", "Filter", "Page", "count", "fits_no_label", "page", "rows"]
 
 ROWS_A_FETCH = 1000
 ORDERS = ("id", "confidence", "margin", "labelled_at")
@@ -88,6 +88,12 @@ def count(engine: Engine, wanted: Filter) -> int:
     with reading(engine) as connection:
         query = sa.select(sa.func.count()).select_from(catalogue)
         return int(connection.execute(query.where(*conditions(connection, wanted))).scalar_one())
+
+
+def fits_no_label(engine: Engine, wanted: Filter) -> bool:
+    """Whether the filter asks for labels, and no registered taxonomy has one that fits."""
+    with reading(engine) as connection:
+        return wanted_labels(connection, wanted) == []
 
 
 @dataclass(frozen=True)

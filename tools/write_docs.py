@@ -25,6 +25,7 @@ Data goes to stdout, everything else to stderr. Exit codes:
 | 4 | the database cannot be reached |
 | 5 | the model cannot be used |
 | 130 | stopped by Ctrl-C or SIGTERM; the next run goes on from there |
+| 141 | the reader of standard output went away (as `head` does) before all was written |
 """
 
 

@@ -48,7 +48,8 @@ def test_review_relabel_and_the_way_back(session: Path) -> None:
     done = run("review", "apply", "doubtful.csv", "--by", "mara")
     assert done.stdout == "2 rows corrected or confirmed, 0 stood so already\n"
     assert "0 rows corrected" in run("review", "apply", "doubtful.csv", "--by", "mara").stdout
-    assert run("query", "--label", BOOTS, "--count").stdout == "1\n"
+    (corrected,) = lines(run("query", "--label", BOOTS))
+    assert (corrected["label"], corrected["human_label"]) == (SANDALS, BOOTS)
     whole = lines(run("review", "stats"))[0]
     assert (whole["rows"], whole["right"], whole["accuracy"]) == (2, 1, 0.5)
 
@@ -85,6 +86,40 @@ def test_out_and_in_again(session: Path) -> None:
     assert run("query", "--count").stdout == "0\n"
     run("vacuum")
     run("db", "check")
+
+
+def test_the_folder_of_what_is_written_is_made(session: Path) -> None:
+    for name in ("a/b/out.csv", "c/out.db", "d/out.parquet", "e/out.jsonl"):
+        assert "3 rows, sha256" in run("export", name).stdout
+        assert Path(name).stat().st_size > 0
+    run("review", "sheet", "f/sheet.html")
+    assert Path("f/sheet.csv").is_file()
+    assert Path("f/sheet.html").is_file()
+    assert "3 rows, sha256" in run("archive", "--crawl", "spring", "--to", "g/s.jsonl").stdout
+    assert Path("g/s.jsonl").is_file()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(session: Path) -> None:
+    Path("file").write_text("in the way")
+    asked = (
+        ("export", "file/out.csv"),
+        ("export", "file/out.db"),
+        ("export", "file/out", "--format", "tree"),
+        ("archive", "--crawl", "spring", "--to", "file/s.jsonl"),
+        ("review", "sheet", "file/sheet.html"),
+        ("export", "spring", "--format", "csv"),  # a folder stands there
+    )
+    for arguments in asked:
+        said = run(*arguments, exit_code=2).stderr
+        assert "cannot be written" in said
+        assert said.count("\n") == 1
+    assert run("query", "--count").stdout == "3\n"
+
+
+def test_an_export_overwrites_a_file(session: Path) -> None:
+    Path("out.csv").write_text("old")
+    run("export", "out.csv")
+    assert Path("out.csv").read_text().startswith("id,")
 
 
 def test_pages_follow_each_other(session: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +57,7 @@ def test_json_lines_hold_what_was_said(url: str) -> None:
         "path": "/sun\n.jpg",
         "status": "labelled",
         "label": "glasses/sunglasses",
+        "human_label": None,
         "confidence": 0.6,
         "best_leaf": "glasses/sunglasses",
         "reason": None,
@@ -96,6 +100,49 @@ def test_the_tree_adds_up(url: str) -> None:
     assert out[3].split()[2] == "0.700"  # (0.9 + 0.5) / 2
     counts = lines(run("stats", "--catalogue", url))
     assert sum(count["rows"] for count in counts) == 5
+
+
+def test_a_crawl_that_never_was_is_named(url: str) -> None:
+    for form in ("table", "jsonl"):
+        said = run("stats", "--catalogue", url, "--crawl", "nope", "--format", form, exit_code=2)
+        assert f"no crawl 'nope'; there are: {CRAWL}\n" in said.stderr
+        assert said.stdout == ""
+    none = run(
+        "stats", "--catalogue", url, "--crawl", CRAWL, "--shop", "x", "--format", "table"
+    ).stdout
+    assert none == "no picture fits\n"
+
+
+def test_a_label_that_no_taxonomy_has_is_said(url: str) -> None:
+    for name in ("query", "stats"):
+        typed = run(name, "--catalogue", url, "--label", "shoes/femal/*")
+        assert "no registered label fits --label 'shoes/femal/*'" in typed.stderr
+        hats = run(name, "--catalogue", url, "--category", "hats")
+        assert "--category 'hats'" in hats.stderr
+        assert typed.stdout == hats.stdout == ""
+        assert run(name, "--catalogue", url, "--category", "shoes").stderr == ""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("rows", [5, 5000])
+def test_a_reader_that_goes_away_is_no_failure(url: str, rows: int, unbuffered: str) -> None:
+    """Both when the output is written while the command runs and when it waits for the end."""
+    store = Catalogue.open(url)
+    store.add_pending(CRAWL, [PendingRow(f"/more/{n}.jpg") for n in range(rows - 5)], MODEL)
+    store.close()
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "query", "--catalogue", url],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=60,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr.decode()) == (141, "")
 
 
 def test_errors_say_what_to_do_and_leave_by_their_code(tmp_path: Path, url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -61,6 +62,19 @@ def test_a_server_that_is_not_there_and_no_password_in_the_message(tmp_path: Pat
         Catalogue.open(f"postgresql://u:secret@/d?host={tmp_path}")
     assert "secret" not in str(caught.value)
     assert "server runs" in str(caught.value)
+    assert "folder" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_server_tried_at_many_addresses_is_one_line() -> None:
+    with socket.socket() as held:  # bound and never listening: it refuses
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        url = f"postgresql://u@/d?host=127.0.0.1,127.0.0.1&port={port},{port}"
+        with pytest.raises(DatabaseUnavailable, match=r"refused.*check the host") as caught:
+            Catalogue.open(url)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).count("refused") == 1
 
 
 def test_wrong_sql_is_a_bug_and_stays_one(catalogue: Catalogue) -> None:
