@@ -48,21 +48,13 @@ COMMANDS: dict[str, str] = {
 }
 
 
-STOPPED = 130  # as shells have it: 128 + SIGINT
-# what a shell reports of a program that SIGPIPE ended
+# as shells have it: 128 + SIGINT, 128 + SIGPIPE
+STOPPED = 130
 READER_GONE = 141
 
 
 class LazyGroup(click.Group):
     """A group whose commands are imported on first use. ``commands/NAME.py`` holds ``command``."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; Ctrl-C that no command took is 130, never the 1 of rejected pictures."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            click.echo("stopped", err=True)
-            ctx.exit(STOPPED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -75,12 +67,18 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; when the reader of its output has gone (`| head`), end as others do."""
+        """Run the command; end as a shell expects of Ctrl-C (130) and of a reader gone (141).
+
+        Never with the 1 of rejected pictures. ``| head`` is such a reader.
+        """
         try:
             try:
                 return super().invoke(ctx)
             finally:
                 sys.stdout.flush()  # here, for at the interpreter's end it is a traceback
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+            raise click.exceptions.Exit(STOPPED) from None
         except BrokenPipeError:
             if not output_is_closed():
                 raise
