@@ -22,4 +22,5 @@ def command(*, catalogue_url: str | None, crawl: str) -> None:
     from db import ledger
 
     with opened(catalogue_url) as catalogue:
+        ledger.require_crawl(catalogue.engine, crawl)
         click.echo(f"{crawl}: {ledger.cancel(catalogue.engine, crawl)} pictures cancelled")

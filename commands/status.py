@@ -15,7 +15,7 @@ from commands.common import catalogue_option, exit_codes, opened
 from commands.output import chosen
 
 if TYPE_CHECKING:
-    from worker.settings import Settings
+    from worker.settings import Resolved
     from worker.standing import Standing
 
 
@@ -44,11 +44,14 @@ def command(
     Example:
       fashion-cascade status --crawl spring --watch
     """
+    from db import ledger
     from worker.settings import resolve
     from worker.standing import standings
 
     with exit_codes(), opened(catalogue_url) as catalogue:
-        settings = resolve({"broker_url": broker_url}, environ=os.environ).settings
+        resolved = resolve({"broker_url": broker_url}, environ=os.environ)
+        if crawl is not None:
+            ledger.require_crawl(catalogue.engine, crawl)
         before = {s.crawl: s for s in standings(catalogue.engine, crawl)}
         looked, pause = time.monotonic(), threading.Event()
         if any(standing.pending for standing in before.values()):
@@ -56,7 +59,8 @@ def command(
         while True:
             now = standings(catalogue.engine, crawl)
             seconds = time.monotonic() - looked
-            queue = None if no_queue else _queue(settings)
+            pending = any(standing.pending for standing in now)
+            queue = None if no_queue else _queue(resolved, pending)
             _print(now, before, seconds, queue, chosen(form))
             if not watch:
                 return
@@ -65,15 +69,21 @@ def command(
                 return
 
 
-def _queue(settings: Settings) -> dict[str, Any]:
-    """What broker and workers say; a broker that does not answer is said, not raised."""
+def _queue(resolved: Resolved, pending: bool) -> dict[str, Any]:
+    """What broker and workers say; a broker that does not answer is said, not raised.
+
+    Where none was set and no row waits for one, that is no fault, and is said shortly.
+    """
     from worker import broker
     from worker.errors import BrokerUnreachable
 
+    settings = resolved.settings
     try:
         length, taken = broker.queue_length(settings), broker.unacknowledged(settings)
         return {"waiting": length, "taken": taken, "workers": broker.alive(settings)}
     except BrokerUnreachable as error:
+        if resolved.sources["broker_url"] == "default" and not pending:
+            return {"error": f"none (no broker answers at {settings.broker_url})"}
         return {"error": str(error)}
 
 

@@ -13,6 +13,8 @@ import click
 
 from commands.common import catalogue_option, exit_codes
 
+STOPPED = 130  # by Ctrl-C or SIGTERM
+
 
 @click.command()
 @click.argument("folders", nargs=-1, type=click.Path(exists=True, file_okay=False))
@@ -46,17 +48,17 @@ def command(
     Example:
       fashion-cascade up photos --workers 2
     """
-    from db.catalogue import Catalogue
-    from worker.local_broker import LocalBroker
-    from worker.settings import BY_NAME, resolve
-
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # before anything slow: it holds at any moment
+        signal.signal(number, lambda *_: stop.set())
     with exit_codes():
+        from db.catalogue import Catalogue
+        from worker.local_broker import LocalBroker
+        from worker.settings import BY_NAME, resolve
+
         options = {"catalogue_url": catalogue_url, "model": model, "pool_size": workers}
         settings = resolve(options, environ=os.environ).settings
         Catalogue.open(settings.catalogue_url).close()
-        stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
         with LocalBroker(data, port) as broker:
             given = {
                 "broker_url": broker.url,
@@ -79,26 +81,50 @@ def _run(
     stop: threading.Event,
     until_done: bool,
 ) -> int:
+    """The exit code: the worker's own troubles, but not that it was asked to stop."""
     program = [sys.executable, "-m", "cli"]
     with (data / "worker.log").open("ab") as log:
         # a session of its own: Ctrl-C reaches this process alone, which then stops it in order
         worker = subprocess.Popen(  # noqa: S603
             [*program, "worker"], env=environ, stdout=log, stderr=log, start_new_session=True
         )
+    failed = 0
     try:
         if folders:
-            subprocess.run([*program, "enqueue", *folders], env=environ, check=True)  # noqa: S603
-        while not stop.wait(0.5) and worker.poll() is None:
+            failed = _enqueue([*program, "enqueue", *folders], environ, stop)
+        while not failed and not stop.wait(0.5) and worker.poll() is None:
             if until_done and not _pending(environ["FASHION_CASCADE_CATALOGUE_URL"]):
                 break
     finally:
-        if worker.poll() is None:
+        asked = worker.poll() is None
+        if asked:
             click.echo("stopping the workers…", err=True)
             worker.terminate()
         code = worker.wait()
-    if code:
+    if stop.is_set():
+        return STOPPED
+    if code and not asked:  # one that is still starting dies of our own SIGTERM: no failure
         click.echo(f"the worker ended with code {code}; see {data / 'worker.log'}", err=True)
-    return code
+        return _exit_code(code)
+    return failed
+
+
+def _enqueue(command: list[str], environ: dict[str, str], stop: threading.Event) -> int:
+    """The exit code of `command`; it is ended as soon as `stop` is set."""
+    process = subprocess.Popen(command, env=environ, start_new_session=True)  # noqa: S603
+    try:
+        while process.poll() is None and not stop.wait(0.05):
+            pass
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        code = process.wait()
+    return _exit_code(code)
+
+
+def _exit_code(code: int) -> int:
+    """As a shell says it: 128 + the signal where a process died of one."""
+    return 128 - code if code < 0 else code
 
 
 def _pending(url: str) -> int:

@@ -10,11 +10,13 @@ from sqlalchemy.engine import Engine
 
 from db import claims, clocks
 from db.convert import NO_LABEL
+from db.errors import InvalidRecord
 from db.models import STATUS_LITERALS, catalogue, crawls, path_key
 from db.records import FINAL, STATUSES
 from db.session import reading, writing
 
 PATHS_A_PAGE = 10_000
+CRAWLS_NAMED = 10  # in the message about an unknown one
 
 
 # the view over the counters that triggers keep: no row is counted when somebody asks
@@ -113,6 +115,20 @@ def crawl_names(engine: Engine) -> list[str]:
     with reading(engine) as connection:
         query = sa.select(crawls.c.name).order_by(crawls.c.created_at, crawls.c.name)
         return list(connection.execute(query).scalars())
+
+
+def require_crawl(engine: Engine, crawl: str) -> None:
+    """Refuse a crawl that is not in the catalogue.
+
+    Raises:
+        InvalidRecord: there is none of that name; the message names those that there are.
+    """
+    names = crawl_names(engine)
+    if crawl in names:
+        return
+    shown = ", ".join(names[-CRAWLS_NAMED:]) if names else "none yet"
+    more = f" and {len(names) - CRAWLS_NAMED} older" if len(names) > CRAWLS_NAMED else ""
+    raise InvalidRecord(f"there is no crawl {crawl!r}; the catalogue's crawls: {shown}{more}")
 
 
 def counts_by_crawl(

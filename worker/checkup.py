@@ -18,6 +18,10 @@ OK, WARNING, ERROR = "ok", "warning", "error"
 LEAST_DISK_BYTES = 1 << 30
 WORST_CLOCK_SECONDS = 5.0
 LEAST_REDIS = (6, 2)
+NO_BROKER = (
+    "fashion-cascade up starts one with workers on this machine; or start Redis and set "
+    "FASHION_CASCADE_BROKER_URL; label needs none"
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
             policy = untyped.config_get("maxmemory-policy")
             seconds, micro = untyped.time()
     except WorkerError as error:
-        yield Finding("broker", ERROR, str(error), "start it, or set FASHION_CASCADE_BROKER_URL")
+        yield Finding("broker", ERROR, str(error), NO_BROKER)
         return
     version = str(server.get("redis_version", "0"))
     old = tuple(int(part) for part in version.split(".")[:2]) < LEAST_REDIS
@@ -171,11 +175,13 @@ def _gpu(settings: Settings) -> Iterator[Finding]:
         yield Finding("GPU", OK, "not asked for")
         return
     from worker.lifecycle import set_threads_and_device
+    from worker.native import without_chatter
 
     set_threads_and_device(settings)
-    import tensorflow
+    with without_chatter():
+        import tensorflow
 
-    gpus = tensorflow.config.list_physical_devices("GPU")
+        gpus = tensorflow.config.list_physical_devices("GPU")
     missing = settings.device.startswith("gpu:") and not gpus
     growth = os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH") == "true"
     shown = f"{len(gpus)} visible, memory growth {'on' if growth else 'off'}" if gpus else "none"

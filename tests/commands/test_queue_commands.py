@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from commands.status import _queue
 from tests.commands.running import lines, run
 from tests.redis_server import RedisServer
 from tests.worker.crawls import MODEL_NAME, write_crawl
+from worker.settings import Resolved, Settings
 
 pytestmark = [pytest.mark.servers]
 
@@ -114,6 +116,47 @@ def test_a_broker_that_is_gone_has_its_exit_code(tmp_path: Path, broker: RedisSe
     assert "does not answer" in run("status", "--format", "table").stdout
     findings = {row["check"]: row for row in lines(run("doctor", exit_code=1))}
     assert findings["broker"]["level"] == "error"
+    assert "fashion-cascade up" in findings["broker"]["fix"]
+
+
+def test_status_without_a_queue_is_short(tmp_path: Path) -> None:
+    write_crawl(tmp_path / "spring", 2)
+    run("label", "spring")
+    gone = "redis://127.0.0.1:1/0"  # no server listens on that port
+    explicit = run("status", "--broker", gone, "--format", "table").stdout
+    assert "does not answer" in explicit.splitlines()[-1]
+    unset = Resolved(Settings(broker_url=gone), {"broker_url": "default"}, ())
+    assert _queue(unset, pending=False) == {"error": f"none (no broker answers at {gone})"}
+    assert "does not answer" in _queue(unset, pending=True)["error"]
+
+
+@pytest.mark.parametrize("command", ["status", "cancel"])
+def test_an_unknown_crawl_is_refused(tmp_path: Path, command: str) -> None:
+    write_crawl(tmp_path / "spring", 1)
+    run("label", "spring")
+    result = run(command, "--crawl", "sprng", exit_code=2)
+    message = "fashion-cascade: there is no crawl 'sprng'; the catalogue's crawls: spring\n"
+    assert result.stderr == message
+    assert result.stdout == ""
+
+
+def test_doctor_keeps_greetings_off_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+    import subprocess
+    import sys
+
+    monkeypatch.setenv("FASHION_CASCADE_DEVICE", "auto")
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "doctor"],
+        env=dict(os.environ) | {"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert '"GPU"' in done.stdout
+    for greeting in ("oneDNN", "cpu_feature_guard", "CPU instructions", "I0000", "absl::"):
+        assert greeting not in done.stderr
 
 
 def test_a_worker_refuses_what_cannot_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
