@@ -10,6 +10,9 @@ STOPS_ITSELF = """
 import os, signal, sys
 import cli, click
 
+# as from a terminal, also where the tests were started in the background, with SIGINT ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 @click.command()
 def command():
     os.kill(os.getpid(), signal.SIGINT)
