@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from commands.common import catalogue_option, opened
-from commands.filters import filter_options, made_filter, warn_of_labels
+from commands.filters import check_filter, filter_options, made_filter
 from commands.output import format_option, write
 
 PAGE = 100
@@ -58,7 +58,7 @@ def command(
     names = chosen_columns(columns)
     wanted = made_filter(filters)
     with opened(catalogue_url) as catalogue:
-        warn_of_labels(catalogue.engine, wanted)
+        check_filter(catalogue.engine, wanted)
         if only_count:
             click.echo(queries.count(catalogue.engine, wanted))
             return

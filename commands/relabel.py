@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.common import catalogue_option, exit_codes
-from commands.filters import filter_options, made_filter
+from commands.filters import check_filter, filter_options, made_filter
 from commands.output import format_option, write
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def command(
             if discard:
                 _discard(catalogue, opened)
                 return
+            check_filter(catalogue.engine, wanted)
             _work(catalogue, opened, settings, wanted, queued=queued)
             if queued:
                 return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.common import catalogue_option, opened, placed
-from commands.filters import filter_options, made_filter
+from commands.filters import check_filter, filter_options, made_filter
 from commands.output import format_option, write
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ def sheet(
 
     html, table = target.with_suffix(".html"), target.with_suffix(".csv")
     with opened(catalogue_url) as catalogue, placed(html):
-        found = list(rows(catalogue.engine, made_filter(filters), order_by=order_by, limit=limit))
+        wanted = made_filter(filters)
+        check_filter(catalogue.engine, wanted)
+        found = list(rows(catalogue.engine, wanted, order_by=order_by, limit=limit))
         found.sort(key=lambda row: row.human_label or row.label or "")
         if table.exists():
             raise click.UsageError(f"{table} exists, and may hold somebody's work: name another")

@@ -116,6 +116,15 @@ def test_a_folder_that_cannot_be_made_is_one_line(session: Path) -> None:
     assert run("query", "--count").stdout == "3\n"
 
 
+def test_what_fails_leaves_no_folder_behind(session: Path) -> None:
+    Path("there").mkdir()
+    said = run("archive", "--crawl", "sprong", "--to", "new/deep/x.jsonl", exit_code=2).stderr
+    assert "no crawl 'sprong'; the catalogue's crawls: spring\n" in said
+    run("archive", "--crawl", "sprong", "--to", "there/x.jsonl", exit_code=2)
+    assert not Path("new").exists()
+    assert Path("there").is_dir()
+
+
 def test_an_export_overwrites_a_file(session: Path) -> None:
     Path("out.csv").write_text("old")
     run("export", "out.csv")

@@ -45,7 +45,6 @@ def test_filters_compose(url: str) -> None:
     assert paths(url, "--needs-review") == {"=1+1.jpg", "/sun\n.jpg"}
     assert paths(url, "--status", "rejected", "--reason", "truncated") == {"/bad.jpg"}
     assert paths(url, "--status", "pending") == {"/waiting.jpg"}
-    assert paths(url, "--crawl", "no such crawl") == set()
     assert paths(url, "--label", "no/such/label") == set()
     assert len(paths(url)) == 5
     assert len(paths(url, "--limit", "2")) == 2
@@ -102,11 +101,32 @@ def test_the_tree_adds_up(url: str) -> None:
     assert sum(count["rows"] for count in counts) == 5
 
 
-def test_a_crawl_that_never_was_is_named(url: str) -> None:
-    for form in ("table", "jsonl"):
-        said = run("stats", "--catalogue", url, "--crawl", "nope", "--format", form, exit_code=2)
-        assert f"no crawl 'nope'; there are: {CRAWL}\n" in said.stderr
-        assert said.stdout == ""
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("query",),
+        ("query", "--count"),
+        ("query", "--limit", "3"),
+        ("stats", "--format", "table"),
+        ("stats", "--format", "jsonl"),
+        ("export", "{folder}/new/out.csv"),
+        ("review", "sheet", "{folder}/new/sheet.html"),
+        ("relabel", "--model", "constant:glasses/optical"),
+        ("status", "--no-queue"),
+        ("cancel",),
+    ],
+)
+def test_a_crawl_that_never_was_is_refused_by_all(
+    url: str, tmp_path: Path, asked: tuple[str, ...]
+) -> None:
+    arguments = [part.format(folder=tmp_path) for part in asked]
+    said = run(*arguments, "--catalogue", url, "--crawl", "nope", exit_code=2)
+    assert f"no crawl 'nope'; the catalogue's crawls: {CRAWL}\n" in said.stderr
+    assert said.stdout == ""
+    assert not (tmp_path / "new").exists()
+
+
+def test_stats_of_nothing_say_so(url: str) -> None:
     none = run(
         "stats", "--catalogue", url, "--crawl", CRAWL, "--shop", "x", "--format", "table"
     ).stdout
