@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from db.catalogue import Catalogue
@@ -70,6 +71,47 @@ def test_a_spreadsheet_runs_no_cell(url: str) -> None:
     assert rows[0] == ["path", "needs_review"]
     assert ["'=1+1.jpg", "true"] in rows
     assert ["/sun\n.jpg", "true"] in rows
+
+
+@pytest.mark.parametrize("limit", [(), ("--limit", "2")])
+def test_parquet_is_typed_as_an_export_is(url: str, tmp_path: Path, limit: tuple[str, ...]) -> None:
+    """Read by DuckDB: by way of a file, and by way of a pipe, where nothing can seek."""
+    names = "path,label,confidence,needs_review,labelled_at"
+    asked = ["query", "--catalogue", url, "--status", "labelled", "--columns", names, *limit]
+    said = run(*asked, "--output", str(tmp_path / "new" / "out.parquet"))
+    assert said.stdout == ""
+    piped = subprocess.run(
+        [sys.executable, "-m", "cli", *asked, "--format", "parquet"],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    (tmp_path / "piped.parquet").write_bytes(piped.stdout)
+    run("export", str(tmp_path / "whole.parquet"), "--catalogue", url)
+    kinds = dict(described(tmp_path / "whole.parquet"))
+    expected = [(r["path"], r["label"], r["confidence"]) for r in lines(run(*asked))]
+    for made in (tmp_path / "new" / "out.parquet", tmp_path / "piped.parquet"):
+        assert described(made) == [(name, kinds[name]) for name in names.split(",")]
+        query = "SELECT path, label, confidence FROM read_parquet(?)"
+        assert duckdb.execute(query, [str(made)]).fetchall() == expected
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["out.parquet"]
+
+
+def described(file: Path) -> list[tuple[str, str]]:
+    """The columns of a Parquet file with their types, as DuckDB sees them."""
+    query = "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM read_parquet(?))"
+    return duckdb.execute(query, [str(file)]).fetchall()
+
+
+def test_an_output_file_takes_its_format_from_its_ending(url: str, tmp_path: Path) -> None:
+    for name in ("out.csv", "out.jsonl", "none.parquet"):
+        label = "no/such" if name.startswith("none") else "shoes/*"
+        run("query", "--catalogue", url, "--label", label, "--output", str(tmp_path / name))
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
+    assert (tmp_path / "out.csv").read_text().startswith("path,status,label,")
+    assert [name for name, _ in described(tmp_path / "none.parquet")][:2] == ["path", "status"]
+    wrong = run("query", "--catalogue", url, "--output", str(tmp_path / "out.xyz"), exit_code=2)
+    assert "which --format" in wrong.stderr
 
 
 def test_a_table_is_one_line_a_row(url: str) -> None:
