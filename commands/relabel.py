@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,7 +47,8 @@ def command(
     What the new model says is kept apart until all of it is there; only then the old labels go
     to the history, and people's labels stay in any case. With --diff it stays apart: look, then
     run it again without. A run that was broken off goes on when it is begun again. With --queue
-    the workers do it: run the same without --queue afterwards, which does what is left.
+    the workers do it: run the same without --queue afterwards, which does what is left. The bundle
+    is put into the setting model_store, where there is one, so that workers find it.
 
     \b
     Example:
@@ -95,6 +97,7 @@ def _work(
     waiting = relabelling.begin(catalogue.engine, wanted, model.version)
     click.echo(f"{waiting:,} rows wait for model {model.version}", err=True)
     if queued:
+        _publish(model, settings)
         sent = enqueue(catalogue.engine, model.version, settings)
         click.echo(f"{sent:,} enqueued; run relabel again when the workers are done", err=True)
         return
@@ -102,6 +105,16 @@ def _work(
     relabel(catalogue.engine, model, settings, threading.Event(), report)
     if waiting:
         click.echo(report.summary(), err=True)
+
+
+def _publish(model: Model, settings: Settings) -> None:
+    """Put the bundle where workers find it; a model without files is every worker's own."""
+    from worker.models import BundleModel
+    from worker.store import publish
+
+    if settings.model_store and isinstance(model, BundleModel):
+        place, _ = publish(settings.model_store, Path(model.source))
+        click.echo(f"workers find the model in {place}", err=True)
 
 
 def _show(catalogue: Catalogue, model: Model, form: str | None) -> None:
