@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from db.catalogue import Catalogue
     from db.records import ModelRecord
 
-COLUMNS = ("version", "in_use", "rows", "first_seen_at", "source")
+COLUMNS = (
+    "version",
+    "in_use",
+    "rows",
+    "waiting",
+    "ready",
+    "in_use_since",
+    "in_use_until",
+    "source",
+)
 
 
 @click.group()
@@ -52,6 +61,9 @@ def _find(catalogue: Catalogue, version: str) -> ModelRecord:
 @catalogue_option
 def list_(catalogue_url: str | None, form: str | None) -> None:
     """All models, oldest first, with the rows that each labels now.
+
+    In use is what 'label' or a promoted 'relabel' last took, or what 'use' said. 'waiting' and
+    'ready' tell of a relabelling that is not finished: rows to be done, rows to be promoted.
 
     \b
     Example:

@@ -20,7 +20,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from db import clocks, history, ledger
+from db import clocks, history, ledger, registry
 from db.catalogue import Catalogue
 from db.convert import ROW_NAMES
 from db.errors import InvalidRecord
@@ -149,8 +149,9 @@ def _both(model: str) -> sa.Join:
 def promote(engine: Engine, model: str) -> int:
     """Put what `model` says in the place of the old labels, which go to the history.
 
-    What people said stays. Returns how many rows changed hands; a row whose bytes changed since
-    it was labelled is left out, for it needs labelling, not relabelling.
+    What people said stays. Where a row took a new label, the model is in use then. Returns how many
+    rows changed hands; a row whose bytes changed since it was labelled is left out, for it needs
+    labelling, not relabelling.
     """
     moved = 0
     while True:
@@ -167,6 +168,8 @@ def promote(engine: Engine, model: str) -> int:
             )
             found = connection.execute(query).mappings().all()
             if not found:
+                if moved:
+                    registry.put_in_use(connection, model, clocks.now(connection))
                 return moved
             same = [row for row in found if row["same"]]
             _take_over(connection, {row["id"]: [row[n] for n in names] for row in same})
@@ -219,9 +222,7 @@ def use(engine: Engine, model: str) -> int:
         raise InvalidRecord(f"expected a model out of {', '.join(known)}, received {model!r}")
     moved = promote(engine, model) + _restore(engine, model)
     with writing(engine) as connection:
-        connection.execute(
-            sa.update(model_versions).values(in_use=model_versions.c.version == model)
-        )
+        registry.put_in_use(connection, model, clocks.now(connection))
     return moved
 
 

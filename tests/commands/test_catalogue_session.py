@@ -53,16 +53,26 @@ def test_review_relabel_and_the_way_back(session: Path) -> None:
     whole = lines(run("review", "stats"))[0]
     assert (whole["rows"], whole["right"], whole["accuracy"]) == (2, 1, 0.5)
 
+    (model,) = lines(run("models", "list"))
+    assert model["in_use"] is True
+    assert model["in_use_since"] is not None
+
     before = labels()
     new = "constant:glasses/optical"
     (flow,) = lines(run("relabel", "--model", new, "--all", "--diff"))
     assert (flow["old"], flow["new"], flow["rows"]) == (SANDALS, "glasses/optical", 3)
     assert labels() == before
+    assert [(m["in_use"], m["waiting"], m["ready"]) for m in lines(run("models", "list"))] == [
+        (True, 0, 0),
+        (False, 0, 3),
+    ]
     assert "3 rows are labelled" in run("relabel", "--model", new, "--all").stderr
     assert set(labels().values()) == {"glasses/optical"}
     assert run("query", "--label", BOOTS, "--count").stdout == "1\n"
     models = lines(run("models", "list"))
     assert sorted(model["rows"] for model in models) == [0, 3]
+    assert [model["in_use"] for model in models] == [False, True]
+    assert [model["in_use_until"] is None for model in models] == [False, True]
     (old,) = [model["version"] for model in models if model["rows"] == 0]
     assert "3 rows took" in run("models", "use", old).stderr
     assert labels() == before

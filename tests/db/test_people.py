@@ -182,6 +182,31 @@ def test_discarding_leaves_the_catalogue_as_it_was(filled: Catalogue) -> None:
     assert by_path(filled) == before
 
 
+def test_one_model_is_in_use_and_since_when_is_known(store: Catalogue) -> None:
+    def used() -> list[tuple[str, bool]]:
+        with reading(store.engine) as connection:
+            return [
+                (m.version, m.in_use_until is None) for m in registry.models(connection) if m.in_use
+            ]
+
+    assert used() == []
+    store.put_in_use(MODEL, only_if_none=True)
+    store.put_in_use(OTHER_MODEL, only_if_none=True)
+    assert used() == [(MODEL, True)]
+    with reading(store.engine) as connection:
+        since = registry.models(connection)[0].in_use_since
+    store.put_in_use(MODEL)
+    with reading(store.engine) as connection:
+        assert registry.models(connection)[0].in_use_since == since  # it was in use all along
+    store.put_in_use(OTHER_MODEL)
+    assert used() == [(OTHER_MODEL, True)]
+    with reading(store.engine) as connection:
+        old, _ = registry.models(connection)
+    assert since is not None
+    assert old.in_use_until is not None
+    assert old.in_use_until >= since
+
+
 def test_an_unknown_model_cannot_be_used(filled: Catalogue) -> None:
     with pytest.raises(InvalidRecord, match="model-1, model-2"):
         relabelling.use(filled.engine, "model-3")
