@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import catalogue_option, exit_codes
+from commands.common import catalogue_option, exit_codes, placed
 from commands.filters import check_filter, filter_options, made_filter
 from commands.output import format_option, write
 
@@ -20,12 +20,19 @@ if TYPE_CHECKING:
     from worker.settings import Settings
 
 COLUMNS = ("old", "new", "rows", "samples")
+SAMPLES = 3  # paths a flow in the table
+PICTURES = 12  # pictures a flow on the page
 
 
 @click.command()
 @click.option("--model", metavar="BUNDLE", help="The model that is to label them.")
 @click.option("--all", "everything", is_flag=True, help="All labelled rows.")
 @click.option("--diff", is_flag=True, help="Show where labels would go; change nothing.")
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --diff: also a page with sample pictures of each change.",
+)
 @click.option("--queue", "queued", is_flag=True, help="Let the workers do it; then run it again.")
 @click.option("--discard", is_flag=True, help="Drop what this model said and was to say.")
 @filter_options
@@ -37,6 +44,7 @@ def command(
     model: str | None,
     everything: bool,
     diff: bool,
+    html: Path | None,
     queued: bool,
     discard: bool,
     form: str | None,
@@ -52,13 +60,15 @@ def command(
 
     \b
     Example:
-      fashion-cascade relabel --model new-bundle --max-margin 0.2 --diff
+      fashion-cascade relabel --model new-bundle --max-margin 0.2 --diff --html diff.html
       fashion-cascade relabel --model new-bundle --max-margin 0.2
       fashion-cascade models use OLD-VERSION       (the way back)
     """
     wanted = made_filter(filters)
     if not discard and not everything and not any(dataclasses.astuple(wanted)):
         raise click.UsageError("which rows? Give a filter such as --max-margin 0.2, or --all")
+    if html is not None and not diff:
+        raise click.UsageError("--html shows what --diff finds: give both")
     from db.catalogue import Catalogue
     from worker.models import open_model
     from worker.settings import resolve
@@ -77,7 +87,7 @@ def command(
             if queued:
                 return
             if diff:
-                _show(catalogue, opened, form)
+                _show(catalogue, opened, form, html)
             else:
                 _promote(catalogue, opened)
         finally:
@@ -117,12 +127,17 @@ def _publish(model: Model, settings: Settings) -> None:
         click.echo(f"workers find the model in {place}", err=True)
 
 
-def _show(catalogue: Catalogue, model: Model, form: str | None) -> None:
+def _show(catalogue: Catalogue, model: Model, form: str | None, html: Path | None) -> None:
+    from commands.sheets import flow_page
     from db import relabelling
 
-    flows = relabelling.flow(catalogue.engine, model.version)
-    records = [vars(flow) | {"samples": ", ".join(flow.samples)} for flow in flows]
+    flows = relabelling.flow(catalogue.engine, model.version, SAMPLES if html is None else PICTURES)
+    records = [vars(flow) | {"samples": ", ".join(flow.samples[:SAMPLES])} for flow in flows]
     write(records, COLUMNS, form)
+    if html is not None:
+        with placed(html):
+            html.write_text(flow_page(flows, model.version), encoding="utf-8")
+        click.echo(f"{html}: sample pictures of each change", err=True)
     same = sum(flow.rows for flow in flows if flow.old == flow.new)
     total = sum(flow.rows for flow in flows)
     click.echo(f"{total - same:,} of {total:,} labels would change; nothing was changed", err=True)

@@ -111,8 +111,11 @@ def pending_paths(engine: Engine, crawl: str) -> Iterator[tuple[str, str | None]
     return ledger.pending_paths(engine, crawl, table=relabels)
 
 
-def flow(engine: Engine, model: str) -> list[Flow]:
-    """Where `model` says something else or the same, most rows first, with sample paths."""
+def flow(engine: Engine, model: str, samples: int = SAMPLES) -> list[Flow]:
+    """Where `model` says something else or the same, most rows first.
+
+    Each with the paths of the `samples` rows that the new model is least sure of.
+    """
     both = _both(model)
     keys = (catalogue.c.label, relabels.c.label)
     number = sa.func.count()
@@ -120,14 +123,14 @@ def flow(engine: Engine, model: str) -> list[Flow]:
     made = []
     with reading(engine) as connection:
         for old, new, rows in connection.execute(query.order_by(number.desc(), *keys)).all():
-            samples = (
+            least_sure = (
                 sa.select(catalogue.c.path)
                 .select_from(both)
                 .where(catalogue.c.label == old, relabels.c.label == new)
                 .order_by(relabels.c.confidence)
-                .limit(SAMPLES)
+                .limit(samples)
             )
-            paths = tuple(connection.execute(samples).scalars())
+            paths = tuple(connection.execute(least_sure).scalars())
             made.append(Flow(old, new, int(rows), paths))
     return made
 

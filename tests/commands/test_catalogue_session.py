@@ -59,7 +59,12 @@ def test_review_relabel_and_the_way_back(session: Path) -> None:
 
     before = labels()
     new = "constant:glasses/optical"
-    (flow,) = lines(run("relabel", "--model", new, "--all", "--diff"))
+    (flow,) = lines(run("relabel", "--model", new, "--all", "--diff", "--html", "new/diff.html"))
+    page = Path("new/diff.html").read_text()
+    assert "<h1>3 of 3 labels would change</h1>" in page
+    assert f"<h2>{SANDALS} → glasses/optical: 3</h2>" in page
+    assert page.count("data:image/jpeg;base64,") == 3
+    assert "give both" in run("relabel", "--all", "--html", "x.html", exit_code=2).stderr
     assert (flow["old"], flow["new"], flow["rows"]) == (SANDALS, "glasses/optical", 3)
     assert labels() == before
     assert [(m["in_use"], m["waiting"], m["ready"]) for m in lines(run("models", "list"))] == [
