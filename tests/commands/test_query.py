@@ -121,6 +121,19 @@ def test_a_table_is_one_line_a_row(url: str) -> None:
     assert row.startswith("/sun\\n.jpg")
 
 
+def test_what_is_too_wide_stands_last_in_a_table(url: str) -> None:
+    store = Catalogue.open(url)
+    long = "/crawl/" + "x" * 80
+    store.store(CRAWL, "me", MODEL, [labelled(long)])
+    store.close()
+    columns = ("--columns", "path,status,shop,label")
+    table = run("query", "--catalogue", url, "--format", "table", "--category", "shoes", *columns)
+    head, _, *rows = table.stdout.splitlines()
+    assert head.split() == ["status", "shop", "label", "path"]
+    start = head.index("path")
+    assert {row[start:] for row in rows} == {"/a.jpg", "=1+1.jpg", long}
+
+
 def test_counting_prints_a_number(url: str) -> None:
     assert run("query", "--catalogue", url, "--count", "--category", "shoes").stdout == "2\n"
 
