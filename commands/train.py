@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from cascade.building import Material
+    from cascade.images import Preprocessing
     from cascade.taxonomy import Taxonomy
 
 
@@ -52,6 +53,7 @@ def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) 
     help="A tree of labels of your own; 'folders' takes the folders as they are.",
 )
 @click.option("--epochs", type=click.IntRange(1), help="[as the experiment says]")
+@click.option("--input-size", metavar="WxH", help="What pictures are fitted into [90x120].")
 @click.option("--seed", type=click.IntRange(0), default=2026, show_default=True)
 @click.option("--limit-minutes", type=float, help="Stop after the last epoch that fits.")
 @click.option(
@@ -71,6 +73,7 @@ def command(
     form: str | None,
     taxonomy: str | None,
     epochs: int | None,
+    input_size: str | None,
     seed: int,
     limit_minutes: float | None,
     precision: float,
@@ -102,7 +105,9 @@ def command(
         settings = replace(experiment_settings(experiment), seed=seed, limit_minutes=limit_minutes)
         settings = settings if epochs is None else replace(settings, epochs=epochs)
         settings = settings if form is None else replace(settings, form=form)
-        material = replace(_material(pictures, taxonomy, work, drawings, seed), terms=terms)
+        material = replace(
+            _material(pictures, taxonomy, work, drawings, seed, _frame(input_size)), terms=terms
+        )
         bundle = build_cascade(material, settings, out, work, precision)
     except (CascadeError, ValueError) as error:
         raise click.UsageError(str(error)) from error
@@ -111,18 +116,33 @@ def command(
 
 
 def _material(
-    pictures: Path, taxonomy: str | None, work: Path, drawings: int, seed: int
+    pictures: Path,
+    taxonomy: str | None,
+    work: Path,
+    drawings: int,
+    seed: int,
+    frame: Preprocessing,
 ) -> Material:
     from cascade.building import Material
-    from cascade.images import Preprocessing
     from cascade.preparation import prepare, with_drawings
 
-    tree, frame = _tree(pictures, taxonomy), Preprocessing()
+    tree = _tree(pictures, taxonomy)
     prepared = prepare(pictures, tree, frame, seed)
     train = prepared.train
     if drawings:
         train = with_drawings(train, tree, frame, work / "drawings", drawings)
     return Material(train, prepared.validation, tree, prepared.test, frame)
+
+
+def _frame(size: str | None) -> Preprocessing:
+    from cascade.images import Preprocessing
+
+    if size is None:
+        return Preprocessing()
+    parts = size.split("x")
+    if len(parts) != 2 or not all(part.isdigit() and int(part) >= 16 for part in parts):
+        raise ValueError(f"--input-size: expected WIDTHxHEIGHT of 16 or more, received {size!r}")
+    return Preprocessing(width=int(parts[0]), height=int(parts[1]))
 
 
 def _tree(pictures: Path, taxonomy: str | None) -> Taxonomy:
