@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -77,6 +77,8 @@ def exit_codes() -> Iterator[None]:
 def placed(target: Path) -> Iterator[None]:
     """Make the folder that `target` goes into; what the file system refuses is said in a line.
 
+    Folders that it made are taken away again where the block fails and has left nothing in them.
+
     Raises:
         ExportError: the folder cannot be made or written to, or writing failed inside the block.
     """
@@ -84,6 +86,7 @@ def placed(target: Path) -> Iterator[None]:
 
     from db.errors import ExportError
 
+    new = [folder for folder in target.parents if not folder.exists()]  # the deepest first
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(target.parent, os.W_OK | os.X_OK):
@@ -96,6 +99,10 @@ def placed(target: Path) -> Iterator[None]:
             f"{target} cannot be written: {error}; name a file in a folder that is writable, on a "
             "disk that is not full"
         ) from error
+    finally:
+        for folder in new:
+            with suppress(OSError):
+                folder.rmdir()  # which spares what is not empty
 
 
 @contextmanager

@@ -139,8 +139,8 @@ class Settings:
     model_store: str = _setting(
         "",
         _text,
-        "Folder with bundles in folders named by their versions, for messages that want another "
-        "version than 'model'.",
+        "Folder or fsspec URL with bundles in folders named by their versions, for messages that "
+        "want another version than 'model'.",
     )
     metrics_port: int = _setting(
         0, _number(0, 65535), "Port on which a worker serves Prometheus metrics; 0: none."
