@@ -27,6 +27,7 @@ from cascade.training_callbacks import (
     accuracies,
     logits_of,
 )
+from cascade.training_progress import Progress
 from cascade.training_settings import TrainingSettings, settings_for
 
 __all__ = [
@@ -135,7 +136,11 @@ def _callbacks(
     more: Sequence[keras.callbacks.Callback],
 ) -> list[keras.callbacks.Callback]:
     """In order: what resumes sees the raw weights; what judges and keeps sees the averaged ones."""
-    chain: list[keras.callbacks.Callback] = [StartEpoch(batches), keeper.raw()]
+    chain: list[keras.callbacks.Callback] = [
+        Progress(settings.epochs, len(batches)),
+        StartEpoch(batches),
+        keeper.raw(),
+    ]
     if settings.average is not None:
         chain.append(AveragedWeights())
     chain += [judge, *more, keeper]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cascade.backends import CHOICES
 from worker.errors import SettingsError
 
 PREFIX = "FASHION_CASCADE_"
@@ -92,9 +93,10 @@ class Settings:
     )
     backend: str = _setting(
         "auto",
-        _one_of("auto", "tensorflow", "litert_float32", "litert_int8"),
-        "What the networks run in: tensorflow, litert_float32 or litert_int8; auto takes "
-        "TensorFlow where there is a GPU, and LiteRT in float32 elsewhere.",
+        _one_of(*CHOICES),
+        "What the networks run in: tensorflow, litert_float32, litert_int8, openvino or "
+        "openvino_bf16; auto takes TensorFlow where there is a GPU, elsewhere OpenVINO or LiteRT "
+        "in float32.",
     )
     roots: tuple[str, ...] = _setting(
         (), _list, "Folders that files must lie in, separated by commas; none: every path is read."

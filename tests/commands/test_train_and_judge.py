@@ -118,7 +118,11 @@ def test_a_folder_of_folders_becomes_a_bundle(tmp_path: Path) -> None:
     squares(tmp_path / "squares")
     arguments = ["train", str(tmp_path / "squares"), "--taxonomy", "folders"]
     arguments += ["--experiment", "original", "--epochs", "2", "--out", str(tmp_path / "bundle")]
+    assert "WIDTHxHEIGHT" in run(*arguments, "--input-size", "big", exit_code=2).stderr
+    arguments += ["--input-size", "45x60"]
     result = run(*arguments)
+    frame = json.loads((tmp_path / "bundle" / "preprocessing.json").read_text())
+    assert (frame["width"], frame["height"]) == (45, 60)
     assert "epoch 2 of 2" in result.stderr
     assert "# Model card" in result.stderr
     card = json.loads((tmp_path / "bundle" / "manifest.json").read_text())["training"]
