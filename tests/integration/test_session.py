@@ -17,6 +17,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
+from cascade.dataset import read_folder
+from cascade.taxonomy import Taxonomy
 from tests.commands.running import lines, run
 
 REVIEWED = 12
@@ -142,5 +144,7 @@ def exported(url: str) -> None:
     links = [path for path in Path("corrected").rglob("*") if path.is_symlink()]
     placed = {link.resolve(): link.parent for link in links}
     assert len(placed) == REVIEWED
+    ready_for_training = read_folder("corrected", Taxonomy.load())
+    assert len(ready_for_training) == REVIEWED
     for picture, folder in placed.items():
         assert folder.relative_to("corrected").as_posix() == truth(str(picture))
