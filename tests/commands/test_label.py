@@ -144,6 +144,15 @@ def test_csv_and_table(tmp_path: Path) -> None:
     assert {line.rpartition("  ")[2] for line in lines[1:]} == {row["path"] for row in rows}
 
 
+def test_a_folder_without_pictures_is_not_taken_for_done(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("no picture")
+    lines, err = label(tmp_path, "texts")
+    assert lines == []
+    assert "no pictures were found" in err
+    assert "passed over, no pictures by their names: 1" in err
+
+
 def refused(folder: Path, *arguments: str, code: int, says: str, **more: str) -> None:
     lines, err = label(folder, *arguments, code=code, **more)
     assert lines == []

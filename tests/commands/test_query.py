@@ -188,6 +188,24 @@ def test_stats_of_nothing_say_so(url: str) -> None:
     assert none == "no picture fits\n"
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("nope",),
+        ("--nope",),
+        ("query", "--nope"),
+        ("query", "--limit", "x"),
+        ("train", "--out", "x"),
+    ],
+)
+def test_usage_errors_look_like_all_others(asked: tuple[str, ...]) -> None:
+    said = run(*asked, exit_code=2).stderr.splitlines()
+    assert said[0].startswith("fashion-cascade: ")
+    assert said[1].startswith("see: ")
+    assert said[1].endswith(" --help")
+    assert len(said) == 2
+
+
 def test_a_label_that_no_taxonomy_has_is_said(url: str) -> None:
     for name in ("query", "stats"):
         typed = run(name, "--catalogue", url, "--label", "shoes/femal/*")
