@@ -216,8 +216,7 @@ def concerned(pictures: Pictures, decisions: Sequence[Decision], taxonomy: Taxon
     rows = targets(pictures.items, decisions, taxonomy).sum(axis=1) > 0
     if rows.all():
         return pictures
-    chosen = np.flatnonzero(rows)
-    return Pictures(tuple(pictures.items[n] for n in chosen), pictures.pixels[chosen])
+    return pictures.only(rows)
 
 
 def _concerned(pictures: Pictures, decisions: Sequence[Decision], taxonomy: Taxonomy) -> Pictures:

@@ -41,14 +41,26 @@ class Item:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Decoded pictures with what they are: ``pixels`` is ``(N, height, width, 3)`` uint8."""
+    """Decoded pictures with what they are: ``pixels`` is ``(N, height, width, 3)`` uint8.
+
+    ``taught`` is what a teacher says of each: ``(N, K)`` float32, the probabilities of each
+    decision's outcomes side by side.
+    """
 
     items: tuple[Item, ...]
     pixels: np.ndarray
     rejected: tuple[tuple[Item, str], ...] = ()
+    taught: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def only(self, rows: np.ndarray) -> Pictures:
+        """The pictures of some rows, ``(n,)`` numbers or ``(N,)`` bool."""
+        chosen = np.flatnonzero(rows) if rows.dtype == bool else rows
+        items = tuple(self.items[int(number)] for number in chosen)
+        taught = None if self.taught is None else self.taught[chosen]
+        return Pictures(items, self.pixels[chosen], taught=taught)
 
 
 def read_folder(

@@ -144,10 +144,7 @@ def hold_out_trained(
 
     decisions = taxonomy.decisions(settings.form)
     parts = _Parts.of(pictures.items, sources)
-    train, validation = (
-        Pictures(tuple(pictures.items[n] for n in np.flatnonzero(rows)), pictures.pixels[rows])
-        for rows in (parts.train, parts.validation)
-    )
+    train, validation = pictures.only(parts.train), pictures.only(parts.validation)
     model, _ = train_network(train, validation, decisions, taxonomy, settings, folder=folder)
     expect_true_shares(
         model, decisions, train, validation, taxonomy=taxonomy, balance=settings.balance

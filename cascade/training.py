@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from cascade.dataset import Pictures, targets
-from cascade.losses import decision_loss
+from cascade.losses import decision_loss, taught_loss
 from cascade.networks import build
 from cascade.taxonomy import Decision, Taxonomy
 from cascade.training_batches import TrainingBatches, draw_weights
@@ -68,14 +69,14 @@ def train_network(
         model = _network(train, decisions, settings)
         batches = TrainingBatches(
             train.pixels,
-            targets(train.items, decisions, taxonomy),
+            _answers(train, decisions, taxonomy),
             draw_weights(train.items, settings.balance),
             settings,
             keeper.epoch,
         )
         model.compile(
             optimizer=_optimizer(settings, len(batches)),
-            loss=decision_loss(decisions, settings.label_smoothing),
+            loss=_loss(train, decisions, settings),
             jit_compile=False,  # XLA on a CPU is many times slower for depthwise convolutions
         )
         keeper.restore(model)
@@ -90,6 +91,18 @@ def train_network(
             )
         keeper.restore_kept(model)
         return model, judge.history
+
+
+def _answers(train: Pictures, decisions: Sequence[Decision], taxonomy: Taxonomy) -> np.ndarray:
+    """``(N, K)``, or ``(N, 2K)`` with what a teacher says behind it."""
+    known = targets(train.items, decisions, taxonomy)
+    return known if train.taught is None else np.concatenate([known, train.taught], axis=1)
+
+
+def _loss(train: Pictures, decisions: Sequence[Decision], settings: TrainingSettings) -> Any:
+    if train.taught is None:
+        return decision_loss(decisions, settings.label_smoothing)
+    return taught_loss(decisions, settings.label_smoothing, settings.teacher_share)
 
 
 def _network(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cascade.images import Preprocessing
     from cascade.preparation import Prepared
     from cascade.taxonomy import Taxonomy
+    from cascade.training_settings import TrainingSettings
 
 
 def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -60,6 +61,12 @@ def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) 
 )
 @click.option("--epochs", type=click.IntRange(1), help="[as the experiment says]")
 @click.option("--input-size", metavar="WxH", help="What pictures are fitted into [90x120].")
+@click.option(
+    "--teacher",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="BUNDLE",
+    help="A bundle whose answers are learnt beside the labels.",
+)
 @click.option("--seed", type=click.IntRange(0), default=2026, show_default=True)
 @click.option("--limit-minutes", type=float, help="Stop after the last epoch that fits.")
 @click.option(
@@ -81,6 +88,7 @@ def command(
     taxonomy: str | None,
     epochs: int | None,
     input_size: str | None,
+    teacher: Path | None,
     seed: int,
     limit_minutes: float | None,
     precision: float,
@@ -122,6 +130,8 @@ def command(
         frame = _frame(input_size)
         prepared, tree = _prepared(pictures, from_catalogue, taxonomy, seed, frame)
         material = replace(_material(prepared, tree, work, drawings, frame), terms=terms)
+        if teacher is not None:
+            material, settings = _taught(material, settings, teacher)
         bundle = build_cascade(material, settings, out, work, precision)
     except (CascadeError, ValueError) as error:
         raise click.UsageError(str(error)) from error
@@ -173,6 +183,19 @@ def _material(
     if drawings:
         train = with_drawings(train, tree, frame, work / "drawings", drawings)
     return Material(train, prepared.validation, tree, prepared.test, frame)
+
+
+def _taught(
+    material: Material, settings: TrainingSettings, teacher: Path
+) -> tuple[Material, TrainingSettings]:
+    from cascade.classifier import Cascade
+    from cascade.teaching import taught_by
+
+    if not settings.architecture.shared:
+        raise ValueError("--teacher: expected an experiment with one network for all decisions")
+    cascade = Cascade.load(teacher)
+    train = taught_by(cascade, material.train, material.taxonomy.decisions(settings.form))
+    return replace(material, train=train), replace(settings, teacher=cascade.version)
 
 
 def _frame(size: str | None) -> Preprocessing:

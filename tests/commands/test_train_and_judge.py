@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from cascade.bundle import SHIPPED
 from cascade.drawings import write_sample_crawl
 from tests.commands.running import run
 
@@ -124,6 +125,8 @@ def test_a_folder_of_folders_becomes_a_bundle(tmp_path: Path) -> None:
     squares(tmp_path / "squares")
     arguments = ["train", str(tmp_path / "squares"), "--taxonomy", "folders"]
     arguments += ["--experiment", "original", "--epochs", "2", "--out", str(tmp_path / "bundle")]
+    taught = [*arguments, "--teacher", str(SHIPPED)]
+    assert "one network for all" in run(*taught, exit_code=2).stderr
     assert "WIDTHxHEIGHT" in run(*arguments, "--input-size", "big", exit_code=2).stderr
     arguments += ["--input-size", "45x60"]
     result = run(*arguments)
