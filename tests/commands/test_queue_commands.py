@@ -13,6 +13,7 @@ from commands.status import _queue
 from tests.commands.running import lines, run
 from tests.redis_server import RedisServer
 from tests.worker.crawls import MODEL_NAME, write_crawl
+from worker import shard_times
 from worker.settings import Resolved, Settings
 
 pytestmark = [pytest.mark.servers]
@@ -184,6 +185,46 @@ def test_doctor_names_each_fault_with_its_fix(tmp_path: Path, broker: RedisServe
     assert findings["eviction policy"]["level"] == "error"
     assert "noeviction" in findings["eviction policy"]["fix"]
     assert findings["root"]["level"] == "error"
+
+
+def times(broker: RedisServer, *seconds: float, exit_code: int = 0) -> dict[str, dict[str, str]]:
+    """What `doctor` finds when shards took so long, as the workers note it on the broker."""
+    settings = Settings(broker_url=broker.url)
+    with broker.client() as client:
+        client.delete(shard_times.key(settings))
+    for one in seconds:
+        shard_times.note(settings, one)
+    return {row["check"]: row for row in lines(run("doctor", exit_code=exit_code))}
+
+
+def test_doctor_holds_the_timeouts_against_measured_shards(
+    tmp_path: Path, broker: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_crawl(tmp_path / "spring", 1)
+    run("enqueue", "spring")
+    monkeypatch.setenv("FASHION_CASCADE_VISIBILITY_TIMEOUT", "400")
+    monkeypatch.setenv("FASHION_CASCADE_SHARD_TIME_LIMIT", "200")
+    assert "no shard was measured" in times(broker)["visibility timeout"]["found"]
+    found = times(broker, 3.0, 99.0, 5.0)
+    assert found["visibility timeout"]["level"] == found["shard time limit"]["level"] == "ok"
+    assert "the longest of the last 3 shards took 99.0 s" in found["visibility timeout"]["found"]
+    found = times(broker, 180.0)
+    assert found["visibility timeout"]["level"] == found["shard time limit"]["level"] == "warning"
+    assert "VISIBILITY_TIMEOUT to 420" in found["visibility timeout"]["fix"]
+    assert "SHARD_TIME_LIMIT to 360" in found["shard time limit"]["fix"]
+    found = times(broker, 400.0, exit_code=1)
+    assert found["visibility timeout"]["level"] == "error"
+    assert "given to a second worker" in found["visibility timeout"]["fix"]
+
+
+def test_only_the_last_shard_times_are_kept(broker: RedisServer) -> None:
+    settings = Settings(broker_url=broker.url)
+    for number in range(shard_times.KEPT + 5):
+        shard_times.note(settings, number)
+    kept = shard_times.recent(settings)
+    assert (len(kept), kept[0]) == (shard_times.KEPT, shard_times.KEPT + 4)
+    broker.kill()
+    shard_times.note(settings, 1.0)  # the shard is in the catalogue: no reason to fail
 
 
 @pytest.mark.slow
