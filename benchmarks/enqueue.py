@@ -1,4 +1,4 @@
-"""How fast paths get into ledger and queue: ``python benchmarks/enqueue.py [PATHS]``.
+"""How fast paths get into ledger and queue: ``python -m benchmarks.enqueue [PATHS]``.
 
 Writes a manifest of that many paths (5,000,000 unless given), starts a broker, enqueues it into a
 fresh SQLite catalogue, and prints paths a second, the peak memory of the process, and how long
