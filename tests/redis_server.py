@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import socket
 import subprocess
 from pathlib import Path
@@ -57,6 +59,15 @@ class RedisServer:
                 return bool(client.ping())
         except redis.exceptions.ConnectionError:
             return False
+
+    def shards(self) -> list[tuple[bytes, list[str]]]:
+        """(list, paths) of each message that waits, in the order in which they are taken."""
+        with self.client() as client:
+            return [
+                (key, json.loads(base64.b64decode(json.loads(raw)["body"]))[1]["paths"])
+                for key in sorted(client.keys("fashion-cascade*"))
+                for raw in reversed(client.lrange(key, 0, -1))
+            ]
 
     def kill(self) -> None:
         """As a power cut does."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,24 +41,12 @@ def settings(tmp_path: Path, broker: RedisServer, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(name, value)
 
 
-def messages(broker: RedisServer) -> list[tuple[bytes, list[str]]]:
-    """(list, paths) of each message on the broker, as they lie there."""
-    import base64
-
-    with broker.client() as client:
-        return [
-            (key, json.loads(base64.b64decode(json.loads(raw)["body"]))[1]["paths"])
-            for key in sorted(client.keys("fashion-cascade*"))
-            for raw in client.lrange(key, 0, -1)
-        ]
-
-
 def test_enqueue_status_cancel_requeue(tmp_path: Path, broker: RedisServer) -> None:
     paths = [str(path) for path in write_crawl(tmp_path / "spring", 10)]
     assert "10 pictures would be looked at" in run("enqueue", "spring", "--dry-run").stdout
-    assert messages(broker) == []
+    assert broker.shards() == []
     assert "10 looked at, 10 enqueued in 3 shards" in run("enqueue", "spring").stdout
-    assert sorted(path for _, shard in messages(broker) for path in shard) == paths
+    assert sorted(path for _, shard in broker.shards() for path in shard) == paths
     (status,) = lines(run("status", "--format", "jsonl"))
     (crawl,) = status["crawls"]
     assert (crawl["crawl"], crawl["enqueued"], crawl["pending"]) == ("spring", 10, 10)
@@ -86,7 +73,7 @@ def test_enqueue_status_cancel_requeue(tmp_path: Path, broker: RedisServer) -> N
     with broker.client() as client:
         client.flushall()
     assert "spring: 10 pictures requeued" in run("requeue", "--stale", "0s", "--lost").stdout
-    assert sorted(path for _, shard in messages(broker) for path in shard) == paths
+    assert sorted(path for _, shard in broker.shards() for path in shard) == paths
     assert "10 pictures cancelled" in run("cancel", "--crawl", "spring").stdout
     assert "10 looked at, 10 enqueued" in run("enqueue", "spring").stdout
 
@@ -95,7 +82,7 @@ def test_priorities_are_taken_in_order(tmp_path: Path, broker: RedisServer) -> N
     write_crawl(tmp_path / "spring", 1)
     for priority in ("low", "high", "normal"):
         run("enqueue", "spring", "--crawl", priority, "--priority", priority)
-    keys = [key for key, _ in messages(broker)]
+    keys = [key for key, _ in broker.shards()]
     assert keys == [b"fashion-cascade", b"fashion-cascade\x06\x163", b"fashion-cascade\x06\x166"]
 
 
