@@ -121,6 +121,9 @@ def main() -> None:
             "shard_size": str(SHARD),
             "batch_size": str(SHARD),
             "pool_size": "2",
+            # Celery's timer of each shard's limit lives as long as the limit, also when the shard is
+            # done: 0.6 kB a shard, flat after that time
+            "shard_time_limit": "60",
         }
         os.environ.update({BY_NAME[key].variable: value for key, value in given.items()})
         settings = resolve(environ=os.environ).settings
