@@ -32,8 +32,9 @@ def read_manifest(file: Path) -> Iterator[PendingRow]:
     try:
         for number, (named, *known) in enumerate(reader(file), 1):
             if not isinstance(named, str) or not named:
+                place = f"{file}, row {number}"
                 raise InputError(
-                    f'{file}, row {number}: expected a text in the column "path", received {named!r}'
+                    f'{place}: expected a text in the column "path", received {named!r}'
                 )
             anywhere = named[0] == "/" or is_url(named) or named.startswith("file://")
             state = state_of(named if anywhere else str(folder / named))
