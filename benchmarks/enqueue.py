@@ -1,8 +1,8 @@
 """How fast paths get into ledger and queue: ``python -m benchmarks.enqueue [PATHS] [FOLDER]``.
 
 Writes a manifest of that many paths (5,000,000 unless given), starts a broker, enqueues it into a
-fresh SQLite catalogue, all below FOLDER (the temporary one unless given; 5,000,000 paths need 4 GB).
-Prints for each tenth paths a second, by the clock and by this process's processor time, and the
+fresh SQLite catalogue, all below FOLDER (the temporary one unless given; 5,000,000 paths need
+4 GB). Prints for each tenth paths a second, by the clock and by this process's processor time, and the
 resident memory; then what ``status`` takes, inside a process and as a command.
 """
 

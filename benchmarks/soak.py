@@ -1,4 +1,6 @@
-"""Twenty minutes, or 200,000 deliveries if they come first: ``python -m benchmarks.soak [MINUTES]``.
+"""Twenty minutes, or 200,000 deliveries if they come first.
+
+``python -m benchmarks.soak [MINUTES]``
 
 One worker with two processes labels the same small crawl again and again (a crawl name a round,
 each picture with other bytes, so that each is inferred). Prints the resident memory of each process
@@ -121,8 +123,8 @@ def main() -> None:
             "shard_size": str(SHARD),
             "batch_size": str(SHARD),
             "pool_size": "2",
-            # Celery's timer of each shard's limit lives as long as the limit, also when the shard is
-            # done: 0.6 kB a shard, flat after that time
+            # Celery's timer of each shard's limit lives as long as the limit, also when the shard
+            # is done: 0.6 kB a shard, flat after that time
             "shard_time_limit": "60",
         }
         os.environ.update({BY_NAME[key].variable: value for key, value in given.items()})
