@@ -2,8 +2,8 @@
 
 Writes a manifest of that many paths (5,000,000 unless given), starts a broker, enqueues it into a
 fresh SQLite catalogue, all below FOLDER (the temporary one unless given; 5,000,000 paths need
-4 GB). Prints for each tenth paths a second, by the clock and by this process's processor time, and the
-resident memory; then what ``status`` takes, inside a process and as a command.
+4 GB). Prints for each tenth paths a second, by the clock and by this process's processor time, and
+the resident memory; then what ``status`` takes, inside a process and as a command.
 """
 
 from __future__ import annotations
