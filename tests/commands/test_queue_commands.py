@@ -152,6 +152,8 @@ def test_a_worker_refuses_what_cannot_work(tmp_path: Path, monkeypatch: pytest.M
     assert "db upgrade" in run("worker", exit_code=4).stderr
     run("enqueue", "spring")
     assert "batch_size is 64" in run("worker", "--batch-size", "64", exit_code=2).stderr
+    refused = run("worker", "--device", "gpu:0", "--pool-size", "2", exit_code=2).stderr
+    assert "one process a GPU" in refused
     assert "no bundle there" in run("worker", "--model", "nowhere", exit_code=5).stderr
     monkeypatch.delenv("FASHION_CASCADE_ROOTS")
     assert "set FASHION_CASCADE_ROOTS" in run("worker", exit_code=2).stderr

@@ -69,9 +69,13 @@ class Queue:
 
     def start_worker(self, name: str = "worker", **more: str) -> subprocess.Popen[bytes]:
         """Start a worker in the background; its log is in `log`."""
+        return self.start(name, "tests.worker.start", "worker", "--name", name, **more)
+
+    def start(self, name: str, *module: str, **more: str) -> subprocess.Popen[bytes]:
+        """Start ``python -m MODULE…`` as a worker; what it prints is in `log`."""
         with self.log(name).open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "tests.worker.start", "worker", "--name", name],
+                [sys.executable, "-m", *module],
                 cwd=self.folder,
                 env=self.environ | more,
                 stdout=log,
