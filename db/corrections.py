@@ -47,12 +47,17 @@ class Applied:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How often the model was right on corrected rows: of a label, or of a confidence band."""
+    """How often the model was right on corrected rows: of a label, or of a confidence band.
+
+    A label is right as far as it goes: `shoes` for a person's `shoes/female/sandals`, which is what
+    its confidence speaks of. `exact` counts those that said neither more nor less than the person.
+    """
 
     kind: str  # 'all', 'label' (as the person has it) or 'confidence'
     name: str
     rows: int
     right: int
+    exact: int
 
     @property
     def accuracy(self) -> float:
@@ -119,19 +124,24 @@ def accuracy(engine: Engine) -> list[Accuracy]:
     band = sa.case(
         *((catalogue.c.confidence >= low, low) for low in reversed(BANDS)), else_=BANDS[0]
     )
-    right = sa.case((catalogue.c.label == catalogue.c.human_label, 1), else_=0)
+    said, human = catalogue.c.label, catalogue.c.human_label
+    above = sa.func.substr(human, 1, sa.func.length(said) + 1) == said + "/"
+    exact = sa.func.sum(sa.case((said == human, 1), else_=0))
+    right = sa.func.sum(sa.case((said == human, 1), (above, 1), else_=0))
     query = (
-        sa.select(catalogue.c.human_label, band, sa.func.count(), sa.func.sum(right))
+        sa.select(human, band, sa.func.count(), right, exact)
         .where(catalogue.c.human_label.isnot(None), catalogue.c.status == "labelled")
         .group_by(catalogue.c.human_label, band)
     )
     with reading(engine) as connection:
         found = [tuple(row) for row in connection.execute(query)]
-    sums: dict[tuple[str, str], tuple[int, int]] = {}
-    for label, low, rows, good in sorted(found):
+    sums: dict[tuple[str, str], tuple[int, int, int]] = {}
+    for label, low, *numbers in sorted(found):
         for key in (("all", "all"), ("label", label), ("confidence", _band_name(float(low)))):
-            before = sums.get(key, (0, 0))
-            sums[key] = (before[0] + int(rows), before[1] + int(good))
+            rows, good, same = (
+                old + int(new) for old, new in zip(sums.get(key, (0, 0, 0)), numbers, strict=True)
+            )
+            sums[key] = (rows, good, same)
     order = {"all": 0, "label": 1, "confidence": 2}
     keys = sorted(sums, key=lambda key: (order[key[0]], key[1]))
     return [Accuracy(kind, name, *sums[kind, name]) for kind, name in keys]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -73,6 +74,46 @@ def arrow_table(engine: Engine, wanted: Filter) -> Any:
     arrow, target = _pyarrow(), schema()
     tables = [table_of(b, target) for b in batches(engine, wanted, size=ROWS_A_GROUP, raw=True)]
     return arrow.concat_tables(tables) if tables else target.empty_table()
+
+
+def write_records(
+    records: Iterable[Mapping[str, Any]], columns: Sequence[str], sink: BinaryIO
+) -> int:
+    """Write `columns` of rows of the catalogue as one Parquet file to `sink`; how many rows.
+
+    `sink` may be a pipe. Types are those of an export; memory is that of one row group.
+
+    Raises:
+        ExportError: pyarrow is not installed.
+    """
+    arrow, whole = _pyarrow(), schema()
+    kinds = arrow.schema([whole.field(name) for name in columns])
+    iterator, number = iter(records), 0
+    with arrow.parquet.ParquetWriter(_Sink(sink), kinds, compression="zstd") as writer:
+        while some := list(itertools.islice(iterator, ROWS_A_GROUP)):
+            writer.write_table(table_of([[row[n] for n in columns] for row in some], kinds))
+            number += len(some)
+    return number
+
+
+class _Sink:
+    """A binary file that counts what is written: Arrow asks where it stands, a pipe cannot say."""
+
+    closed = False
+
+    def __init__(self, sink: BinaryIO) -> None:
+        self._sink, self._offset = sink, 0
+
+    def write(self, data: bytes) -> int:
+        self._sink.write(data)
+        self._offset += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._offset
+
+    def flush(self) -> None:
+        self._sink.flush()
 
 
 def export_parquet(engine: Engine, wanted: Filter, target: Path) -> Exported:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cascade.backends import CHOICES
 from worker import setting_kinds as kinds
 from worker.errors import SettingsError
 
@@ -48,9 +49,10 @@ class Settings:
     )
     backend: str = _setting(
         "auto",
-        kinds.one_of("auto", "tensorflow", "litert_float32", "litert_int8"),
-        "What the networks run in: tensorflow, litert_float32 or litert_int8; auto takes "
-        "TensorFlow where there is a GPU, and LiteRT in float32 elsewhere.",
+        kinds.one_of(*CHOICES),
+        "What the networks run in: tensorflow, litert_float32, litert_int8, openvino or "
+        "openvino_bf16; auto takes TensorFlow where there is a GPU, elsewhere OpenVINO or LiteRT "
+        "in float32.",
     )
     roots: tuple[str, ...] = _setting(
         (),
@@ -99,8 +101,8 @@ class Settings:
     model_store: str = _setting(
         "",
         kinds.text,
-        "Folder with bundles in folders named by their versions, for messages that want another "
-        "version than 'model'.",
+        "Folder or fsspec URL with bundles in folders named by their versions, for messages that "
+        "want another version than 'model'.",
     )
     metrics_port: int = _setting(
         0, kinds.number(0, 65535), "Port on which a worker serves Prometheus metrics; 0: none."
