@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cascade.backends import CHOICES
+
 if TYPE_CHECKING:
     from db.catalogue import Catalogue
 
@@ -34,8 +36,8 @@ def backend_option(command: Command) -> Command:
     """The ``--backend`` option."""
     option = click.option(
         "--backend",
-        type=click.Choice(["auto", "tensorflow", "litert_float32", "litert_int8"]),
-        help="What the networks run in [auto: TensorFlow on a GPU, else LiteRT].",
+        type=click.Choice(CHOICES),
+        help="What the networks run in [auto: TensorFlow on a GPU, else OpenVINO or LiteRT].",
     )
     decorated: Command = option(command)
     return decorated

@@ -147,6 +147,9 @@ def read_sheet(source: Path) -> list[Correction]:
 def stats(form: str | None, catalogue_url: str | None) -> None:
     """How right the model was on the rows that people looked at, by label and by confidence.
 
+    A label is right as far as it goes: shoes, where the person says shoes/female/sandals. 'exact'
+    counts the labels that are the person's very own.
+
     \b
     Example:
       fashion-cascade review stats
@@ -156,4 +159,4 @@ def stats(form: str | None, catalogue_url: str | None) -> None:
     with opened(catalogue_url) as catalogue:
         found = corrections.accuracy(catalogue.engine)
     records = (vars(item) | {"accuracy": round(item.accuracy, 4)} for item in found)
-    write(records, ("kind", "name", "rows", "right", "accuracy"), form)
+    write(records, ("kind", "name", "rows", "right", "accuracy", "exact"), form)

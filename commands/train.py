@@ -10,8 +10,10 @@ import click
 
 if TYPE_CHECKING:
     from cascade.building import Material
+    from cascade.images import Preprocessing
     from cascade.preparation import Prepared
     from cascade.taxonomy import Taxonomy
+    from cascade.training_settings import TrainingSettings
 
 
 def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -58,6 +60,13 @@ def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) 
     help="A tree of labels of your own; 'folders' takes the folders as they are.",
 )
 @click.option("--epochs", type=click.IntRange(1), help="[as the experiment says]")
+@click.option("--input-size", metavar="WxH", help="What pictures are fitted into [90x120].")
+@click.option(
+    "--teacher",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="BUNDLE",
+    help="A bundle whose answers are learnt beside the labels.",
+)
 @click.option("--seed", type=click.IntRange(0), default=2026, show_default=True)
 @click.option("--limit-minutes", type=float, help="Stop after the last epoch that fits.")
 @click.option(
@@ -78,6 +87,8 @@ def command(
     form: str | None,
     taxonomy: str | None,
     epochs: int | None,
+    input_size: str | None,
+    teacher: Path | None,
     seed: int,
     limit_minutes: float | None,
     precision: float,
@@ -116,8 +127,11 @@ def command(
         settings = replace(experiment_settings(experiment), seed=seed, limit_minutes=limit_minutes)
         settings = settings if epochs is None else replace(settings, epochs=epochs)
         settings = settings if form is None else replace(settings, form=form)
-        prepared, tree = _prepared(pictures, from_catalogue, taxonomy, seed)
-        material = replace(_material(prepared, tree, work, drawings), terms=terms)
+        frame = _frame(input_size)
+        prepared, tree = _prepared(pictures, from_catalogue, taxonomy, seed, frame)
+        material = replace(_material(prepared, tree, work, drawings, frame), terms=terms)
+        if teacher is not None:
+            material, settings = _taught(material, settings, teacher)
         bundle = build_cascade(material, settings, out, work, precision)
     except (CascadeError, ValueError) as error:
         raise click.UsageError(str(error)) from error
@@ -126,27 +140,30 @@ def command(
 
 
 def _prepared(
-    pictures: Path | None, from_catalogue: str | None, taxonomy: str | None, seed: int
+    pictures: Path | None,
+    from_catalogue: str | None,
+    taxonomy: str | None,
+    seed: int,
+    frame: Preprocessing,
 ) -> tuple[Prepared, Taxonomy]:
     """The pictures by split and the tree that they are labelled by."""
     from cascade.corrections import prepare_corrections, taxonomy_of_labels, with_corrections
-    from cascade.images import Preprocessing
     from cascade.preparation import prepare
     from commands.corrected import corrected_labels, corrected_pictures, corrected_rows
 
     if from_catalogue is None:
         assert pictures is not None
         tree = _tree(pictures, taxonomy)
-        return prepare(pictures, tree, Preprocessing(), seed), tree
+        return prepare(pictures, tree, frame, seed), tree
     rows = corrected_rows(from_catalogue)
     if pictures is None:
         by_folders = taxonomy == "folders"
         tree = taxonomy_of_labels(corrected_labels(rows)) if by_folders else _loaded(taxonomy)
-        corrections = corrected_pictures(rows, tree, Preprocessing())
+        corrections = corrected_pictures(rows, tree, frame)
         return prepare_corrections(corrections, tree, seed), tree
     tree = _tree(pictures, taxonomy)
-    corrections = corrected_pictures(rows, tree, Preprocessing())
-    prepared = prepare(pictures, tree, Preprocessing(), seed)
+    corrections = corrected_pictures(rows, tree, frame)
+    prepared = prepare(pictures, tree, frame, seed)
     prepared, added = with_corrections(prepared, corrections)
     click.echo(
         f"{added.trained:,} corrections are trained on, in the place of {added.replaced:,} of the "
@@ -156,15 +173,40 @@ def _prepared(
     return prepared, tree
 
 
-def _material(prepared: Prepared, tree: Taxonomy, work: Path, drawings: int) -> Material:
+def _material(
+    prepared: Prepared, tree: Taxonomy, work: Path, drawings: int, frame: Preprocessing
+) -> Material:
     from cascade.building import Material
-    from cascade.images import Preprocessing
     from cascade.preparation import with_drawings
 
-    train, frame = prepared.train, Preprocessing()
+    train = prepared.train
     if drawings:
         train = with_drawings(train, tree, frame, work / "drawings", drawings)
     return Material(train, prepared.validation, tree, prepared.test, frame)
+
+
+def _taught(
+    material: Material, settings: TrainingSettings, teacher: Path
+) -> tuple[Material, TrainingSettings]:
+    from cascade.classifier import Cascade
+    from cascade.teaching import taught_by
+
+    if not settings.architecture.shared:
+        raise ValueError("--teacher: expected an experiment with one network for all decisions")
+    cascade = Cascade.load(teacher)
+    train = taught_by(cascade, material.train, material.taxonomy.decisions(settings.form))
+    return replace(material, train=train), replace(settings, teacher=cascade.version)
+
+
+def _frame(size: str | None) -> Preprocessing:
+    from cascade.images import Preprocessing
+
+    if size is None:
+        return Preprocessing()
+    parts = size.split("x")
+    if len(parts) != 2 or not all(part.isdigit() and int(part) >= 16 for part in parts):
+        raise ValueError(f"--input-size: expected WIDTHxHEIGHT of 16 or more, received {size!r}")
+    return Preprocessing(width=int(parts[0]), height=int(parts[1]))
 
 
 def _tree(pictures: Path, taxonomy: str | None) -> Taxonomy:

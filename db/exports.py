@@ -147,8 +147,18 @@ def _finish(partial: Path, target: Path, rows: int, *leftovers: Path) -> Exporte
     for leftover in leftovers:
         leftover.unlink(missing_ok=True)
     checksum = sha256(target)
-    Path(f"{target}.sha256").write_text(f"{checksum}  {target.name}\n")
+    _write_checksum(target, checksum)
     return Exported(str(target), rows, checksum)
+
+
+def _write_checksum(target: Path, checksum: str) -> None:
+    """As ``sha256sum -c`` reads it: a line break in a name is escaped, and a mark says so."""
+    name, mark = target.name, ""
+    if "\n" in name or "\r" in name:
+        mark = "\\"
+        for plain_text, escaped in (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r")):
+            name = name.replace(plain_text, escaped)
+    Path(f"{target}.sha256").write_text(f"{mark}{checksum}  {name}\n")
 
 
 def sha256(target: Path) -> str:

@@ -79,7 +79,10 @@ model_versions = sa.Table(
     sa.Column("source", sa.Text),  # where the bundle was loaded from
     sa.Column("figures", sa.JSON, nullable=False),  # as measured when it was trained
     sa.Column("first_seen_at", UtcDateTime, nullable=False),
+    # the model that new labels come from, or whose labels were last let count
     sa.Column("in_use", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("in_use_since", UtcDateTime),
+    sa.Column("in_use_until", UtcDateTime),
 )
 
 labels = sa.Table(

@@ -1,6 +1,6 @@
 """Asking the catalogue, as plain dataclasses:
 
-    from db.queries import Filter, page, rows, stats
+    from db.queries import Filter, page, rows, stats, table
     from db.session import make_engine
 
     engine = make_engine("catalogue.db")
@@ -9,6 +9,9 @@
     first = page(engine, Filter(needs_review=True), order_by="confidence", limit=20)
     second = page(engine, Filter(needs_review=True), order_by="confidence", limit=20,
                   after=first.next)
+    for count in stats(engine, by="shop"):
+        print(count.group, count.label, count.rows)
+    frame = table(engine, Filter(category="shoes")).to_pandas()
 
 `rows` streams any number in constant memory, in one snapshot. `page` is for looking through:
 each page starts where the last one ended (keyset), so page 1,000 costs what page 1 does.
@@ -34,8 +37,10 @@ from db.filters import Condition, Filter, conditions, wanted_labels
 from db.models import catalogue
 from db.records import Row
 from db.session import reading
+from db.summaries import Count, stats
 
-__all__ = ["ORDERS", "Filter", "Page", "count", "fits_no_label", "page", "rows"]
+__all__ = ["ORDERS", "Count", "Filter", "Page", "Row"]
+__all__ += ["count", "fits_no_label", "page", "rows", "stats", "table"]
 
 ROWS_A_FETCH = 1000
 ORDERS = ("id", "confidence", "margin", "labelled_at")
@@ -88,6 +93,17 @@ def count(engine: Engine, wanted: Filter) -> int:
     with reading(engine) as connection:
         query = sa.select(sa.func.count()).select_from(catalogue)
         return int(connection.execute(query.where(*conditions(connection, wanted))).scalar_one())
+
+
+def table(engine: Engine, wanted: Filter) -> Any:
+    """The rows that fit as one `pyarrow.Table`; ``.to_pandas()`` makes a pandas frame of it.
+
+    Raises:
+        ExportError: pyarrow is not installed (the extra ``data``).
+    """
+    from db.parquet import arrow_table
+
+    return arrow_table(engine, wanted)
 
 
 def fits_no_label(engine: Engine, wanted: Filter) -> bool:

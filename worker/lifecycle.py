@@ -83,6 +83,7 @@ def resources() -> Resources:
             shelf.default().load()
             catalogue = Catalogue.open(settings.catalogue_url, create=False)
             register(catalogue, shelf.default())
+            catalogue.put_in_use(shelf.default().version, only_if_none=True)
             expire_dead(catalogue)
             _held = Resources(settings, catalogue, shelf, this_owner(), stop=_stop)
         return _held
@@ -137,6 +138,11 @@ def check_before_start(settings: Settings) -> None:
         raise SettingsError(
             f"batch_size is {settings.batch_size} and shard_size {settings.shard_size}: a batch "
             "never holds more than its shard; lower the first or raise the second"
+        )
+    if settings.device.startswith("gpu:") and settings.pool_size > 1:
+        raise SettingsError(
+            f"pool_size is {settings.pool_size} and device {settings.device}: expected one process "
+            "a GPU; set pool_size to 1, and start a worker for each further GPU"
         )
     ModelShelf(settings.model, settings.model_store).default()
     Catalogue.open(settings.catalogue_url, create=False).close()

@@ -121,6 +121,19 @@ def test_a_table_is_one_line_a_row(url: str) -> None:
     assert row.startswith("/sun\\n.jpg")
 
 
+def test_what_is_too_wide_stands_last_in_a_table(url: str) -> None:
+    store = Catalogue.open(url)
+    long = "/crawl/" + "x" * 80
+    store.store(CRAWL, "me", MODEL, [labelled(long)])
+    store.close()
+    columns = ("--columns", "path,status,shop,label")
+    table = run("query", "--catalogue", url, "--format", "table", "--category", "shoes", *columns)
+    head, _, *rows = table.stdout.splitlines()
+    assert head.split() == ["status", "shop", "label", "path"]
+    start = head.index("path")
+    assert {row[start:] for row in rows} == {"/a.jpg", "=1+1.jpg", long}
+
+
 def test_counting_prints_a_number(url: str) -> None:
     assert run("query", "--catalogue", url, "--count", "--category", "shoes").stdout == "2\n"
 
@@ -173,6 +186,24 @@ def test_stats_of_nothing_say_so(url: str) -> None:
         "stats", "--catalogue", url, "--crawl", CRAWL, "--shop", "x", "--format", "table"
     ).stdout
     assert none == "no picture fits\n"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("nope",),
+        ("--nope",),
+        ("query", "--nope"),
+        ("query", "--limit", "x"),
+        ("train", "--out", "x"),
+    ],
+)
+def test_usage_errors_look_like_all_others(asked: tuple[str, ...]) -> None:
+    said = run(*asked, exit_code=2).stderr.splitlines()
+    assert said[0].startswith("fashion-cascade: ")
+    assert said[1].startswith("see: ")
+    assert said[1].endswith(" --help")
+    assert len(said) == 2
 
 
 def test_a_label_that_no_taxonomy_has_is_said(url: str) -> None:
