@@ -13,7 +13,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from benchmarks.measuring import Labels, Pass, Peak, cpu_of, tree
+from benchmarks.measuring import Labels, Machine, Pass, Peak, cpu_of, tree
 from tests.redis_server import RedisServer
 from tests.servers import postgres_server, wait_until
 
@@ -50,6 +50,11 @@ def started(command: Sequence[str], environ: dict[str, str], log: Path) -> Itera
             process.wait(60)
 
 
+def cost_of_servers(ours: float, worker: float, count: int) -> dict[str, float]:
+    """What broker, database, sender and the watching cost beside the worker."""
+    return {"ms of processor a picture beside the worker": (ours - worker) / count * 1e3}
+
+
 def settled(engine: sa.Engine, table: str = "catalogue") -> int:
     """Rows that are no longer pending."""
     query = f"SELECT count(*) FROM {table} WHERE labelled_at IS NOT NULL OR status = 'rejected'"
@@ -63,12 +68,15 @@ def timed(
     """From the first message to the last row."""
     processes = tree(pid)
     before = cpu_of(processes)
-    with Peak(lambda: processes) as peak:
+    with Peak(lambda: processes) as peak, Machine() as machine:
         started_at = time.perf_counter()
         begin()
         wait_until(done, name, SECONDS)
         seconds = time.perf_counter() - started_at
-    return Pass(name, count, seconds, cpu_of(processes) - before, peak.bytes)
+    cpu = cpu_of(processes) - before
+    made = Pass(name, count, seconds, cpu, peak.bytes, others=machine.others)
+    made.notes |= cost_of_servers(machine.ours, cpu, count)
+    return made
 
 
 def whole_system(paths: Sequence[Path], bundle: Path, backend: str, workers: int = 1) -> Pass:

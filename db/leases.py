@@ -17,6 +17,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from db import lookups
 from db.records import FINAL, FileState
 
 DEATHS_ALONE_TO_QUARANTINE = 2
@@ -123,17 +124,10 @@ def states(
     One order for all writers, so that two of them wait for each other and never deadlock.
     """
     found: dict[bytes, RowState] = {}
-    columns = [table.c[name] for name in RowState.__dataclass_fields__]
+    on_postgresql = connection.dialect.name == "postgresql"
+    query = lookups.states(table, tuple(RowState.__dataclass_fields__), on_postgresql, lock)
     for chunk in chunks(sorted(keys)):
-        query = (
-            sa.select(*columns)
-            .where(table.c.crawl == crawl)
-            .where(table.c.path_key.in_(chunk))
-            .order_by(table.c.path_key)
-        )
-        if lock:
-            query = query.with_for_update()
-        for values in connection.execute(query):
+        for values in connection.execute(query, {"crawl": crawl, "keys": chunk}):
             row = RowState(*values)
             found[row.path_key] = row
     return found

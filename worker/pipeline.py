@@ -1,8 +1,9 @@
 """The heart: one shard of paths, from the claim to the last row.
 
 Who owns what: the *store* owns the leases and the rows; *decode* owns the threads that open
-files, and how far they run ahead; *classify* owns the networks; `run_shard` owns the order of
-things and nothing else. It never raises because of one picture: each ends as one outcome.
+files, and how far they run ahead; *classify* owns the networks, and `worker.batching` what goes
+into them; `run_shard` owns the order of things and nothing else. It never raises because of one
+picture: each ends as one outcome.
 """
 
 from __future__ import annotations
@@ -13,23 +14,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from db.records import Claim, FileState, LabelFields, Outcome
-from worker.errors import CountMismatch
+from worker.batching import Batching, Classify
 from worker.report import Report
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from cascade.images import Loaded
-    from cascade.routing import Prediction
 
 log = logging.getLogger(__name__)
 
 Decode = Callable[[Sequence[FileState], Sequence[str]], Iterator["Loaded"]]
-Classify = Callable[["np.ndarray"], Sequence["Prediction"]]  # (N, height, width, 3) uint8 RGB
 
 
 class Store(Protocol):
@@ -120,7 +116,13 @@ def run_shard(
         crawl, shard.files, owner, options.lease_seconds, model, reopen=options.reopen
     )
     report.claimed(claim)
-    work = _Work(shard, store, decode, classify, options, report)
+    batching = Batching(
+        classify,
+        lambda hashes: store.labels_by_hash(hashes, model),
+        options.batch_size,
+        report,
+    )
+    work = _Work(shard, store, decode, batching, options, report)
     try:
         if claim.todo:
             work.run(claim.todo)
@@ -141,15 +143,14 @@ def run_shard(
 
 @dataclass
 class _Work:
-    """The collaborators of one shard, and the labels that it gave so far, by content hash."""
+    """The collaborators of one shard."""
 
     shard: Shard
     store: Store
     decode: Decode
-    classify: Classify
+    batching: Batching
     options: PipelineOptions
     report: Report
-    given: dict[str, LabelFields] = field(default_factory=dict)
 
     def run(self, files: Sequence[FileState]) -> None:
         """Label leased files. A batch is committed while the next one is classified."""
@@ -157,7 +158,7 @@ class _Work:
         renewed = time.monotonic()
         with ThreadPoolExecutor(1, thread_name_prefix="store") as writer:
             writing: Future[None] | None = None
-            for outcomes in self._batches(self.decode(files, self.shard.roots)):
+            for outcomes in self.batching.outcomes(self.decode(files, self.shard.roots)):
                 if writing is not None:
                     writing.result()
                 writing = writer.submit(self._store, outcomes)
@@ -170,68 +171,6 @@ class _Work:
             if writing is not None:
                 writing.result()
 
-    def _batches(self, stream: Iterator[Loaded]) -> Iterator[list[Outcome]]:
-        """Outcomes, in lists that hold about a batch; only full batches reach the networks.
-
-        The same bytes are classified once: `waiting` gathers the pictures of one hash, and what
-        the catalogue knows already is copied.
-        """
-        size = self.options.batch_size
-        waiting: dict[str, list[Loaded]] = {}
-        while chunk := self._decoded(stream, size):
-            settled = [rejected(loaded) for loaded in chunk if loaded.pixels is None]
-            known = self._known([loaded for loaded in chunk if loaded.pixels is not None])
-            for loaded in chunk:
-                if loaded.pixels is None:
-                    continue
-                content_hash = str(loaded.content_hash)
-                if content_hash in known:
-                    settled.append(labelled(loaded, known[content_hash]))
-                else:
-                    waiting.setdefault(content_hash, []).append(loaded)
-            if len(waiting) >= size:
-                full = {key: waiting.pop(key) for key in list(waiting)[:size]}
-                settled += self._classified(full)
-            if settled:
-                yield settled
-        if waiting:
-            yield self._classified(waiting)
-
-    def _decoded(self, stream: Iterator[Loaded], size: int) -> list[Loaded]:
-        began = time.monotonic()
-        chunk = list(islice(stream, size))
-        self.report.decode_seconds += time.monotonic() - began
-        return chunk
-
-    def _known(self, decoded: Sequence[Loaded]) -> Mapping[str, LabelFields]:
-        """The labels of pictures that this model has labelled before, here or in the catalogue."""
-        hashes = {str(loaded.content_hash) for loaded in decoded}
-        known = {key: self.given[key] for key in hashes if key in self.given}
-        unknown = sorted(hashes - set(known))
-        if unknown:
-            known.update(self.store.labels_by_hash(unknown, self.options.model_version))
-        return known
-
-    def _classified(self, batch: Mapping[str, Sequence[Loaded]]) -> list[Outcome]:
-        import numpy as np
-
-        pixels = np.stack([_pixels(twins[0]) for twins in batch.values()])  # (N, height, width, 3)
-        began = time.monotonic()
-        predictions = self.classify(pixels)
-        seconds = time.monotonic() - began
-        if len(predictions) != len(pixels):
-            raise CountMismatch(
-                f"expected {len(pixels)} answers for {len(pixels)} pictures, received "
-                f"{len(predictions)}; nothing of this batch is stored: the classifier is at fault"
-            )
-        self.report.inferred += len(pixels)
-        self.report.batches.append((len(pixels), self.options.batch_size, seconds))
-        outcomes = []
-        for (content_hash, twins), prediction in zip(batch.items(), predictions, strict=True):
-            fields = self.given[content_hash] = fields_of(prediction)
-            outcomes += [labelled(loaded, fields) for loaded in twins]
-        return outcomes
-
     def _store(self, outcomes: list[Outcome]) -> None:
         options = self.options
         crawl = self.shard.crawl
@@ -241,31 +180,6 @@ class _Work:
     def _renew(self, paths: set[str]) -> None:
         options = self.options
         self.store.renew(self.shard.crawl, options.owner, sorted(paths), options.lease_seconds)
-
-
-def _pixels(loaded: Loaded) -> np.ndarray:
-    assert loaded.pixels is not None
-    return loaded.pixels
-
-
-def rejected(loaded: Loaded) -> Outcome:
-    """The outcome of a file that cannot be used."""
-    log.debug("%s: rejected as %s: %s", loaded.path, loaded.reason, loaded.detail)
-    size, mtime, content_hash = loaded.size, loaded.mtime, loaded.content_hash
-    return Outcome(loaded.path, "rejected", size, mtime, content_hash, loaded.reason)
-
-
-def labelled(loaded: Loaded, fields: LabelFields) -> Outcome:
-    """The outcome of a picture that got a label."""
-    size, mtime, content_hash = loaded.size, loaded.mtime, loaded.content_hash
-    return Outcome(loaded.path, "labelled", size, mtime, content_hash, fields=fields)
-
-
-def fields_of(prediction: Prediction) -> LabelFields:
-    """What the catalogue keeps of a prediction."""
-    return LabelFields(
-        **{name: getattr(prediction, name) for name in LabelFields.__dataclass_fields__}
-    )
 
 
 def _give_back(store: Store, crawl: str, owner: str) -> None:

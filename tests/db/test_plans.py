@@ -8,8 +8,13 @@ import pytest
 import sqlalchemy as sa
 
 from benchmarks.catalogue_reads import documented, fill
+from db import lookups, models
 from db.catalogue import Catalogue
+from db.leases import RowState
+from db.models import path_key
 from db.queries import Filter, page
+from db.records import PendingRow
+from tests.servers import PostgresServer
 
 ROWS = 20_000
 SQLITE_KEYS = {"uq_catalogue_crawl_path_key": "sqlite_autoindex_catalogue_1"}
@@ -54,3 +59,22 @@ def test_the_first_page_of_everything_sorts_nothing(catalogue: Catalogue, order_
     said = plan(catalogue, Filter(), order_by).lower()
     assert "sort" not in said
     assert "b-tree" not in said
+
+
+def test_a_claim_finds_its_rows_by_key_before_postgresql_knows_the_table(
+    postgres: PostgresServer,
+) -> None:
+    opened = Catalogue.open(postgres.new_url())
+    rows = [PendingRow(f"/crawl/{number:05d}.jpg") for number in range(5000)]
+    opened.add_pending_chunk("spring", rows, None)
+    shard = [path_key(row.path) for row in rows[100:164]]
+    columns = tuple(RowState.__dataclass_fields__)
+    query = lookups.states(models.catalogue, columns, on_postgresql=True, lock=True)
+    values = {"crawl": "spring", "keys": shard}
+    said = str(query.compile(opened.engine, compile_kwargs={"render_postcompile": True}))
+    with opened.engine.connect() as connection:
+        found = connection.exec_driver_sql("EXPLAIN " + said, values).all()
+    plan_of_claim = "\n".join(str(row[-1]) for row in found)
+    opened.close()
+    assert "uq_catalogue_crawl_path_key" in plan_of_claim
+    assert "ix_catalogue_crawl_id" not in plan_of_claim  # that reads the whole crawl
