@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -53,12 +52,13 @@ def states(
     if on_postgresql:
         # Key by key through the unique index, whatever PostgreSQL believes of the table: before a
         # new table is analysed it takes the index of the crawl and reads all of it.
-        listed = sa.bindparam("keys", type_=postgresql.ARRAY(sa.LargeBinary))
+        arrays = postgresql.ARRAY(sa.LargeBinary())
+        listed: sa.BindParameter[Any] = sa.bindparam("keys", type_=arrays)
         source = sa.func.unnest(listed).table_valued("value").render_derived()
         one = sa.select(table.c.id).where(in_crawl, table.c.path_key == source.c.value)
         ids = sa.select(one.correlate(source).scalar_subquery()).select_from(source)
         query = query.where(table.c.id == sa.any_(sa.func.array(ids.scalar_subquery())))
     else:
-        listed = sa.bindparam("keys", type_=sa.LargeBinary, expanding=True)
+        listed = sa.bindparam("keys", type_=sa.LargeBinary(), expanding=True)
         query = query.where(in_crawl, table.c.path_key.in_(listed))
     return query.with_for_update(of=table) if lock else query

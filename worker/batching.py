@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Classify = Callable[["np.ndarray"], Sequence["Prediction"]]  # (N, height, width, 3) uint8 RGB
+KEPT = 4096  # labels at hand for the same bytes once more; older ones are asked of the catalogue
 Known = Callable[[Sequence[str]], Mapping[str, LabelFields]]  # content hashes -> what was said
 
 # the pictures of a batch by content hash: those with the same bytes are classified once
@@ -137,6 +138,8 @@ class Batching:
         for (content_hash, same), prediction in zip(twins.items(), predictions, strict=True):
             fields = self._given[content_hash] = fields_of(prediction)
             outcomes += [labelled(loaded, fields) for loaded in same]
+        for content_hash in list(islice(self._given, max(0, len(self._given) - KEPT))):
+            del self._given[content_hash]
         return outcomes
 
 

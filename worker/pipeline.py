@@ -11,9 +11,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
 from db.records import Claim, FileState, LabelFields, Outcome
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Decode = Callable[[Sequence[FileState], Sequence[str]], Iterator["Loaded"]]
+Decode = Callable[[Iterable[FileState], Sequence[str]], Iterator["Loaded"]]
 
 
 class Store(Protocol):
@@ -111,75 +113,117 @@ def run_shard(
         CountMismatch: the classifier lost or invented an answer; nothing of it was stored.
         Exception: whatever store and classifier raise: they failed, not a picture.
     """
-    crawl, owner, model = shard.crawl, options.owner, options.model_version
-    claim = store.claim(
-        crawl, shard.files, owner, options.lease_seconds, model, reopen=options.reopen
-    )
-    report.claimed(claim)
-    batching = Batching(
-        classify,
-        lambda hashes: store.labels_by_hash(hashes, model),
-        options.batch_size,
-        report,
-    )
-    work = _Work(shard, store, decode, batching, options, report)
+    parts = {"store": store, "decode": decode, "classify": classify}
+    return run_shards([shard], **parts, options=options, report=report)  # type: ignore[arg-type]
+
+
+def run_shards(
+    shards: Iterable[Shard],
+    *,
+    store: Store,
+    decode: Decode,
+    classify: Classify,
+    options: PipelineOptions,
+    report: Report,
+) -> ShardResult:
+    """`run_shard` for several of one crawl, without a pause in between.
+
+    Each is claimed when the decoder comes to it, while the networks still work on the one before.
+    """
+    stream = iter(shards)
+    first = next(stream, None)
+    if first is None:
+        return ShardResult(options.stop.is_set(), 0, None)
+    known = partial(store.labels_by_hash, model_version=options.model_version)
+    batching = Batching(classify, known, options.batch_size, report)
+    work = _Work(first.crawl, first.roots, store, decode, batching, options, report)
     try:
-        if claim.todo:
-            work.run(claim.todo)
-        for file in claim.suspects:
-            if options.stop.is_set():
-                break
-            if store.claim_alone(crawl, file.path, owner, options.lease_seconds, model):
-                work.run([file])
-            else:
-                report.skipped(1)
+        work.run(work.claimed(chain([first], stream)))
+        work.run_suspects()
     except BaseException:
-        _give_back(store, crawl, owner)
+        _give_back(store, first.crawl, options.owner)
         raise
     if options.stop.is_set():
-        store.release(crawl, owner)
-    return ShardResult(options.stop.is_set(), len(claim.busy), claim.busy_seconds)
+        store.release(first.crawl, options.owner)
+    return ShardResult(options.stop.is_set(), work.busy, work.busy_seconds)
 
 
 @dataclass
 class _Work:
-    """The collaborators of one shard."""
+    """The collaborators of one crawl, and what was claimed of it."""
 
-    shard: Shard
+    crawl: str
+    roots: tuple[str, ...]
     store: Store
     decode: Decode
     batching: Batching
     options: PipelineOptions
     report: Report
+    unsettled: set[str] = field(default_factory=set)  # leased, and not yet handed to be stored
+    suspects: list[FileState] = field(default_factory=list)
+    busy: int = 0
+    busy_seconds: float | None = None
 
-    def run(self, files: Sequence[FileState]) -> None:
-        """Label leased files. A batch is committed while the next one is classified."""
-        unsettled = {file.path for file in files}
+    def claimed(self, shards: Iterable[Shard]) -> Iterator[FileState]:
+        """The files to be worked; each shard is claimed when its first file is asked for."""
+        options = self.options
+        for shard in shards:
+            if options.stop.is_set():
+                return
+            claim = self.store.claim(
+                self.crawl,
+                shard.files,
+                options.owner,
+                options.lease_seconds,
+                options.model_version,
+                reopen=options.reopen,
+            )
+            self.report.claimed(claim)
+            self.suspects += claim.suspects
+            self.busy += len(claim.busy)
+            self.busy_seconds = claim.busy_seconds or self.busy_seconds
+            self.unsettled.update(file.path for file in claim.todo)
+            yield from claim.todo
+
+    def run_suspects(self) -> None:
+        """Run them one by one, each under a lease that says so."""
+        options = self.options
+        for file in self.suspects:
+            if options.stop.is_set():
+                return
+            lease = (options.owner, options.lease_seconds, options.model_version)
+            if self.store.claim_alone(self.crawl, file.path, *lease):
+                self.unsettled.add(file.path)
+                self.run([file])
+            else:
+                self.report.skipped(1)
+
+    def run(self, files: Iterable[FileState]) -> None:
+        """Label leased files. A batch is committed while the next ones are classified."""
         renewed = time.monotonic()
         with ThreadPoolExecutor(1, thread_name_prefix="store") as writer:
             writing: Future[None] | None = None
-            for outcomes in self.batching.outcomes(self.decode(files, self.shard.roots)):
+            for outcomes in self.batching.outcomes(self.decode(files, self.roots)):
                 if writing is not None:
                     writing.result()
                 writing = writer.submit(self._store, outcomes)
-                unsettled.difference_update(outcome.path for outcome in outcomes)
+                self.unsettled.difference_update(outcome.path for outcome in outcomes)
                 if self.options.stop.is_set():
                     break
                 if time.monotonic() - renewed > self.options.lease_seconds / 3:
-                    self._renew(unsettled)
+                    self._renew(self.unsettled)
                     renewed = time.monotonic()
             if writing is not None:
                 writing.result()
 
     def _store(self, outcomes: list[Outcome]) -> None:
         options = self.options
-        crawl = self.shard.crawl
-        written = self.store.store(crawl, options.owner, options.model_version, outcomes)
+        written = self.store.store(self.crawl, options.owner, options.model_version, outcomes)
         self.report.stored(outcomes, written)
 
     def _renew(self, paths: set[str]) -> None:
         options = self.options
-        self.store.renew(self.shard.crawl, options.owner, sorted(paths), options.lease_seconds)
+        self.store.renew(self.crawl, options.owner, sorted(paths), options.lease_seconds)
 
 
 def _give_back(store: Store, crawl: str, owner: str) -> None:
