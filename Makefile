@@ -37,7 +37,7 @@ test-faults: $(VENV)/.test
 
 # twenty minutes of deliveries, with the memory of each process
 soak: $(VENV)/.test
-	PYTHONPATH=. $(BIN)/python benchmarks/soak.py
+	$(BIN)/python -m benchmarks.soak
 
 # every contender, interleaved and repeated; the table is printed and lies in runs/bench.
 # COUNT, REPEATS and KIND (shop, large, crawl) change the corpus; ONLY="bare label queue" some of it
@@ -55,7 +55,7 @@ bench-accuracy: $(VENV)/.benchmarks
 
 # paths a second from a manifest of five million into ledger and queue
 benchmark-enqueue: $(VENV)/.test
-	PYTHONPATH=. $(BIN)/python benchmarks/enqueue.py
+	$(BIN)/python -m benchmarks.enqueue
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .

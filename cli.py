@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
@@ -66,6 +68,10 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with short_usage_errors():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; end as a shell expects of Ctrl-C (130) and of a reader gone (141).
 
@@ -73,7 +79,8 @@ class LazyGroup(click.Group):
         """
         try:
             try:
-                return super().invoke(ctx)
+                with short_usage_errors():
+                    return super().invoke(ctx)
             finally:
                 sys.stdout.flush()  # here, for at the interpreter's end it is a traceback
         except KeyboardInterrupt:
@@ -83,6 +90,20 @@ class LazyGroup(click.Group):
             if not output_is_closed():
                 raise
             raise click.exceptions.Exit(READER_GONE) from None
+
+
+@contextmanager
+def short_usage_errors() -> Iterator[None]:
+    """Say what is wrong with a command line the way that every other error is said."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise  # asks for the help, which click prints
+    except click.UsageError as error:
+        click.echo(f"fashion-cascade: {error.format_message()}", err=True)
+        if error.ctx is not None:
+            click.echo(f"see: {error.ctx.command_path} --help", err=True)
+        raise click.exceptions.Exit(error.exit_code) from error
 
 
 def output_is_closed() -> bool:

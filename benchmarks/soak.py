@@ -1,8 +1,11 @@
-"""Twenty minutes, or 200,000 deliveries if they come first: ``benchmarks/soak.py [MINUTES]``.
+"""Twenty minutes, or 200,000 deliveries if they come first.
+
+``python -m benchmarks.soak [MINUTES]``
 
 One worker with two processes labels the same small crawl again and again (a crawl name a round,
-each picture with other bytes, so that each is inferred). Prints the memory of each process once a
-minute, what was delivered, and what is left unacknowledged in the end.
+each picture with other bytes, so that each is inferred). Prints the resident memory of each process
+once a minute, what was delivered, what is left unacknowledged in the end, and a line of slope: how
+many MB an hour each process gained over the second half.
 """
 
 from __future__ import annotations
@@ -18,9 +21,10 @@ import psutil
 
 from db import ledger
 from db.catalogue import Catalogue
+from worker.broker import queue_length, unacknowledged
 from worker.enqueue import Enqueuer
 from worker.local_broker import LocalBroker
-from worker.settings import BY_NAME, resolve
+from worker.settings import BY_NAME, Settings, resolve
 
 MOST_DELIVERIES, SHARD, PICTURES = 200_000, 8, 2_000
 
@@ -47,12 +51,69 @@ def renew(path: Path, number: int) -> None:
     other.replace(path)
 
 
-def memory(worker: subprocess.Popen[bytes]) -> str:
-    processes = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children()]
-    return " ".join(f"{process.memory_info().rss >> 20}" for process in processes)
+class Memory:
+    """The resident MB of the worker (first) and of each process of its pool, once a minute."""
+
+    def __init__(self, worker: subprocess.Popen[bytes]) -> None:
+        self._worker, self._began = psutil.Process(worker.pid), time.monotonic()
+        self._samples: list[tuple[float, dict[int, float]]] = []
+
+    def look(self) -> None:
+        """Take a sample and print it, if the last one is a minute old."""
+        minutes = (time.monotonic() - self._began) / 60
+        if minutes >= len(self._samples):
+            self.sample()
+
+    def sample(self) -> None:
+        minutes = (time.monotonic() - self._began) / 60
+        processes = [self._worker, *self._worker.children()]
+        found = {process.pid: process.memory_info().rss / (1 << 20) for process in processes}
+        self._samples.append((minutes, found))
+        shown = " ".join(f"{size:.1f}" for size in found.values())
+        print(f"minute {minutes:.1f}: {shown} MB", flush=True)
+
+    def slopes(self) -> str:
+        """MB an hour of each process, over the second half of the samples; least squares."""
+        import numpy as np
+
+        half = self._samples[len(self._samples) // 2 :]
+        hours = np.array([minutes / 60 for minutes, _ in half])
+        lines = []
+        for pid in half[0][1]:
+            sizes = np.array([found.get(pid, np.nan) for _, found in half])
+            slope = np.polyfit(hours, sizes, 1)[0] if len(half) > 1 else np.nan
+            lines.append(f"{slope:+.1f}")
+        return " ".join(lines)
 
 
-def main(minutes: float) -> None:
+def work(settings: Settings, catalogue: Catalogue, paths: list[Path], memory: Memory) -> int:
+    """Rounds of deliveries until the time or the number is reached; how many rounds."""
+    began, rounds = time.monotonic(), 0
+    while time.monotonic() - began < minutes_to_run() * 60:
+        if rounds * PICTURES // SHARD >= MOST_DELIVERIES:
+            break
+        with Enqueuer(f"round {rounds}", settings=settings, flush_seconds=0.0) as enqueuer:
+            for path in paths:
+                renew(path, rounds)
+                enqueuer.add(path)
+        rounds += 1
+        wait(catalogue, PICTURES, memory)
+    wait(catalogue, 0, memory)
+    return rounds
+
+
+def wait(catalogue: Catalogue, pending: int, memory: Memory) -> None:
+    """Until no more rows than that are pending."""
+    while ledger.counts(catalogue.engine)["pending"] > pending:
+        time.sleep(0.2)
+        memory.look()
+
+
+def minutes_to_run() -> float:
+    return float(sys.argv[1]) if len(sys.argv) > 1 else 20.0
+
+
+def main() -> None:
     with tempfile.TemporaryDirectory() as name, LocalBroker(Path(name) / "broker") as broker:
         paths = pictures(Path(name) / "pictures")
         given = {
@@ -62,32 +123,21 @@ def main(minutes: float) -> None:
             "shard_size": str(SHARD),
             "batch_size": str(SHARD),
             "pool_size": "2",
+            # Celery's timer of each shard's limit lives as long as the limit, also when the shard
+            # is done: 0.6 kB a shard, flat after that time
+            "shard_time_limit": "60",
         }
         os.environ.update({BY_NAME[key].variable: value for key, value in given.items()})
         settings = resolve(environ=os.environ).settings
         catalogue = Catalogue.open(settings.catalogue_url)
         with (Path(name) / "worker.log").open("wb") as log:
             worker = subprocess.Popen([sys.executable, "-m", "cli", "worker"], stderr=log)
-        began, rounds, minute = time.monotonic(), 0, 0
-        while time.monotonic() - began < minutes * 60:
-            if rounds * PICTURES // SHARD >= MOST_DELIVERIES:
-                break
-            with Enqueuer(f"round {rounds}", settings=settings, flush_seconds=0.0) as enqueuer:
-                for path in paths:
-                    renew(path, rounds)
-                    enqueuer.add(path)
-            rounds += 1
-            while ledger.counts(catalogue.engine)["pending"] > PICTURES:
-                time.sleep(0.2)
-                if (now := int((time.monotonic() - began) / 60)) > minute:
-                    minute = now
-                    print(f"minute {minute}: {memory(worker)} MB", flush=True)
-        while ledger.counts(catalogue.engine)["pending"]:
-            time.sleep(0.2)
-        from worker.broker import queue_length, unacknowledged
-
+        memory = Memory(worker)
+        rounds = work(settings, catalogue, paths, memory)
+        memory.sample()
         print(f"{rounds * PICTURES // SHARD} deliveries of {SHARD} pictures")
-        print(f"memory at the end: {memory(worker)} MB")
+        print(f"MB an hour, over the second half: {memory.slopes()}")
+        print(f"rows: {dict(ledger.counts(catalogue.engine))}")
         print(f"waiting {queue_length(settings)}, unacknowledged {unacknowledged(settings)}")
         worker.terminate()
         worker.wait()
@@ -95,4 +145,4 @@ def main(minutes: float) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 20.0)
+    main()

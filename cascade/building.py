@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import platform
 import shutil
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +17,19 @@ import numpy as np
 from cascade.bundle import Bundle, BundleParts, seal, write_json, write_parts
 from cascade.calibration import fit_temperatures, thresholds_of, tune_thresholds
 from cascade.classifier import Cascade
-from cascade.dataset import Pictures, counts, fingerprint, targets
+from cascade.dataset import Pictures, fingerprint, targets
 from cascade.errors import BundleError, DatasetError
 from cascade.evaluation_answers import every_logit
-from cascade.evaluation_figures import Evaluation, judge
+from cascade.evaluation_figures import judge
 from cascade.images import Preprocessing
 from cascade.networks import build, networks_of
+from cascade.priors import expect_true_shares
 from cascade.report_card import model_card
 from cascade.routing import Routing
 from cascade.runtime import keras_runner
 from cascade.taxonomy import Decision, Taxonomy
 from cascade.training import train_network
+from cascade.training_record import short_figures, training_record
 from cascade.training_settings import TrainingSettings
 from cascade.weights import read_network, write_network
 
@@ -138,7 +136,15 @@ def finish(
     part = out_folder.with_name(out_folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     runners = []
+    strengths: dict[str, float] = {}
     for number, model in enumerate(models):
+        told = [
+            concerned(each, decided[number], material.taxonomy)
+            for each in (material.train, material.validation)
+        ]
+        strengths |= expect_true_shares(
+            model, decided[number], *told, taxonomy=material.taxonomy, balance=settings.balance
+        )
         write_network(part, number, model)
         runners.append(keras_runner(read_network(part, number)))
     network_of = [
@@ -154,7 +160,8 @@ def finish(
     if material.test is not None and len(material.test):
         test_logits = every_logit(cascade, material.test.pixels)
         figures["test"] = judge(routing, test_logits, material.test.items)
-    training = _training_record(material, settings, facts, len(models), precision)
+    facts = {**facts, "prior_strengths": strengths}
+    training = training_record(material.train, settings, facts, len(models), precision)
     parts = replace(
         bare,
         temperatures=routing.temperatures,
@@ -162,7 +169,7 @@ def finish(
         model_card=model_card(training, material.train.items, figures, material.terms),
     )
     write_parts(part, parts)
-    seal(part, training, {split: _short(each) for split, each in figures.items()})
+    seal(part, training, {split: short_figures(each) for split, each in figures.items()})
     out_folder.parent.mkdir(parents=True, exist_ok=True)
     if out_folder.is_dir():
         out_folder.rmdir()  # an empty one, see _check_free
@@ -209,8 +216,7 @@ def concerned(pictures: Pictures, decisions: Sequence[Decision], taxonomy: Taxon
     rows = targets(pictures.items, decisions, taxonomy).sum(axis=1) > 0
     if rows.all():
         return pictures
-    chosen = np.flatnonzero(rows)
-    return Pictures(tuple(pictures.items[n] for n in chosen), pictures.pixels[chosen])
+    return pictures.only(rows)
 
 
 def _concerned(pictures: Pictures, decisions: Sequence[Decision], taxonomy: Taxonomy) -> Pictures:
@@ -269,30 +275,3 @@ def _time_left(settings: TrainingSettings, started: float) -> float | None:
     if settings.limit_minutes is None:
         return None
     return max(0.0, settings.limit_minutes - (time.monotonic() - started) / 60)
-
-
-def _training_record(
-    material: Material,
-    settings: TrainingSettings,
-    facts: Mapping[str, Any],
-    networks: int,
-    precision: float,
-) -> dict[str, Any]:
-    sources = Counter(item.source for item in material.train.items)
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{os.cpu_count()} × {platform.machine()}, {platform.system()}",
-        "settings": settings.to_json(),
-        "networks": networks,
-        "precision": precision,
-        "fingerprint": fingerprint(material.train.items, material.train.pixels),
-        "pictures": counts(material.train.items),
-        "sources": dict(sorted(sources.items())),
-        **facts,
-    }
-
-
-def _short(evaluation: Evaluation) -> dict[str, Any]:
-    """For the manifest: the figures without matrices and curves."""
-    full = evaluation.to_json()
-    return {name: full[name] for name in ("pictures", "partly_known", "rates", "numbers")}

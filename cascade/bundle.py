@@ -184,6 +184,15 @@ def seal(folder: Path, training: Mapping[str, Any], figures: Mapping[str, Any]) 
     return Bundle.open(folder)
 
 
+def add_to_card(folder: Path, section: str) -> Bundle:
+    """Put a section of Markdown behind a bundle's card; the model's version stays."""
+    manifest = Bundle.open(folder).manifest
+    card = folder / CARD
+    text = card.read_text(encoding="utf-8").rstrip("\n")
+    card.write_text(f"{text}\n\n{section.rstrip()}\n", encoding="utf-8")
+    return seal(folder, manifest.get("training", {}), manifest.get("figures", {}))
+
+
 def version_of(files: Mapping[str, str]) -> str:
     """The model version: a hash over the names and hashes of the files that decide the labels.
 

@@ -188,9 +188,11 @@ class _Level:
 
 
 def least_threshold(score: np.ndarray, right: np.ndarray, precision: float) -> float | None:
-    """The least score from which on the lower bound of the precision reaches what is asked.
+    """The least threshold from which on the lower bound of the precision reaches what is asked.
 
-    ``(n,)`` probabilities and booleans. None where no threshold does (also with too few answers).
+    ``(n,)`` probabilities and booleans. It lies midway between the last score that passes and the
+    first that does not: on a score itself, another runtime's rounding would decide whether that
+    picture passes. None where no threshold does (also with too few answers).
     """
     order = np.argsort(-score, kind="stable")
     ordered, hits = score[order], np.cumsum(right[order])
@@ -200,5 +202,6 @@ def least_threshold(score: np.ndarray, right: np.ndarray, precision: float) -> f
             continue  # equal scores pass together
         enough = number + 1 >= LEAST_ANSWERS
         if enough and wilson(int(hits[number]), number + 1, Z_BOUND)[0] >= precision:
-            best = float(ordered[number])
+            after = ordered[number + 1] if number + 1 < len(ordered) else ordered[number]
+            best = float((ordered[number] + after) / 2)
     return best

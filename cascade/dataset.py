@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 DRAWINGS = "drawings"  # the source of pictures that cascade.drawings made
+MOST_LEVELS = 4  # folders above the one that was named in which labels may begin
 PICTURE_ENDINGS = {
     *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif", ".bmp", ".tif", ".tiff", ".mpo"),
 }
@@ -39,14 +41,26 @@ class Item:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Decoded pictures with what they are: ``pixels`` is ``(N, height, width, 3)`` uint8."""
+    """Decoded pictures with what they are: ``pixels`` is ``(N, height, width, 3)`` uint8.
+
+    ``taught`` is what a teacher says of each: ``(N, K)`` float32, the probabilities of each
+    decision's outcomes side by side.
+    """
 
     items: tuple[Item, ...]
     pixels: np.ndarray
     rejected: tuple[tuple[Item, str], ...] = ()
+    taught: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def only(self, rows: np.ndarray) -> Pictures:
+        """The pictures of some rows, ``(n,)`` numbers or ``(N,)`` bool."""
+        chosen = np.flatnonzero(rows) if rows.dtype == bool else rows
+        items = tuple(self.items[int(number)] for number in chosen)
+        taught = None if self.taught is None else self.taught[chosen]
+        return Pictures(items, self.pixels[chosen], taught=taught)
 
 
 def read_folder(
@@ -65,7 +79,7 @@ def read_folder(
         if path.suffix.lower() not in PICTURE_ENDINGS or not path.is_file():
             continue
         parts = path.relative_to(root).parts[:-1]
-        label = "/".join(parts) if taxonomy is None else _label_of(parts, taxonomy, path)
+        label = "/".join(parts) if taxonomy is None else _label_below(root, path, taxonomy)
         items.append(Item(str(path), label, split))
     if not items:
         raise DatasetError(f"{root}: no pictures in it; expected folders like shoes/female/sandals")
@@ -116,6 +130,28 @@ def read_labelled(
             f"{source}: no pictures in it" + (f" of split {split!r}" if split else "")
         )
     return items
+
+
+def _label_below(root: Path, path: Path, taxonomy: Taxonomy) -> str:
+    """The label that the folders from ``root`` to the picture are; where they are none, a hint."""
+    try:
+        return _label_of(path.relative_to(root).parts[:-1], taxonomy, path)
+    except DatasetError as error:
+        if (hint := _label_above(root.resolve(), path.resolve(), taxonomy)) is not None:
+            raise DatasetError(f"{error}. {hint}") from None
+        raise
+
+
+def _label_above(root: Path, path: Path, taxonomy: Taxonomy) -> str | None:
+    """What to say where the labels begin in a folder above ``root``; None where they do not."""
+    for folder in root.parents[:MOST_LEVELS]:
+        with suppress(DatasetError):
+            label = _label_of(path.relative_to(folder).parts[:-1], taxonomy, path)
+            return (
+                "The folders below the one that you name are the labels: name "
+                f"{folder}, below which it is {label}"
+            )
+    return None
 
 
 def _label_of(parts: Sequence[str], taxonomy: Taxonomy, where: object) -> str:

@@ -28,6 +28,7 @@ class Experiment:
 _TWO = "two_convolutions"
 EXPERIMENTS: dict[str, Experiment] = {
     "trunk": Experiment("trunk", "pretrained trunk with a head for each decision; what is shipped"),
+    "student": Experiment("trunk", "the trunk's first 11 blocks; for --teacher", {"blocks": 11}),
     "original": Experiment(_TWO, "64 filters of 3×3, twice", {"filters": 64, "kernel": 3}),
     "original-hierarchical": Experiment(
         _TWO,

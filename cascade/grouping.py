@@ -71,11 +71,30 @@ def _nearly_same(first: np.ndarray, second: np.ndarray) -> bool:
     return float(np.abs(one - other).mean()) <= NOISE_LEVELS + MOST_CHANGED * content
 
 
-def split_by_group(items: Sequence[Item], seed: int) -> list[Item]:
+def joined(*names: Sequence[str]) -> list[str]:
+    """One group for each picture out of several ways to group them; '' says nothing of a picture.
+
+    Pictures that share a name in any of the lists are in one group, and so are those that a third
+    one joins.
+    """
+    parents = list(range(len(names[0])))
+    for each in names:
+        first: dict[str, int] = {}
+        for number, name in enumerate(each):
+            one, other = _root(parents, number), _root(parents, first.setdefault(name, number))
+            if name and one != other:
+                parents[max(one, other)] = min(one, other)
+    return [f"joined-{_root(parents, number):06d}" for number in range(len(parents))]
+
+
+def split_by_group(
+    items: Sequence[Item], seed: int, may_be_few: frozenset[str] = frozenset()
+) -> list[Item]:
     """Give every item a split, whole groups at a time, label by label, in the shares of ``SHARES``.
 
     A group counts for the label that most of its pictures have. Raises ``DatasetError`` with the
-    numbers for labels with fewer than three groups: one of the splits would have none.
+    numbers for labels with fewer than three groups: one of the splits would have none. Labels that
+    ``may_be_few`` are trained on then.
     """
     members: dict[str, list[Item]] = defaultdict(list)
     for number, item in enumerate(items):
@@ -83,13 +102,14 @@ def split_by_group(items: Sequence[Item], seed: int) -> list[Item]:
     by_label: dict[str, list[str]] = defaultdict(list)
     for group, its in sorted(members.items()):
         by_label[Counter(item.label for item in its).most_common(1)[0][0]].append(group)
-    _check_enough(by_label, members)
+    _check_enough({k: v for k, v in by_label.items() if k not in may_be_few}, members)
     split_of: dict[str, str] = {}
     for number, label in enumerate(sorted(by_label)):
         random = np.random.default_rng((seed, number))
         groups = [by_label[label][n] for n in random.permutation(len(by_label[label]))]
         total = sum(len(members[group]) for group in groups)
-        for split, share in SHARES.items():
+        shares = SHARES if len(groups) >= LEAST_GROUPS else {}
+        for split, share in shares.items():
             taken = 0
             # at least one, and always one left for each split that is still to come
             while groups and (not taken or taken < share * total) and len(groups) > 1:

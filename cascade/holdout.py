@@ -1,22 +1,28 @@
 """How a cascade does on a shop that it never saw: whole sources held out in turn.
 
-Fine-tuning once for each source would take days on a small machine, so the pretrained trunk stays
-as it is: its features are worked out once, and only linear heads are trained anew for each source.
+Fine-tuning once for each source would take days on a small machine, so ``hold_out`` leaves the
+pretrained trunk as it is: its features are worked out once, and only linear heads are trained anew
+for each source. ``hold_out_trained`` trains the whole network, for the few that matter most.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cascade.calibration import fit_temperatures, thresholds_of, tune_thresholds
-from cascade.dataset import Item, batches, targets
+from cascade.dataset import Item, Pictures, batches, targets
 from cascade.evaluation import Rate
 from cascade.evaluation_answers import Answers
 from cascade.routing import Routing, softmax
 from cascade.taxonomy import Decision, Taxonomy
+
+if TYPE_CHECKING:
+    from cascade.training_settings import TrainingSettings
 
 STEPS = 300
 RATE = 0.01
@@ -115,16 +121,71 @@ def hold_out(
     test split is judged, for comparison.
     """
     decisions = taxonomy.decisions()
-    out = np.array([item.source in sources for item in features.items])
-    split = np.array([item.split for item in features.items])
-    heads = fit_heads(features.only(~out & (split == "train")), decisions, taxonomy)
-    chosen = features.only(~out & (split == "validation"))
-    logits = heads.logits(chosen.values)
-    answers = targets(chosen.items, decisions, taxonomy)
-    routing = Routing(taxonomy, decisions, fit_temperatures(logits, answers, decisions))
-    labels = [item.label for item in chosen.items]
-    found = tune_thresholds(routing, logits, labels, precision)
+    parts = _Parts.of(features.items, sources)
+    heads = fit_heads(features.only(parts.train), decisions, taxonomy)
+    logits = heads.logits(features.values)
+    return _judged(taxonomy, features.items, logits, parts, precision)
+
+
+def hold_out_trained(
+    pictures: Pictures,
+    sources: Sequence[str],
+    taxonomy: Taxonomy,
+    settings: TrainingSettings,
+    folder: Path,
+) -> dict[str, Rate]:
+    """As ``hold_out``, but the network is trained without ``sources`` as ``settings`` say.
+
+    ``settings`` are those of a network that all decisions share. Its state lies in ``folder``, and
+    a run that was stopped goes on from there.
+    """
+    from cascade.priors import expect_true_shares
+    from cascade.training import logits_of, train_network
+
+    decisions = taxonomy.decisions(settings.form)
+    parts = _Parts.of(pictures.items, sources)
+    train, validation = pictures.only(parts.train), pictures.only(parts.validation)
+    model, _ = train_network(train, validation, decisions, taxonomy, settings, folder=folder)
+    expect_true_shares(
+        model, decisions, train, validation, taxonomy=taxonomy, balance=settings.balance
+    )
+    needed = parts.validation | parts.judged
+    logits = np.zeros((len(pictures), sum(len(d.outcomes) for d in decisions)), np.float32)
+    logits[needed] = logits_of(model, pictures.pixels[needed])
+    return _judged(taxonomy, pictures.items, logits, parts)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Which items train, choose and are judged: ``(N,)`` bool each."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    judged: np.ndarray
+
+    @classmethod
+    def of(cls, items: Sequence[Item], sources: Sequence[str]) -> _Parts:
+        out = np.array([item.source in sources for item in items])
+        split = np.array([item.split for item in items])
+        judged = out if len(sources) else split == "test"
+        return cls(~out & (split == "train"), ~out & (split == "validation"), judged)
+
+
+def _judged(
+    taxonomy: Taxonomy,
+    items: Sequence[Item],
+    logits: np.ndarray,
+    parts: _Parts,
+    precision: float = 0.98,
+) -> dict[str, Rate]:
+    """Temperatures and thresholds from the validation rows, shares on the judged ones."""
+    decisions = taxonomy.decisions()
+    chosen = [items[int(n)] for n in np.flatnonzero(parts.validation)]
+    answers = targets(chosen, decisions, taxonomy)
+    seen = logits[parts.validation]
+    routing = Routing(taxonomy, decisions, fit_temperatures(seen, answers, decisions))
+    found = tune_thresholds(routing, seen, [item.label for item in chosen], precision)
     routing = replace(routing, thresholds=thresholds_of(found))
-    judged = features.only(out if len(sources) else split == "test")
-    outcomes = Answers(routing, heads.logits(judged.values), judged.items).outcomes()
+    strangers = tuple(items[int(n)] for n in np.flatnonzero(parts.judged))
+    outcomes = Answers(routing, logits[parts.judged], strangers).outcomes()
     return {name: Rate.of(each.right[each.counts]) for name, each in outcomes.items()}

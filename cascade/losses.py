@@ -46,6 +46,35 @@ def decision_loss(
     return loss
 
 
+def taught_loss(
+    decisions: Sequence[Decision], label_smoothing: float, share: float
+) -> Callable[[Any, Any], Any]:
+    """``decision_loss`` mixed with what a teacher says (distillation, Hinton et al. 2015).
+
+    Targets are ``(N, 2K)``: those of ``decision_loss``, then the teacher's probabilities. Of each
+    decision that concerns a picture, ``share`` of the loss is the cross-entropy with the teacher,
+    the rest that with the label. The teacher tells partly known labels apart, too.
+    """
+    widths = [len(decision.outcomes) for decision in decisions]
+    labelled = decision_loss(decisions, label_smoothing)
+
+    def loss(targets: Any, logits: Any) -> Any:
+        total = sum(widths)
+        known, taught = targets[:, :total], targets[:, total:]
+        learnt: Any = 0.0
+        start = 0
+        for width in widths:
+            columns = slice(start, start + width)
+            start += width
+            inside = ops.cast(ops.any(known[:, columns] > 0, axis=1), logits.dtype)  # (N,)
+            scores = logits[:, columns]
+            log_p = scores - ops.logsumexp(scores, axis=1, keepdims=True)
+            learnt = learnt - inside * ops.sum(taught[:, columns] * log_p, axis=1)
+        return (1 - share) * labelled(known, logits) + share * learnt
+
+    return loss
+
+
 def batch_loss(targets: Any, logits: Any, decisions: Sequence[Decision]) -> float:
     """The mean loss of a set of pictures, without smoothing, as a number."""
     values = decision_loss(decisions)(ops.convert_to_tensor(targets), ops.convert_to_tensor(logits))

@@ -17,7 +17,7 @@ from typing import Any
 import keras
 
 from cascade.taxonomy import Decision
-from cascade.trunk import efficientnet_lite0, load_imagenet_weights
+from cascade.trunk import BLOCKS, efficientnet_lite0, load_imagenet_weights
 
 
 @dataclass(frozen=True)
@@ -41,20 +41,22 @@ def build_trunk(
     dropout: float = 0.2,
     pretrained: bool = True,
     frozen_blocks: int = 0,
+    blocks: int = BLOCKS,
     seed: int = 0,
 ) -> keras.Model:
     """One pretrained trunk with a linear head for each decision.
 
     The stem and the first ``frozen_blocks`` of its 16 blocks keep their weights; above 0 only.
+    With fewer ``blocks`` the trunk ends early, and the heads read the mean of what is there.
     """
-    trunk = efficientnet_lite0(height, width)
+    trunk = efficientnet_lite0(height, width, blocks)
     if pretrained:
         load_imagenet_weights(trunk)
     frozen = {f"block{number}" for number in range(frozen_blocks)} | {"stem"}
     for layer in trunk.layers:
         if frozen_blocks and layer.name.split("_")[0] in frozen:
             layer.trainable = False
-    features = keras.layers.Dropout(dropout, seed=seed, name="dropout")(trunk.output)  # (N, 1280)
+    features = keras.layers.Dropout(dropout, seed=seed, name="dropout")(trunk.output)  # (N, F)
     logits = [
         keras.layers.Dense(
             len(decision.outcomes),

@@ -68,10 +68,10 @@ def prepare(source: Path, taxonomy: Taxonomy, preprocessing: Preprocessing, seed
             raise DatasetError(f"{source}: some lines have a split and some have none")
         items = tuple(split_by_group(items, seed))
     check_leaks(items)
-    _check_validation(items)
+    check_validation(items)
     for label, number in counts(items).items():
         log.info("%6d %s", number, label)
-    return Prepared(*(_only(items, pictures.pixels, split) for split in SPLITS))
+    return Prepared(*(only(items, pictures.pixels, split) for split in SPLITS))
 
 
 def with_drawings(
@@ -105,7 +105,7 @@ def _read(source: Path, taxonomy: Taxonomy, preprocessing: Preprocessing) -> Pic
     return decode_items(read_folder(source, taxonomy), preprocessing)
 
 
-def _check_validation(items: Sequence[Item]) -> None:
+def check_validation(items: Sequence[Item]) -> None:
     """Given splits must hold what training cannot do without."""
     found = {item.split for item in items}
     missing = [split for split in ("train", "validation") if split not in found]
@@ -116,6 +116,7 @@ def _check_validation(items: Sequence[Item]) -> None:
         )
 
 
-def _only(items: Sequence[Item], pixels: np.ndarray, split: str) -> Pictures:
+def only(items: Sequence[Item], pixels: np.ndarray, split: str) -> Pictures:
+    """The pictures of one split, out of `items` and their `pixels` (N, height, width, 3)."""
     rows = [number for number, item in enumerate(items) if item.split == split]
     return Pictures(tuple(items[number] for number in rows), pixels[rows])

@@ -60,20 +60,27 @@ def _data(training: Mapping[str, Any], items: Sequence[Item]) -> str:
     return "\n\n".join(
         [
             f"{len(items)} pictures, fingerprint `{training['fingerprint']}`. "
-            + _balance_text(training["settings"]["balance"]),
+            + _balance_text(training["settings"]["balance"], training.get("prior_strengths", {})),
             markdown_table(("label", "pictures"), [[k, str(labels[k])] for k in sorted(labels)]),
             markdown_table(("source", "pictures"), [[k, str(n)] for k, n in sources.most_common()]),
         ]
     )
 
 
-def _balance_text(balance: float) -> str:
+def _balance_text(balance: float, strengths: Mapping[str, float]) -> str:
     if not balance:
         return "Each picture is drawn equally often, so large classes weigh more."
-    return (
+    text = (
         "Small classes and small sources are drawn more often: a picture by the count of its "
         f"label in its source to the power of −{balance:g}."
     )
+    taken = [f"{node or 'primary'} {share:g}" for node, share in strengths.items() if share]
+    if taken:
+        text += (
+            " What that adds to the expectation of rare classes was taken back, by the share of "
+            f"it that suits validation best: {', '.join(taken)}."
+        )
+    return text
 
 
 def _figures(evaluation: Evaluation) -> list[str]:

@@ -40,6 +40,7 @@ OPTIONS = {  # name in a sweep -> name in Architecture.options
     "dropout": "dropout",
     "l2": "l2",
     "frozen_blocks": "frozen_blocks",
+    "blocks": "blocks",
 }
 SETTINGS = ("learning_rate", "batch_size", "balance", "label_smoothing")
 AUGMENTATIONS = {"none": NONE, "full": Augmentation()}

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from cascade.dataset import Pictures, targets
-from cascade.losses import decision_loss
+from cascade.losses import decision_loss, taught_loss
 from cascade.networks import build
 from cascade.taxonomy import Decision, Taxonomy
 from cascade.training_batches import TrainingBatches, draw_weights
@@ -27,6 +28,7 @@ from cascade.training_callbacks import (
     accuracies,
     logits_of,
 )
+from cascade.training_progress import Progress
 from cascade.training_settings import TrainingSettings, settings_for
 
 __all__ = [
@@ -67,14 +69,14 @@ def train_network(
         model = _network(train, decisions, settings)
         batches = TrainingBatches(
             train.pixels,
-            targets(train.items, decisions, taxonomy),
+            _answers(train, decisions, taxonomy),
             draw_weights(train.items, settings.balance),
             settings,
             keeper.epoch,
         )
         model.compile(
             optimizer=_optimizer(settings, len(batches)),
-            loss=decision_loss(decisions, settings.label_smoothing),
+            loss=_loss(train, decisions, settings),
             jit_compile=False,  # XLA on a CPU is many times slower for depthwise convolutions
         )
         keeper.restore(model)
@@ -89,6 +91,18 @@ def train_network(
             )
         keeper.restore_kept(model)
         return model, judge.history
+
+
+def _answers(train: Pictures, decisions: Sequence[Decision], taxonomy: Taxonomy) -> np.ndarray:
+    """``(N, K)``, or ``(N, 2K)`` with what a teacher says behind it."""
+    known = targets(train.items, decisions, taxonomy)
+    return known if train.taught is None else np.concatenate([known, train.taught], axis=1)
+
+
+def _loss(train: Pictures, decisions: Sequence[Decision], settings: TrainingSettings) -> Any:
+    if train.taught is None:
+        return decision_loss(decisions, settings.label_smoothing)
+    return taught_loss(decisions, settings.label_smoothing, settings.teacher_share)
 
 
 def _network(
@@ -135,7 +149,11 @@ def _callbacks(
     more: Sequence[keras.callbacks.Callback],
 ) -> list[keras.callbacks.Callback]:
     """In order: what resumes sees the raw weights; what judges and keeps sees the averaged ones."""
-    chain: list[keras.callbacks.Callback] = [StartEpoch(batches), keeper.raw()]
+    chain: list[keras.callbacks.Callback] = [
+        Progress(settings.epochs, len(batches)),
+        StartEpoch(batches),
+        keeper.raw(),
+    ]
     if settings.average is not None:
         chain.append(AveragedWeights())
     chain += [judge, *more, keeper]

@@ -20,6 +20,8 @@ class TrainingSettings:
     often. ``average`` is the momentum of the averaged weights that are kept (None: the last ones).
     ``patience`` stops after so many epochs without a better validation loss and keeps the best
     epoch's weights (None: all epochs are trained and the last one's weights kept).
+    ``teacher`` is the version of the model whose answers are learnt beside the labels, and
+    ``teacher_share`` their share of the loss.
     """
 
     architecture: Architecture = field(default_factory=Architecture)
@@ -37,6 +39,8 @@ class TrainingSettings:
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 2026
     limit_minutes: float | None = None
+    teacher: str | None = None
+    teacher_share: float = 0.7
 
     def to_json(self) -> dict[str, Any]:
         result: dict[str, Any] = json.loads(json.dumps(asdict(self)))

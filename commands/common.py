@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from cascade.backends import CHOICES
 
 if TYPE_CHECKING:
     from db.catalogue import Catalogue
@@ -34,8 +36,8 @@ def backend_option(command: Command) -> Command:
     """The ``--backend`` option."""
     option = click.option(
         "--backend",
-        type=click.Choice(["auto", "tensorflow", "litert_float32", "litert_int8"]),
-        help="What the networks run in [auto: TensorFlow on a GPU, else LiteRT].",
+        type=click.Choice(CHOICES),
+        help="What the networks run in [auto: TensorFlow on a GPU, else OpenVINO or LiteRT].",
     )
     decorated: Command = option(command)
     return decorated
@@ -75,6 +77,8 @@ def exit_codes() -> Iterator[None]:
 def placed(target: Path) -> Iterator[None]:
     """Make the folder that `target` goes into; what the file system refuses is said in a line.
 
+    Folders that it made are taken away again where the block fails and has left nothing in them.
+
     Raises:
         ExportError: the folder cannot be made or written to, or writing failed inside the block.
     """
@@ -82,6 +86,7 @@ def placed(target: Path) -> Iterator[None]:
 
     from db.errors import ExportError
 
+    new = [folder for folder in target.parents if not folder.exists()]  # the deepest first
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(target.parent, os.W_OK | os.X_OK):
@@ -94,6 +99,10 @@ def placed(target: Path) -> Iterator[None]:
             f"{target} cannot be written: {error}; name a file in a folder that is writable, on a "
             "disk that is not full"
         ) from error
+    finally:
+        for folder in new:
+            with suppress(OSError):
+                folder.rmdir()  # which spares what is not empty
 
 
 @contextmanager

@@ -44,11 +44,11 @@ SEED = 20
     help="On how many of the others, at most, the answers are compared.",
 )
 def command(bundle: Path, pictures: Path, out: Path, calibrate: int, judge: int) -> None:
-    """Write a copy of BUNDLE that also runs on LiteRT, in float32 and in int8.
+    """Write a copy of BUNDLE that also runs on LiteRT, in float32 and in int8, and on OpenVINO.
 
-    Both are compared with TensorFlow on pictures that int8 was not calibrated with. Exit code 1: a
-    backend named another leaf too often (more than 1 in 10,000, or 1 in 200 for int8) and was left
-    out. The labels' model version stays the same.
+    All are compared with TensorFlow on pictures that int8 was not calibrated with. Exit code 1: a
+    backend named another leaf too often (more than 1 in 10,000, or 1 in 200 for int8 and bfloat16)
+    and was left out. The labels' model version stays the same.
 
     \b
     Example:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.common import catalogue_option, opened, placed
-from commands.filters import filter_options, made_filter, warn_of_labels
+from commands.filters import check_filter, filter_options, made_filter
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -67,7 +67,7 @@ def command(
         raise click.UsageError(f"{target}: which --format? Known endings: {', '.join(KINDS)}")
     wanted = made_filter(filters)
     with opened(catalogue_url) as catalogue, placed(target):
-        warn_of_labels(catalogue.engine, wanted)
+        check_filter(catalogue.engine, wanted)
         done, gone = _export(catalogue.engine, wanted, target, (kind, links, by_category))
     click.echo(f"{done.target}: {done.rows:,} rows, sha256 {done.sha256}")
     if gone:

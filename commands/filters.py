@@ -74,10 +74,20 @@ def made_filter(filters: Mapping[str, Any]) -> Filter:
     return Filter(**values)
 
 
-def warn_of_labels(engine: Engine, wanted: Filter) -> None:
-    """Say on standard error that no registered label is what was asked for: a slip of the keys."""
+def check_filter(engine: Engine, wanted: Filter) -> None:
+    """Refuse a crawl that never was, and say so where no registered label is what was asked for.
+
+    Either is a slip of the keys, which an empty answer would hide. A label is only warned of: it
+    may be one of a model that has not labelled anything yet.
+
+    Raises:
+        InvalidRecord: there is no such crawl; the message names those that there are.
+    """
+    from db.ledger import require_crawl
     from db.queries import fits_no_label
 
+    if wanted.crawl is not None:
+        require_crawl(engine, wanted.crawl)
     if fits_no_label(engine, wanted):
         names = ("label", "category", "gender", "type")
         given = [(name, getattr(wanted, name)) for name in names]

@@ -126,6 +126,7 @@ def _open(settings: Settings, model: Model) -> Catalogue:
     catalogue.register_model(
         model.version, model.labels(), source=model.source, figures=model.figures()
     )
+    catalogue.put_in_use(model.version)
     return catalogue
 
 

@@ -1,24 +1,35 @@
-"""``fashion-cascade models``: which models labelled the catalogue; use one, or go back to it."""
+"""``fashion-cascade models``: which models labelled the catalogue; use one, go back, publish."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import catalogue_option, opened
+from commands.common import catalogue_option, exit_codes, opened
 from commands.output import format_option, write
 
 if TYPE_CHECKING:
     from db.catalogue import Catalogue
     from db.records import ModelRecord
 
-COLUMNS = ("version", "in_use", "rows", "first_seen_at", "source")
+COLUMNS = (
+    "version",
+    "in_use",
+    "rows",
+    "waiting",
+    "ready",
+    "in_use_since",
+    "in_use_until",
+    "source",
+)
 
 
 @click.group()
 def command() -> None:
-    """The models that the catalogue knows: list, show, compare, use (and go back).
+    """The models that the catalogue knows: list, show, compare, use (and go back), publish.
 
     \b
     Example:
@@ -50,6 +61,9 @@ def _find(catalogue: Catalogue, version: str) -> ModelRecord:
 @catalogue_option
 def list_(catalogue_url: str | None, form: str | None) -> None:
     """All models, oldest first, with the rows that each labels now.
+
+    In use is what 'label' or a promoted 'relabel' last took, or what 'use' said. 'waiting' and
+    'ready' tell of a relabelling that is not finished: rows to be done, rows to be promoted.
 
     \b
     Example:
@@ -87,18 +101,32 @@ def show(version: str, catalogue_url: str | None) -> None:
 def compare(first: str, second: str, catalogue_url: str | None, form: str | None) -> None:
     """Two models' figures side by side.
 
+    Those of their training, and how right each was on the rows that people corrected or confirmed,
+    as far as it has labelled them (a 'relabel --diff' is enough for that).
+
     \b
     Example:
       fashion-cascade models compare 3f2a9c41 77b01e5d
     """
     with opened(catalogue_url) as catalogue:
         models = [_find(catalogue, version) for version in (first, second)]
-    left, right = (dict(_flat(model.figures)) | {"rows": model.rows} for model in models)
+        left, right = (
+            dict(_flat(model.figures)) | {"rows": model.rows} | _on_corrections(catalogue, model)
+            for model in models
+        )
     records = [
         {"figure": name, "first": left.get(name), "second": right.get(name)}
         for name in sorted(left.keys() | right.keys())
     ]
     write(records, ("figure", "first", "second"), form)
+
+
+def _on_corrections(catalogue: Catalogue, model: ModelRecord) -> dict[str, int]:
+    from db.corrections import accuracy_of
+
+    found = accuracy_of(catalogue.engine, model.version)
+    names = {"rows": found.rows, "right": found.right, "exact": found.exact}
+    return {f"corrections.{name}": number for name, number in names.items()}
 
 
 def _flat(figures: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
@@ -131,3 +159,27 @@ def use(version: str, catalogue_url: str | None) -> None:
         model = _find(catalogue, version)
         moved = relabelling.use(catalogue.engine, model.version)
     click.echo(f"model {model.version} is in use; {moved:,} rows took its labels", err=True)
+
+
+@command.command()
+@click.argument("bundle", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--store", metavar="URL", help="A folder or fsspec URL [setting model_store].")
+def publish(bundle: Path, store: str | None) -> None:
+    """Put BUNDLE into the model store, where workers find it by its version.
+
+    Workers with the setting model_store then label with it when a message asks for it, beside
+    their own model.
+
+    \b
+    Example:
+      fashion-cascade models publish new-bundle --store s3://bucket/models
+    """
+    from worker.settings import resolve
+    from worker.store import publish as put
+
+    with exit_codes():
+        settings = resolve({"model_store": store}, environ=os.environ).settings
+        if not settings.model_store:
+            raise click.UsageError("publish where? Give --store, or set model_store")
+        place, new = put(settings.model_store, bundle)
+    click.echo(f"{place}: {'published' if new else 'is there already'}")

@@ -1,7 +1,8 @@
 """How commands print records: a table for a person, JSON lines when piped, CSV on request.
 
 Data go to standard output and nothing else does. Records are written as they come, so a million
-of them need no memory; a table measures its columns on the first rows.
+of them need no memory; a table measures its columns on the first rows. Nothing is cut: what is very
+wide, mostly paths, goes to the end of its line, where it pushes nothing out of place.
 """
 
 from __future__ import annotations
@@ -82,15 +83,14 @@ def _table(records: Iterable[Record], columns: Sequence[str], out: TextIO) -> in
     first = list(itertools.islice(rows, MEASURED_ROWS))
     if not first:
         return 0
-    widths = [
-        min(WIDEST_CELL, max(len(name), *(len(row[i]) for row in first)))
-        for i, name in enumerate(columns)
-    ]
+    wide = [max(len(name), *(len(row[i]) for row in first)) for i, name in enumerate(columns)]
+    places = sorted(range(len(columns)), key=lambda i: wide[i] > WIDEST_CELL)
+    widths = [min(WIDEST_CELL, wide[i]) for i in places]
     number = 0
-    out.write(_line(columns, widths))
+    out.write(_line([columns[i] for i in places], widths))
     out.write(_line(["-" * width for width in widths], widths))
     for row in itertools.chain(first, rows):
-        out.write(_line(row, widths))
+        out.write(_line([row[i] for i in places], widths))
         number += 1
     return number
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.common import catalogue_option, opened, placed
-from commands.filters import filter_options, made_filter
+from commands.filters import check_filter, filter_options, made_filter
 from commands.output import format_option, write
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ def sheet(
 
     html, table = target.with_suffix(".html"), target.with_suffix(".csv")
     with opened(catalogue_url) as catalogue, placed(html):
-        found = list(rows(catalogue.engine, made_filter(filters), order_by=order_by, limit=limit))
+        wanted = made_filter(filters)
+        check_filter(catalogue.engine, wanted)
+        found = list(rows(catalogue.engine, wanted, order_by=order_by, limit=limit))
         found.sort(key=lambda row: row.human_label or row.label or "")
         if table.exists():
             raise click.UsageError(f"{table} exists, and may hold somebody's work: name another")
@@ -145,6 +147,9 @@ def read_sheet(source: Path) -> list[Correction]:
 def stats(form: str | None, catalogue_url: str | None) -> None:
     """How right the model was on the rows that people looked at, by label and by confidence.
 
+    A label is right as far as it goes: shoes, where the person says shoes/female/sandals. 'exact'
+    counts the labels that are the person's very own.
+
     \b
     Example:
       fashion-cascade review stats
@@ -154,4 +159,4 @@ def stats(form: str | None, catalogue_url: str | None) -> None:
     with opened(catalogue_url) as catalogue:
         found = corrections.accuracy(catalogue.engine)
     records = (vars(item) | {"accuracy": round(item.accuracy, 4)} for item in found)
-    write(records, ("kind", "name", "rows", "right", "accuracy"), form)
+    write(records, ("kind", "name", "rows", "right", "accuracy", "exact"), form)

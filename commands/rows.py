@@ -9,22 +9,25 @@ from typing import Any, TextIO
 
 from commands.output import chosen
 
-WIDTHS = {"path": 48, "label": 28, "best_leaf": 28, "reason": 12}
+WIDTHS = {"label": 30, "best_leaf": 30, "reason": 12, "model_version": 16}
+LAST = "path"  # in a table: as long as it is, it pushes nothing out of place
 
 
 class RowWriter:
     """Writes rows as they come and keeps none.
 
-    A table's columns have fixed widths here, since the rows to come are not known; what is longer
-    pushes the rest of its line to the right, nothing is cut.
+    A table's columns have fixed widths here, since the rows to come are not known, and the path
+    stands last; nothing is cut.
     """
 
     def __init__(
         self, columns: Sequence[str], form: str | None = None, stream: TextIO | None = None
     ) -> None:
         self._stream = sys.stdout if stream is None else stream
-        self._columns = columns
         self._form = chosen(form, self._stream)
+        self._columns = list(columns)
+        if self._form == "table":
+            self._columns.sort(key=lambda name: name == LAST)
         self._began = False
         self._csv = csv.writer(self._stream, lineterminator="\n")
 

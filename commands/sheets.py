@@ -1,4 +1,4 @@
-"""The contact sheet of ``review sheet``: one HTML file that holds its pictures."""
+"""The contact sheets of ``review sheet`` and ``relabel --diff``: HTML that holds its pictures."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from db.records import Row
+    from db.relabelling import Flow
 
 STYLE = (
     "body{font:14px system-ui,sans-serif;margin:2em}section{margin-bottom:2em}"
@@ -36,23 +37,42 @@ def page(rows: Sequence[Row], table: str) -> str:
     return "\n".join(parts) + "\n"
 
 
+def flow_page(flows: Sequence[Flow], model: str) -> str:
+    """What a new model says beside the old labels: a section a flow, changes first."""
+    changed = [flow for flow in flows if flow.old != flow.new]
+    total, moved = sum(flow.rows for flow in flows), sum(flow.rows for flow in changed)
+    parts = [
+        "<!doctype html><meta charset='utf-8'><title>Old labels and new</title>",
+        f"<style>{STYLE}</style><h1>{moved:,} of {total:,} labels would change</h1>",
+        f"<p>Model {escape(model)}; of each change the pictures that it is least sure of.</p>",
+    ]
+    for flow in changed + [flow for flow in flows if flow.old == flow.new]:
+        figures = "".join(
+            f"<figure title='{escape(path)}'>{_thumbnail(path)}</figure>" for path in flow.samples
+        )
+        head = f"{escape(flow.old)} → {escape(flow.new)}: {flow.rows:,}"
+        parts.append(f"<section><h2>{head}</h2>{figures}</section>")
+    return "\n".join(parts) + "\n"
+
+
 def _figure(row: Row) -> str:
     said = "" if row.confidence is None else f"{row.confidence:.2f}"
     contested = f" or {escape(row.best_leaf)}" if row.best_leaf not in (None, row.label) else ""
     return (
-        f"<figure title='{escape(row.path)}'>{_thumbnail(row)}"
+        f"<figure title='{escape(row.path)}'>{_thumbnail(row.path)}"
         f"<figcaption><b>{row.id}</b> {said}{contested}</figcaption></figure>"
     )
 
 
-def _thumbnail(row: Row) -> str:
+def _thumbnail(path: str) -> str:
     """The picture as the cascade saw it, inside the page; a grey box where it cannot be read."""
     from PIL import Image
 
-    from cascade.images import Preprocessing, load
+    from cascade.preprocessing import Preprocessing
+    from worker.local import opener
     from worker.paths import to_os_path
 
-    loaded = load(to_os_path(row.path), Preprocessing())
+    loaded = opener(Preprocessing())(to_os_path(path), ())
     if loaded.pixels is None:
         return f"<div class='gone'>{escape(loaded.reason or 'unreadable')}</div>"
     data = io.BytesIO()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.common import catalogue_option, opened
-from commands.filters import filter_options, made_filter, warn_of_labels
+from commands.filters import check_filter, filter_options, made_filter
 from commands.output import chosen, format_option, write
 
 if TYPE_CHECKING:
@@ -33,14 +33,12 @@ def command(catalogue_url: str | None, form: str | None, by: str | None, **filte
       fashion-cascade stats --by shop --label 'shoes/*'
       fashion-cascade stats --crawl spring --format csv
     """
-    from db.summaries import check_crawl, stats
+    from db.summaries import stats
 
     wanted = made_filter(filters)
     with opened(catalogue_url) as catalogue:
+        check_filter(catalogue.engine, wanted)
         counts = stats(catalogue.engine, wanted, by=by)
-        if wanted.crawl is not None and not counts:
-            check_crawl(catalogue.engine, wanted.crawl)
-        warn_of_labels(catalogue.engine, wanted)
     if chosen(form) == "table":
         if not counts and any(value is not None for value in filters.values()):
             click.echo("no picture fits")

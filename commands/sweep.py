@@ -44,7 +44,7 @@ def command(
     PICTURES as for train. Each trial is logged below OUT; run the same command again after a stop,
     and it goes on. Names to try: filter_size, filters_number, second_filters, dense (none, 512,
     512x256), dropout, l2, learning_rate, batch_size, balance, label_smoothing, augmentation (none,
-    full), input_size (90x120), frozen_blocks (of the trunk).
+    full), input_size (90x120), frozen_blocks and blocks (of the trunk's 16).
 
     \b
     Example:

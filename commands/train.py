@@ -10,7 +10,10 @@ import click
 
 if TYPE_CHECKING:
     from cascade.building import Material
+    from cascade.images import Preprocessing
+    from cascade.preparation import Prepared
     from cascade.taxonomy import Taxonomy
+    from cascade.training_settings import TrainingSettings
 
 
 def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -23,7 +26,12 @@ def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) 
 
 
 @click.command()
-@click.argument("pictures", type=click.Path(exists=True, path_type=Path))
+@click.argument("pictures", type=click.Path(exists=True, path_type=Path), required=False)
+@click.option(
+    "--from-catalogue",
+    metavar="URL",
+    help="Train on people's labels in this catalogue: alone, or added to PICTURES.",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The bundle's folder.")
 @click.option(
     "--work",
@@ -52,6 +60,13 @@ def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) 
     help="A tree of labels of your own; 'folders' takes the folders as they are.",
 )
 @click.option("--epochs", type=click.IntRange(1), help="[as the experiment says]")
+@click.option("--input-size", metavar="WxH", help="What pictures are fitted into [90x120].")
+@click.option(
+    "--teacher",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="BUNDLE",
+    help="A bundle whose answers are learnt beside the labels.",
+)
 @click.option("--seed", type=click.IntRange(0), default=2026, show_default=True)
 @click.option("--limit-minutes", type=float, help="Stop after the last epoch that fits.")
 @click.option(
@@ -64,13 +79,16 @@ def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) 
 @click.option("--drawings", type=click.IntRange(0), default=0, help="Add N drawings a leaf.")
 @click.option("--terms", default="", help="What the model card says of the pictures' terms.")
 def command(
-    pictures: Path,
+    pictures: Path | None,
+    from_catalogue: str | None,
     out: Path,
     work: Path | None,
     experiment: str,
     form: str | None,
     taxonomy: str | None,
     epochs: int | None,
+    input_size: str | None,
+    teacher: Path | None,
     seed: int,
     limit_minutes: float | None,
     precision: float,
@@ -84,12 +102,19 @@ def command(
     a .npz with the arrays images, labels and genders. Without splits they are made, nearly
     identical pictures together. Run the same command again after a stop, and it goes on.
 
+    With --from-catalogue, labels that people gave or confirmed in review are trained on. Added to
+    PICTURES, they change neither validation nor test, and what is alike a picture of those, or of
+    one product with it, is left out.
+
     \b
     Example:
       fashion-cascade train photos/manifest.csv --out my-bundle
       fashion-cascade train photos --out small --experiment original --limit-minutes 30
       fashion-cascade train toys --taxonomy folders --out toys-bundle
+      fashion-cascade train photos/manifest.csv --from-catalogue catalogue.db --out next-bundle
     """
+    if pictures is None and from_catalogue is None:
+        raise click.UsageError("train on what? Name PICTURES, or --from-catalogue URL, or both")
     from cascade.errors import CascadeError
     from cascade.experiments import experiment_settings
     from commands.progress_log import log_to_stderr
@@ -102,7 +127,11 @@ def command(
         settings = replace(experiment_settings(experiment), seed=seed, limit_minutes=limit_minutes)
         settings = settings if epochs is None else replace(settings, epochs=epochs)
         settings = settings if form is None else replace(settings, form=form)
-        material = replace(_material(pictures, taxonomy, work, drawings, seed), terms=terms)
+        frame = _frame(input_size)
+        prepared, tree = _prepared(pictures, from_catalogue, taxonomy, seed, frame)
+        material = replace(_material(prepared, tree, work, drawings, frame), terms=terms)
+        if teacher is not None:
+            material, settings = _taught(material, settings, teacher)
         bundle = build_cascade(material, settings, out, work, precision)
     except (CascadeError, ValueError) as error:
         raise click.UsageError(str(error)) from error
@@ -110,25 +139,83 @@ def command(
     click.echo(f"{out}: model {bundle.version}")
 
 
+def _prepared(
+    pictures: Path | None,
+    from_catalogue: str | None,
+    taxonomy: str | None,
+    seed: int,
+    frame: Preprocessing,
+) -> tuple[Prepared, Taxonomy]:
+    """The pictures by split and the tree that they are labelled by."""
+    from cascade.corrections import prepare_corrections, taxonomy_of_labels, with_corrections
+    from cascade.preparation import prepare
+    from commands.corrected import corrected_labels, corrected_pictures, corrected_rows
+
+    if from_catalogue is None:
+        assert pictures is not None
+        tree = _tree(pictures, taxonomy)
+        return prepare(pictures, tree, frame, seed), tree
+    rows = corrected_rows(from_catalogue)
+    if pictures is None:
+        by_folders = taxonomy == "folders"
+        tree = taxonomy_of_labels(corrected_labels(rows)) if by_folders else _loaded(taxonomy)
+        corrections = corrected_pictures(rows, tree, frame)
+        return prepare_corrections(corrections, tree, seed), tree
+    tree = _tree(pictures, taxonomy)
+    corrections = corrected_pictures(rows, tree, frame)
+    prepared = prepare(pictures, tree, frame, seed)
+    prepared, added = with_corrections(prepared, corrections)
+    click.echo(
+        f"{added.trained:,} corrections are trained on, in the place of {added.replaced:,} of the "
+        f"same pictures; {added.held_out:,} are not: they are alike validation or test pictures",
+        err=True,
+    )
+    return prepared, tree
+
+
 def _material(
-    pictures: Path, taxonomy: str | None, work: Path, drawings: int, seed: int
+    prepared: Prepared, tree: Taxonomy, work: Path, drawings: int, frame: Preprocessing
 ) -> Material:
     from cascade.building import Material
-    from cascade.images import Preprocessing
-    from cascade.preparation import prepare, with_drawings
+    from cascade.preparation import with_drawings
 
-    tree, frame = _tree(pictures, taxonomy), Preprocessing()
-    prepared = prepare(pictures, tree, frame, seed)
     train = prepared.train
     if drawings:
         train = with_drawings(train, tree, frame, work / "drawings", drawings)
     return Material(train, prepared.validation, tree, prepared.test, frame)
 
 
+def _taught(
+    material: Material, settings: TrainingSettings, teacher: Path
+) -> tuple[Material, TrainingSettings]:
+    from cascade.classifier import Cascade
+    from cascade.teaching import taught_by
+
+    if not settings.architecture.shared:
+        raise ValueError("--teacher: expected an experiment with one network for all decisions")
+    cascade = Cascade.load(teacher)
+    train = taught_by(cascade, material.train, material.taxonomy.decisions(settings.form))
+    return replace(material, train=train), replace(settings, teacher=cascade.version)
+
+
+def _frame(size: str | None) -> Preprocessing:
+    from cascade.images import Preprocessing
+
+    if size is None:
+        return Preprocessing()
+    parts = size.split("x")
+    if len(parts) != 2 or not all(part.isdigit() and int(part) >= 16 for part in parts):
+        raise ValueError(f"--input-size: expected WIDTHxHEIGHT of 16 or more, received {size!r}")
+    return Preprocessing(width=int(parts[0]), height=int(parts[1]))
+
+
 def _tree(pictures: Path, taxonomy: str | None) -> Taxonomy:
     from cascade.preparation import taxonomy_of_folders
+
+    return taxonomy_of_folders(pictures) if taxonomy == "folders" else _loaded(taxonomy)
+
+
+def _loaded(taxonomy: str | None) -> Taxonomy:
     from cascade.taxonomy import SHIPPED, Taxonomy
 
-    if taxonomy == "folders":
-        return taxonomy_of_folders(pictures)
     return Taxonomy.load(taxonomy or SHIPPED)

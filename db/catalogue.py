@@ -110,6 +110,12 @@ class Catalogue:
         with self._writing() as connection:
             registry.register(connection, version, labels, source, dict(figures or {}))
 
+    def put_in_use(self, version: str, *, only_if_none: bool = False) -> None:
+        """Write that new labels come from this model now; see `registry.put_in_use`."""
+        with self._writing() as connection:
+            now = clocks.now(connection)
+            registry.put_in_use(connection, version, now, only_if_none=only_if_none)
+
     def add_pending(self, crawl: str, rows: Iterable[PendingRow], model_version: str | None) -> int:
         """Write `rows` into the ledger, in bulk, and return how many of them are to be worked.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from db import clocks, counters, exports
+from db import clocks, counters, exports, ledger
 from db.convert import text
 from db.errors import ExportError, InvalidRecord, mapped
 from db.filters import Filter
@@ -78,11 +78,9 @@ def archive(engine: Engine, crawl: str, target: Path) -> Archived:
     `import` brings them back. The rows go only if they are as many as the file holds and none is
     waiting or leased; labels that were replaced before (history) are not in the file.
     """
+    ledger.require_crawl(engine, crawl)
     with reading(engine) as connection:
-        known = connection.execute(sa.select(crawls.c.name).where(crawls.c.name == crawl)).first()
         before = _standing(connection, crawl)
-    if known is None:
-        raise InvalidRecord(f"there is no crawl {crawl!r}")
     done = exports.export_text(engine, Filter(crawl=crawl), target, "jsonl")
     mine = catalogue.c.crawl == crawl
     with writing(engine) as connection:

@@ -37,28 +37,3 @@ def labels_by_hash(table: sa.Table, on_postgresql: bool) -> sa.Select[Any]:
     return sa.select(table.c.content_hash, *columns).where(
         table.c.id.in_(sa.select(first).select_from(source))
     )
-
-
-@functools.lru_cache(maxsize=8)
-def states(
-    table: sa.Table, columns: tuple[str, ...], on_postgresql: bool, lock: bool
-) -> sa.Select[Any]:
-    """These columns of the rows with the keys asked for, in key order; locked where wanted.
-
-    Parameters: `crawl` and `keys`, a list of bytes.
-    """
-    in_crawl = table.c.crawl == sa.bindparam("crawl", type_=sa.Text)
-    query = sa.select(*(table.c[name] for name in columns)).order_by(table.c.path_key)
-    if on_postgresql:
-        # Key by key through the unique index, whatever PostgreSQL believes of the table: before a
-        # new table is analysed it takes the index of the crawl and reads all of it.
-        arrays = postgresql.ARRAY(sa.LargeBinary())
-        listed: sa.BindParameter[Any] = sa.bindparam("keys", type_=arrays)
-        source = sa.func.unnest(listed).table_valued("value").render_derived()
-        one = sa.select(table.c.id).where(in_crawl, table.c.path_key == source.c.value)
-        ids = sa.select(one.correlate(source).scalar_subquery()).select_from(source)
-        query = query.where(table.c.id == sa.any_(sa.func.array(ids.scalar_subquery())))
-    else:
-        listed = sa.bindparam("keys", type_=sa.LargeBinary(), expanding=True)
-        query = query.where(in_crawl, table.c.path_key.in_(listed))
-    return query.with_for_update(of=table) if lock else query

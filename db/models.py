@@ -7,12 +7,11 @@ keys: docs/decisions/0010-rows-keyed-by-path-hash.md.
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Dialect
 
+from db.columns import Id, UtcDateTime
 from db.records import STATUSES
 
 CONVENTION = {
@@ -23,29 +22,6 @@ CONVENTION = {
     "pk": "pk_%(table_name)s",
 }
 metadata = sa.MetaData(naming_convention=CONVENTION)
-
-# SQLite makes a row id of INTEGER PRIMARY KEY only
-Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-
-
-class UtcDateTime(sa.types.TypeDecorator[datetime]):
-    """Timezone-aware UTC in and out; SQLite itself keeps no zone."""
-
-    impl = sa.DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"expected a time with a time zone, received {value!r}")
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def path_key(path: str) -> bytes:
@@ -103,7 +79,10 @@ model_versions = sa.Table(
     sa.Column("source", sa.Text),  # where the bundle was loaded from
     sa.Column("figures", sa.JSON, nullable=False),  # as measured when it was trained
     sa.Column("first_seen_at", UtcDateTime, nullable=False),
+    # the model that new labels come from, or whose labels were last let count
     sa.Column("in_use", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("in_use_since", UtcDateTime),
+    sa.Column("in_use_until", UtcDateTime),
 )
 
 labels = sa.Table(
@@ -198,16 +177,27 @@ _work_indexes(relabels)
 # the queries must write it alike
 effective_label = sa.func.coalesce(catalogue.c.human_label, catalogue.c.label)
 # each answers a filter of `query`; its price is in docs/scale.md
-_index("ix_catalogue_label", effective_label, catalogue.c.id)
+_index(
+    "ix_catalogue_label",
+    effective_label,
+    catalogue.c.id,
+    where="coalesce(human_label, label) IS NOT NULL",
+)
 _index("ix_catalogue_crawl_id", catalogue.c.crawl, catalogue.c.id)
 _index("ix_catalogue_shop", catalogue.c.shop, catalogue.c.id, where="shop IS NOT NULL")
-_index("ix_catalogue_labelled_at", catalogue.c.labelled_at, catalogue.c.id)
+_index(
+    "ix_catalogue_labelled_at",
+    catalogue.c.labelled_at,
+    catalogue.c.id,
+    where="labelled_at IS NOT NULL",
+)
 _index(
     "ix_catalogue_failed",
     catalogue.c.status,
     catalogue.c.id,
     where=FAILED,
 )
+_index("ix_catalogue_reason", catalogue.c.reason, catalogue.c.id, where="reason IS NOT NULL")
 _index(
     "ix_catalogue_review",
     catalogue.c.confidence,

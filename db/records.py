@@ -107,7 +107,11 @@ class ModelRecord:
     figures: dict[str, object]
     first_seen_at: datetime
     in_use: bool
+    in_use_since: datetime | None = None
+    in_use_until: datetime | None = None
     rows: int = 0  # labelled by it now
+    waiting: int = 0  # chosen for relabelling by it, not done yet
+    ready: int = 0  # relabelled by it, not promoted yet
 
 
 @dataclass(frozen=True)

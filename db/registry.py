@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from db import bulk
 from db.convert import text
-from db.models import catalogue_counted, crawls, labels, model_versions
+from db.models import catalogue_counted, crawls, labels, model_versions, relabels
 from db.records import LabelEntry, ModelRecord, check_labels
 
 
@@ -57,6 +57,25 @@ def register(
     bulk.insert(connection, labels, rows)
 
 
+def put_in_use(
+    connection: Connection, version: str, now: datetime, *, only_if_none: bool = False
+) -> None:
+    """Write that `version` is the model in use from now on, and no other.
+
+    With `only_if_none` nothing is changed where another model is in use.
+    """
+    table = model_versions
+    others = sa.and_(table.c.in_use, table.c.version != version)
+    if only_if_none and connection.execute(sa.select(table.c.version).where(others)).first():
+        return
+    connection.execute(sa.update(table).where(others).values(in_use=False, in_use_until=now))
+    connection.execute(
+        sa.update(table)
+        .where(table.c.version == version, sa.not_(table.c.in_use))
+        .values(in_use=True, in_use_since=now, in_use_until=None)
+    )
+
+
 def label_names(connection: Connection) -> frozenset[str]:
     """All labels of all registered taxonomies."""
     return frozenset(connection.execute(sa.select(labels.c.label)).scalars())
@@ -73,5 +92,22 @@ def models(connection: Connection) -> list[ModelRecord]:
     query = sa.select(model_versions, counted.label("rows")).order_by(
         model_versions.c.first_seen_at, model_versions.c.version
     )
-    found = connection.execute(query).mappings()
-    return [ModelRecord(**{**row, "rows": int(row["rows"])}) for row in found]
+    relabelled = {
+        (version, status): int(rows)
+        for version, status, rows in connection.execute(
+            sa.select(relabels.c.model_version, relabels.c.status, sa.func.count()).group_by(
+                relabels.c.model_version, relabels.c.status
+            )
+        )
+    }
+    return [
+        ModelRecord(
+            **{
+                **row,
+                "rows": int(row["rows"]),
+                "waiting": relabelled.get((row["version"], "pending"), 0),
+                "ready": relabelled.get((row["version"], "labelled"), 0),
+            }
+        )
+        for row in connection.execute(query).mappings()
+    ]

@@ -20,7 +20,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from db import clocks, history, ledger
+from db import clocks, history, ledger, registry
 from db.catalogue import Catalogue
 from db.convert import ROW_NAMES
 from db.errors import InvalidRecord
@@ -111,8 +111,11 @@ def pending_paths(engine: Engine, crawl: str) -> Iterator[tuple[str, str | None]
     return ledger.pending_paths(engine, crawl, table=relabels)
 
 
-def flow(engine: Engine, model: str) -> list[Flow]:
-    """Where `model` says something else or the same, most rows first, with sample paths."""
+def flow(engine: Engine, model: str, samples: int = SAMPLES) -> list[Flow]:
+    """Where `model` says something else or the same, most rows first.
+
+    Each with the paths of the `samples` rows that the new model is least sure of.
+    """
     both = _both(model)
     keys = (catalogue.c.label, relabels.c.label)
     number = sa.func.count()
@@ -120,14 +123,14 @@ def flow(engine: Engine, model: str) -> list[Flow]:
     made = []
     with reading(engine) as connection:
         for old, new, rows in connection.execute(query.order_by(number.desc(), *keys)).all():
-            samples = (
+            least_sure = (
                 sa.select(catalogue.c.path)
                 .select_from(both)
                 .where(catalogue.c.label == old, relabels.c.label == new)
                 .order_by(relabels.c.confidence)
-                .limit(SAMPLES)
+                .limit(samples)
             )
-            paths = tuple(connection.execute(samples).scalars())
+            paths = tuple(connection.execute(least_sure).scalars())
             made.append(Flow(old, new, int(rows), paths))
     return made
 
@@ -149,8 +152,9 @@ def _both(model: str) -> sa.Join:
 def promote(engine: Engine, model: str) -> int:
     """Put what `model` says in the place of the old labels, which go to the history.
 
-    What people said stays. Returns how many rows changed hands; a row whose bytes changed since
-    it was labelled is left out, for it needs labelling, not relabelling.
+    What people said stays. Where a row took a new label, the model is in use then. Returns how many
+    rows changed hands; a row whose bytes changed since it was labelled is left out, for it needs
+    labelling, not relabelling.
     """
     moved = 0
     while True:
@@ -167,6 +171,8 @@ def promote(engine: Engine, model: str) -> int:
             )
             found = connection.execute(query).mappings().all()
             if not found:
+                if moved:
+                    registry.put_in_use(connection, model, clocks.now(connection))
                 return moved
             same = [row for row in found if row["same"]]
             _take_over(connection, {row["id"]: [row[n] for n in names] for row in same})
@@ -219,9 +225,7 @@ def use(engine: Engine, model: str) -> int:
         raise InvalidRecord(f"expected a model out of {', '.join(known)}, received {model!r}")
     moved = promote(engine, model) + _restore(engine, model)
     with writing(engine) as connection:
-        connection.execute(
-            sa.update(model_versions).values(in_use=model_versions.c.version == model)
-        )
+        registry.put_in_use(connection, model, clocks.now(connection))
     return moved
 
 

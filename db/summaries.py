@@ -10,11 +10,10 @@ from sqlalchemy.engine import Connection, Engine
 
 from db.errors import InvalidQuery
 from db.filters import Condition, Filter, conditions, storable, wanted_labels
-from db.models import catalogue, catalogue_counted, crawls, effective_label
+from db.models import catalogue, catalogue_counted, effective_label
 from db.session import reading
 
 GROUPS = {"crawl": "crawl", "shop": "shop", "model": "model_version", "day": "day"}
-CRAWLS_NAMED = 20
 _KNOWN_TO_COUNTERS = {"label", "category", "gender", "type", "status", "reason"} | {
     "crawl",
     "shop",
@@ -63,20 +62,6 @@ def stats(engine: Engine, wanted: Filter | None = None, *, by: str | None = None
         if number
     ]
     return sorted(made, key=lambda c: (c.group or "", c.status, c.label or "", c.reason or ""))
-
-
-def check_crawl(engine: Engine, crawl: str) -> None:
-    """Refuse the name of a crawl that the catalogue has never had.
-
-    Raises:
-        InvalidQuery: there is no such crawl; the message names those that there are.
-    """
-    with reading(engine) as connection:
-        names = list(connection.execute(sa.select(crawls.c.name).order_by(crawls.c.name)).scalars())
-    if crawl not in names:
-        more = f" and {len(names) - CRAWLS_NAMED} more" if len(names) > CRAWLS_NAMED else ""
-        known = ", ".join(names[:CRAWLS_NAMED]) or "none yet"
-        raise InvalidQuery(f"no crawl {crawl!r}; there are: {known}{more}")
 
 
 def _mean(total: float | None, number: int) -> float | None:

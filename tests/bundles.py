@@ -60,3 +60,14 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     build_cascade(material, small_settings(), folder / "bundle", folder / "work", 0.6)
     return folder / "bundle"
+
+
+@pytest.fixture(scope="session")
+def quick_bundle(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small bundle with LiteRT, so that a process that labels with it starts in no time."""
+    from cascade.backends.conversion import convert
+
+    folder = tmp_path_factory.mktemp("quick-bundle")
+    pixels = drawn(folder / "drawings", 2, 11, "test").pixels
+    convert(small_bundle, folder / "bundle", pixels[::2], pixels[1::2])
+    return folder / "bundle"

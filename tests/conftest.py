@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from db.catalogue import Catalogue
-from tests.bundles import small_bundle
+from tests.bundles import quick_bundle, small_bundle
 from tests.servers import PostgresServer, postgres_server
 
-__all__ = ["small_bundle"]  # a fixture, defined beside its settings
+__all__ = ["quick_bundle", "small_bundle"]  # fixtures, defined beside their settings
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import socket
 import subprocess
 from pathlib import Path
@@ -21,15 +23,18 @@ def free_port() -> int:
 class RedisServer:
     """A server on the loopback. With `data` it keeps everything in an append-only file."""
 
-    def __init__(self, folder: Path, *, data: bool = True, policy: str = "noeviction") -> None:
-        self.folder, self.data, self.policy = folder, data, policy
+    def __init__(
+        self, folder: Path, *, data: bool = True, policy: str = "noeviction", password: str = ""
+    ) -> None:
+        self.folder, self.data, self.policy, self.password = folder, data, policy, password
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        user = f":{self.password}@" if self.password else ""
+        return f"redis://{user}127.0.0.1:{self.port}/0"
 
     def client(self) -> redis.Redis:
         return redis.Redis.from_url(self.url)
@@ -44,6 +49,7 @@ class RedisServer:
             "appendonly": "yes" if self.data else "no",
             "appendfsync": "always",
             "maxmemory-policy": self.policy,
+            "requirepass": self.password,
         }
         arguments = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
         with (self.folder / "log").open("ab") as log:
@@ -57,6 +63,15 @@ class RedisServer:
                 return bool(client.ping())
         except redis.exceptions.ConnectionError:
             return False
+
+    def shards(self) -> list[tuple[bytes, list[str]]]:
+        """(list, paths) of each message that waits, in the order in which they are taken."""
+        with self.client() as client:
+            return [
+                (key, json.loads(base64.b64decode(json.loads(raw)["body"]))[1]["paths"])
+                for key in sorted(client.keys("fashion-cascade*"))
+                for raw in reversed(client.lrange(key, 0, -1))
+            ]
 
     def kill(self) -> None:
         """As a power cut does."""

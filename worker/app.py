@@ -20,6 +20,7 @@ TASK = "fashion_cascade.label_shard"
 PRIORITIES = {"high": 0, "normal": 3, "low": 6}  # Redis: the smaller number goes first
 PRIORITY_STEPS = [0, 3, 6]
 PRIORITY_SEPARATOR = "\x06\x16"  # between the queue's name and a priority above 0, as kombu has it
+LONGEST_PAUSE_SECONDS = 60.0  # that a shard which was put off waits, in the hands of a worker
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
@@ -35,6 +36,9 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "socket_keepalive": True,
             "socket_connect_timeout": 10,
             "retry_on_timeout": True,
+            # kombu looks for messages whose time is up every 10 s and acts on every tenth look;
+            # the look costs one command, so that a dead worker's shards need not wait for more
+            "unacked_restore_throttle": 1,
             "priority_steps": PRIORITY_STEPS,
             "queue_order_strategy": "priority",
         },

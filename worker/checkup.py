@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -42,6 +43,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         _model,
         _roots,
         _pool,
+        _shard_times,
         _gpu,
         _disk,
     )
@@ -165,11 +167,48 @@ def _pool(settings: Settings) -> Iterator[Finding]:
     cores = len(os.sched_getaffinity(0))
     many = settings.pool_size > cores
     fix = f"they fight over {cores} cores: lower FASHION_CASCADE_POOL_SIZE" if many else ""
-    yield Finding(
-        "cores", WARNING if many else OK, f"{cores} for {settings.pool_size or 'all'}", fix
+    shared = settings.pool_size or "all"
+    yield Finding("cores", WARNING if many else OK, f"{cores} for {shared}", fix)
+
+
+def _shard_times(settings: Settings) -> Iterator[Finding]:
+    """The two limits on a shard against what the workers measured."""
+    from worker.shard_times import recent
+
+    try:
+        times = recent(settings)
+    except WorkerError:  # `_broker` has told
+        times = []
+    if not times:
+        timeout = settings.visibility_timeout
+        yield Finding("visibility timeout", OK, f"{timeout} s; no shard was measured here yet")
+        return
+    longest = max(times)
+    measured = f"the longest of the last {len(times)} shards took {longest:.1f} s"
+    yield _visibility_timeout(settings, longest, measured)
+    limit, needed = settings.shard_time_limit, math.ceil(2 * longest)
+    near = limit < needed
+    fix = _longer("shard_time_limit", needed, "a slower shard is ended half-way") if near else ""
+    yield Finding("shard time limit", WARNING if near else OK, f"{limit} s: {measured}", fix)
+
+
+def _visibility_timeout(settings: Settings, longest: float, measured: str) -> Finding:
+    from worker.app import LONGEST_PAUSE_SECONDS
+
+    timeout = settings.visibility_timeout
+    # a shard that was put off waits in its worker's hands before it is worked
+    needed = math.ceil(2 * longest + LONGEST_PAUSE_SECONDS)
+    level = ERROR if timeout <= longest else WARNING if timeout < needed else OK
+    danger = "a shard that is being worked is given to a second worker"
+    fix = "" if level == OK else _longer("visibility_timeout", needed, danger)
+    return Finding("visibility timeout", level, f"{timeout} s: {measured}", fix)
+
+
+def _longer(setting: str, seconds: int, danger: str) -> str:
+    return (
+        f"{danger}: set FASHION_CASCADE_{setting.upper()} to {seconds} or more, or lower "
+        "FASHION_CASCADE_SHARD_SIZE and enqueue again"
     )
-    limit, timeout = settings.shard_time_limit, settings.visibility_timeout
-    yield Finding("visibility timeout", OK, f"{timeout} s, a shard is ended after {limit} s")
 
 
 def _gpu(settings: Settings) -> Iterator[Finding]:

@@ -83,8 +83,12 @@ class CeleryPublisher:
         }
         if relabel:
             message["relabel"] = True
+        # what monitors show; Celery would write out, and cut off, the paths of each message
+        shown = f"{{crawl: {crawl!r}, shard: {message['shard']!r}, paths: {len(paths)}}}"
         with broker.mapped(self._settings):
-            self._app.send_task(TASK, kwargs=message, priority=PRIORITIES[priority])
+            self._app.send_task(
+                TASK, kwargs=message, kwargsrepr=shown, priority=PRIORITIES[priority]
+            )
 
     def length(self) -> int:
         """Messages waiting on the broker."""

@@ -85,6 +85,7 @@ def resources() -> Resources:
             shelf.default().load()
             catalogue = Catalogue.open(settings.catalogue_url, create=False)
             register(catalogue, shelf.default())
+            catalogue.put_in_use(shelf.default().version, only_if_none=True)
             expire_dead(catalogue)
             _held = Resources(settings, catalogue, shelf, this_owner(), stop=_stop)
         return _held

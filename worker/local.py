@@ -20,6 +20,7 @@ from worker.settings import Settings
 
 if TYPE_CHECKING:
     from cascade.images import Loaded
+    from cascade.preprocessing import Preprocessing
 
 # one claim, so one transaction; after a kill this many pictures at most are run one by one
 PATHS_A_SHARD = 1024
@@ -68,10 +69,13 @@ class LocalRun:
 
 def loader(model: Model) -> Load:
     """What opens one file the way that the model was trained on."""
+    return opener(model.preprocessing)
+
+
+def opener(preprocessing: Preprocessing) -> Load:
+    """What opens one file, on a disk or in an object store, as `preprocessing` says."""
     from cascade import images
     from worker import remote
-
-    preprocessing = model.preprocessing
 
     def load(path: str, roots: Sequence[str]) -> Loaded:
         if is_url(path):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,36 +30,39 @@ def read_manifest(file: Path) -> Iterator[PendingRow]:
         raise InputError(f"{file}: expected a manifest in {', '.join(readers)}")
     folder = file.absolute().parent
     try:
-        for number, record in enumerate(reader(file), 1):
-            yield _row(record, folder, f"{file}, row {number}")
+        for number, (named, *known) in enumerate(reader(file), 1):
+            if not isinstance(named, str) or not named:
+                place = f"{file}, row {number}"
+                raise InputError(
+                    f'{place}: expected a text in the column "path", received {named!r}'
+                )
+            anywhere = named[0] == "/" or is_url(named) or named.startswith("file://")
+            state = state_of(named if anywhere else str(folder / named))
+            yield PendingRow(state.path, state.size, state.mtime, *map(_known, known))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{file}: cannot be read: {error}") from error
 
 
-def _row(record: Mapping[str, Any], folder: Path, where: str) -> PendingRow:
-    path = record.get("path")
-    if not isinstance(path, str) or not path:
-        raise InputError(f'{where}: expected a text in the column "path", received {path!r}')
-    if not is_url(path) and not path.startswith(("/", "file://")):
-        path = str(folder / path)
-    state = state_of(path)
-    url, shop, product_id = (_known(record.get(name)) for name in COLUMNS[1:])
-    return PendingRow(state.path, state.size, state.mtime, url, shop, product_id)
-
-
 def _known(value: Any) -> str | None:
-    return None if value in (None, "") else str(value)
+    return None if value is None or value == "" else str(value)
 
 
-def _csv(file: Path) -> Iterator[Mapping[str, Any]]:
+def _csv(file: Path) -> Iterator[Sequence[Any]]:
     with file.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        if "path" not in (reader.fieldnames or ()):
-            raise InputError(f'{file}: expected a column "path", found {reader.fieldnames}')
-        yield from reader
+        reader = csv.reader(stream)
+        names = next(reader, [])
+        if "path" not in names:
+            raise InputError(f'{file}: expected a column "path", found {names}')
+        width = len(names)  # the place of an empty value, for columns that it has not
+        chosen = itemgetter(*(names.index(n) if n in names else width for n in COLUMNS))
+        for row in reader:
+            if row:
+                del row[width:]
+                row.extend([""] * (width + 1 - len(row)))
+                yield chosen(row)
 
 
-def _json_lines(file: Path) -> Iterator[Mapping[str, Any]]:
+def _json_lines(file: Path) -> Iterator[Sequence[Any]]:
     with file.open(encoding="utf-8") as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():
@@ -69,10 +73,10 @@ def _json_lines(file: Path) -> Iterator[Mapping[str, Any]]:
                 raise InputError(f"{file}, line {number}: expected JSON: {error}") from error
             if not isinstance(record, dict):
                 raise InputError(f"{file}, line {number}: expected an object, received {record!r}")
-            yield record
+            yield [record.get(name) for name in COLUMNS]
 
 
-def _parquet(file: Path) -> Iterator[Mapping[str, Any]]:
+def _parquet(file: Path) -> Iterator[Sequence[Any]]:
     try:
         from pyarrow import parquet
     except ImportError as error:
@@ -89,6 +93,9 @@ def _parquet(file: Path) -> Iterator[Mapping[str, Any]]:
                     f'{file}: expected a column "path", found {opened.schema_arrow.names}'
                 )
             for batch in opened.iter_batches(batch_size=PARQUET_ROWS, columns=names):
-                yield from batch.to_pylist()
+                absent = [None] * batch.num_rows
+                yield from zip(
+                    *(batch[n].to_pylist() if n in names else absent for n in COLUMNS), strict=True
+                )
     except pyarrow.ArrowException as error:
         raise InputError(f"{file}: cannot be read as Parquet: {error}") from error

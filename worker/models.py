@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from db.records import LabelEntry
 from worker.errors import ModelUnusable
+from worker.store import fetch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -166,7 +167,7 @@ class ModelShelf:
 
     Args:
         name: the setting ``model``.
-        store: a folder with bundles in folders named by their versions; '' for none.
+        store: see `worker.store`: a folder or URL with bundles by their versions; '' for none.
         backend: the setting ``backend``.
         threads: how many threads the networks may use on a CPU; 0 for one a core.
     """
@@ -197,14 +198,10 @@ class ModelShelf:
             raise ModelUnusable(
                 f"a message wants model {version}, this worker has {self._default.version}; set "
                 "FASHION_CASCADE_MODEL to that bundle, or FASHION_CASCADE_MODEL_STORE to a folder "
-                "that holds it, or enqueue again with the current model"
+                "or URL that holds it, or enqueue again with the current model"
             )
-        folder = str(Path(self._store) / str(version))
-        other = open_model(folder, self._backend, self._threads)
-        if other.version != version:
-            raise ModelUnusable(
-                f"{self._store}/{version}: expected model {version}, found {other.version}"
-            )
+        folder = fetch(self._store, str(version))
+        other = open_model(str(folder), self._backend, self._threads)
         other.load()
         self._other = other
         return other

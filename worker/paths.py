@@ -15,6 +15,8 @@ _ESCAPED = "file://"
 def to_text(os_path: str | bytes) -> str:
     """The text of a path of the operating system. Made absolute; links are left as they are."""
     absolute = os.path.abspath(os.fsdecode(os_path))  # noqa: PTH100 - Path resolves no '..'
+    if absolute.isascii() and "\0" not in absolute:  # nearly all of millions: nothing to escape
+        return absolute
     raw = os.fsencode(absolute)
     try:
         text = raw.decode("utf-8")

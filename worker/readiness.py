@@ -26,5 +26,10 @@ def check_before_start(settings: Settings) -> None:
             f"batch_size is {settings.batch_size} and shard_size {settings.shard_size}: a batch "
             "never holds more than its shard; lower the first or raise the second"
         )
+    if settings.device.startswith("gpu:") and settings.pool_size > 1:
+        raise SettingsError(
+            f"pool_size is {settings.pool_size} and device {settings.device}: expected one process "
+            "a GPU; set pool_size to 1, and start a worker for each further GPU"
+        )
     ModelShelf(settings.model, settings.model_store).default()
     Catalogue.open(settings.catalogue_url, create=False).close()

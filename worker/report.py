@@ -72,6 +72,8 @@ class Report:
         """A few lines for a person."""
         seconds = time.monotonic() - self.started
         if not self.worked and not self.busy and not self.quarantined:
+            if not self.done:
+                return "no pictures were found; is it the right folder?"
             return (
                 f"nothing to do: {_pictures(self.done)} done before, looked at in {seconds:.1f} s"
             )

@@ -16,55 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cascade.backends import CHOICES
+from worker import setting_kinds as kinds
 from worker.errors import SettingsError
 
 PREFIX = "FASHION_CASCADE_"
 FILE_NAME = "fashion-cascade.toml"
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("a text")
-    return value
-
-
-def _list(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str):
-        value = value.split(",")
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise ValueError("a list of texts, separated by commas")
-    return tuple(item.strip() for item in value if item.strip())
-
-
-def _number(low: float, high: float, kind: type[int] | type[float] = int) -> Callable[[Any], Any]:
-    def parse(value: Any) -> int | float:
-        wanted = f"{'a whole number' if kind is int else 'a number'} from {low:g} to {high:g}"
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ValueError(wanted)
-        try:
-            number = kind(value)
-        except ValueError:
-            raise ValueError(wanted) from None
-        if not low <= number <= high or (isinstance(value, float) and number != value):
-            raise ValueError(wanted)
-        return number
-
-    return parse
-
-
-def _one_of(*choices: str) -> Callable[[Any], str]:
-    def parse(value: Any) -> str:
-        if value not in choices:
-            raise ValueError(f"one of {', '.join(choices)}")
-        return str(value)
-
-    return parse
-
-
-def _device(value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|gpu:\d+", value):
-        raise ValueError("auto, cpu or gpu:NUMBER")
-    return value
 
 
 def _setting(default: Any, parse: Callable[[Any], Any], help: str, *, secret: bool = False) -> Any:
@@ -80,78 +37,85 @@ class Settings:
 
     catalogue_url: str = _setting(
         "sqlite:///catalogue.db",
-        _text,
+        kinds.text,
         "The catalogue: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE.",
         secret=True,
     )
     model: str = _setting(
         "default",
-        _text,
+        kinds.text,
         "Folder of the bundle of networks; 'default' is the one that ships with the program; "
         "'constant:LABEL' gives every picture that label, to try the plumbing without networks.",
     )
     backend: str = _setting(
         "auto",
-        _one_of("auto", "tensorflow", "litert_float32", "litert_int8"),
-        "What the networks run in: tensorflow, litert_float32 or litert_int8; auto takes "
-        "TensorFlow where there is a GPU, and LiteRT in float32 elsewhere.",
+        kinds.one_of(*CHOICES),
+        "What the networks run in: tensorflow, litert_float32, litert_int8, openvino or "
+        "openvino_bf16; auto takes TensorFlow where there is a GPU, elsewhere OpenVINO or LiteRT "
+        "in float32.",
     )
     roots: tuple[str, ...] = _setting(
-        (), _list, "Folders that files must lie in, separated by commas; none: every path is read."
+        (),
+        kinds.texts,
+        "Folders that files must lie in, separated by commas; none: every path is read.",
     )
-    batch_size: int = _setting(64, _number(1, 4096), "Pictures in one step of the networks.")
+    batch_size: int = _setting(64, kinds.number(1, 4096), "Pictures in one step of the networks.")
     decode_threads: int = _setting(
-        0, _number(0, 256), "Threads that open pictures; 0 takes one for each core."
+        0, kinds.number(0, 256), "Threads that open pictures; 0 takes one for each core."
     )
     lease_seconds: float = _setting(
         300.0,
-        _number(1, 86400, float),
+        kinds.number(1, 86400, float),
         "How long rows stay reserved for a worker that gives no sign of life.",
     )
     broker_url: str = _setting(
         "redis://127.0.0.1:6379/0",
-        _text,
+        kinds.text,
         "The queue: redis://:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS.",
         secret=True,
     )
-    queue: str = _setting("fashion-cascade", _text, "The queue's name on the broker.")
-    shard_size: int = _setting(128, _number(1, 4096), "Paths in one message.")
+    queue: str = _setting("fashion-cascade", kinds.text, "The queue's name on the broker.")
+    shard_size: int = _setting(128, kinds.number(1, 4096), "Paths in one message.")
     max_queue_length: int = _setting(
-        10_000, _number(1, 10_000_000), "Messages waiting above which enqueue pauses."
+        10_000, kinds.number(1, 10_000_000), "Messages waiting above which enqueue pauses."
     )
     pool_size: int = _setting(
         0,
-        _number(0, 256),
+        kinds.number(0, 256),
         "Processes of a worker, which share the cores out; 0: one more than cores (at most 9) on "
         "LiteRT, one on TensorFlow.",
     )
-    device: str = _setting("auto", _device, "Where the networks run: auto, cpu or gpu:NUMBER.")
+    device: str = _setting("auto", kinds.device, "Where the networks run: auto, cpu or gpu:NUMBER.")
     visibility_timeout: int = _setting(
         3600,
-        _number(2, 86400),
+        kinds.number(2, 86400),
         "After how many seconds a message that nobody finished is given to another worker.",
     )
     shard_time_limit: int = _setting(
-        900, _number(1, 43200), "Seconds after which a process that is stuck in a shard is ended."
+        900,
+        kinds.number(1, 43200),
+        "Seconds after which a process that is stuck in a shard is ended.",
     )
     soft_shutdown_seconds: float = _setting(
-        30.0, _number(0, 3600, float), "How long a worker that is asked to stop may finish shards."
+        30.0,
+        kinds.number(0, 3600, float),
+        "How long a worker that is asked to stop may finish shards.",
     )
     model_store: str = _setting(
         "",
-        _text,
-        "Folder with bundles in folders named by their versions, for messages that want another "
-        "version than 'model'.",
+        kinds.text,
+        "Folder or fsspec URL with bundles in folders named by their versions, for messages that "
+        "want another version than 'model'.",
     )
     metrics_port: int = _setting(
-        0, _number(0, 65535), "Port on which a worker serves Prometheus metrics; 0: none."
+        0, kinds.number(0, 65535), "Port on which a worker serves Prometheus metrics; 0: none."
     )
     metrics_address: str = _setting(
-        "127.0.0.1", _text, "Address on which a worker serves Prometheus metrics."
+        "127.0.0.1", kinds.text, "Address on which a worker serves Prometheus metrics."
     )
-    log_format: str = _setting("text", _one_of("text", "json"), "How log lines are written.")
+    log_format: str = _setting("text", kinds.one_of("text", "json"), "How log lines are written.")
     log_level: str = _setting(
-        "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "Which log lines are written."
+        "INFO", kinds.one_of("DEBUG", "INFO", "WARNING", "ERROR"), "Which log lines are written."
     )
 
     def __post_init__(self) -> None:

@@ -23,7 +23,8 @@ def processes(settings: Settings) -> int:
     if settings.pool_size:
         return settings.pool_size
     model = open_model(settings.model, settings.backend)
-    if isinstance(model, BundleModel) and model.on_litert:
+    a_gpu = settings.device.startswith("gpu:")  # which one process has to itself
+    if isinstance(model, BundleModel) and model.on_litert and not a_gpu:
         return min(thread_count(0), MOST_PROCESSES) + 1
     return 1
 

@@ -14,8 +14,8 @@ from kombu.exceptions import OperationalError
 from db.errors import CatalogueError
 from db.records import FileState
 from db.relabelling import open_relabels
-from worker import metrics
-from worker.app import TASK, app
+from worker import metrics, shard_times
+from worker.app import LONGEST_PAUSE_SECONDS, TASK, app
 from worker.errors import WorkerError
 from worker.lifecycle import Resources, register, resources
 from worker.owners import expire_dead
@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 # A shard that is all poison needs 2 + 2 x 128 deliveries; the rest is for outages: with pauses of
 # up to a minute this lasts half a day. After that the rows wait for `requeue --stale`.
 MAX_RETRIES = 1000
-LONGEST_PAUSE_SECONDS = 60.0
 
 
 def _label_shard(
@@ -63,6 +62,8 @@ def _label_shard(
         return
     seconds = time.monotonic() - report.started
     metrics.shard_done(report, seconds)
+    if report.worked:
+        shard_times.note(held.settings, seconds)
     log.info(
         "shard %s of %s: %s labelled, %s rejected, %s done before, %.2f s, %.0f pictures/s",
         shard,

@@ -7,9 +7,11 @@ code for all of them, so a backend is a way of computing the logits and nothing 
     tensorflow       the reference: Keras on TensorFlow, one frozen graph, also on a GPU
     litert_float32   LiteRT on the CPU, the same numbers with batch norm folded in
     litert_int8      LiteRT on the CPU, weights and activations of 8 bits
+    openvino         OpenVINO on an x86-64 CPU in float32, from the file of litert_float32
+    openvino_bf16    the same in bfloat16, where the processor has it
 
 A bundle always holds what the reference needs; ``fashion-cascade convert`` adds the others below
-``backends/``. A process that runs on LiteRT never imports TensorFlow.
+``backends/``. A process that runs on LiteRT or OpenVINO never imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -19,21 +21,27 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from cascade.errors import BundleError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from cascade.bundle import Bundle
 
-Runner = Callable[[np.ndarray], np.ndarray]
+Runner = Callable[["np.ndarray"], "np.ndarray"]
 
 TENSORFLOW = "tensorflow"
 LITERT_FLOAT32 = "litert_float32"
 LITERT_INT8 = "litert_int8"
 LITERT = (LITERT_FLOAT32, LITERT_INT8)
+OPENVINO_FLOAT32 = "openvino"
+OPENVINO_BF16 = "openvino_bf16"
+OPENVINO = (OPENVINO_FLOAT32, OPENVINO_BF16)
 AUTO = "auto"
-CHOICES = (AUTO, TENSORFLOW, *LITERT)
+CHOICES = (AUTO, TENSORFLOW, *LITERT, *OPENVINO)
+# those with the reference's numbers, the quickest first; the others must be asked for
+_EXACT = (OPENVINO_FLOAT32, LITERT_FLOAT32)
+_PACKAGES = dict.fromkeys(LITERT, "ai_edge_litert") | dict.fromkeys(OPENVINO, "openvino")
 
 _GPU_DEVICES = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
@@ -41,17 +49,17 @@ _GPU_DEVICES = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 def choose(bundle: Bundle, wanted: str = AUTO) -> str:
     """The backend to run on: what is wanted, or what ``auto`` means for this bundle and machine.
 
-    ``auto``: TensorFlow where it sees a GPU; else LiteRT in float32 where the bundle has it; else
-    TensorFlow. Raises ``BundleError`` where the bundle does not have what is wanted, ``ValueError``
-    for a name that is none.
+    ``auto``: TensorFlow where it sees a GPU; else OpenVINO in float32, else LiteRT in float32,
+    where the bundle has it and it is installed; else TensorFlow. Raises ``BundleError`` where the
+    bundle does not have what is wanted, ``ValueError`` for a name that is none.
     """
     if wanted not in CHOICES:
         raise ValueError(f"backend: expected one of {', '.join(CHOICES)}, received {wanted!r}")
     if wanted == AUTO:
         if _has_gpu():
             return TENSORFLOW
-        usable = LITERT_FLOAT32 in available(bundle) and find_spec("ai_edge_litert") is not None
-        return LITERT_FLOAT32 if usable else TENSORFLOW
+        usable = [name for name in _EXACT if name in available(bundle) and installed(name)]
+        return usable[0] if usable else TENSORFLOW
     if wanted not in available(bundle):
         raise BundleError(
             f"{bundle.folder}: expected files for the backend {wanted}, it has only "
@@ -62,15 +70,32 @@ def choose(bundle: Bundle, wanted: str = AUTO) -> str:
 
 
 def available(bundle: Bundle) -> tuple[str, ...]:
-    """The backends that a bundle has the files for, the reference first."""
-    return (TENSORFLOW, *(name for name in LITERT if path_of(name, 0) in bundle.manifest["files"]))
+    """The backends that a bundle has the files for, the reference first.
+
+    One that ``convert`` found to name other leaves too often is not among them.
+    """
+    found = bundle.manifest.get("figures", {}).get("backends", {})
+    return (
+        TENSORFLOW,
+        *(
+            name
+            for name in (*LITERT, *OPENVINO)
+            if path_of(name, 0) in bundle.manifest["files"]
+            and found.get(name, {}).get("leaves", 1) >= found.get(name, {}).get("required", 0)
+        ),
+    )
+
+
+def installed(backend: str) -> bool:
+    """Whether the package that a backend needs is there, without importing it."""
+    return find_spec(_PACKAGES.get(backend, TENSORFLOW)) is not None
 
 
 def runners(bundle: Bundle, backend: str, threads: int = 0) -> list[Runner]:
     """A runner for each network of a verified bundle, in the bundle's order.
 
-    ``threads``: how many threads LiteRT may use at once, 0 for one a core that this process has;
-    TensorFlow takes its own from its own settings.
+    ``threads``: how many threads LiteRT or OpenVINO may use at once, 0 for one a core that this
+    process has; TensorFlow takes its own from its own settings.
     """
     numbers = range(max(bundle.network_of_decision) + 1)
     if backend == TENSORFLOW:
@@ -78,14 +103,20 @@ def runners(bundle: Bundle, backend: str, threads: int = 0) -> list[Runner]:
         from cascade.weights import read_network
 
         return [keras_runner(read_network(bundle.folder, number)) for number in numbers]
+    if backend in OPENVINO:
+        from cascade.backends.openvino import BFLOAT16, FLOAT32, OpenVINORunner
+
+        precision = BFLOAT16 if backend == OPENVINO_BF16 else FLOAT32
+        files = [bundle.folder / path_of(backend, number) for number in numbers]
+        return [OpenVINORunner(file, threads, precision) for file in files]
     from cascade.backends.litert import LiteRTRunner
 
     return [LiteRTRunner(bundle.folder / path_of(backend, n), threads) for n in numbers]
 
 
 def path_of(backend: str, number: int) -> str:
-    """Where a bundle keeps network ``number`` for a LiteRT backend."""
-    return f"backends/{backend}/{number}.tflite"
+    """Where a bundle keeps network ``number`` for a backend; OpenVINO reads LiteRT's files."""
+    return f"backends/{LITERT_FLOAT32 if backend in OPENVINO else backend}/{number}.tflite"
 
 
 def _has_gpu() -> bool:

@@ -20,7 +20,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from cascade.backends import LITERT, LITERT_FLOAT32, LITERT_INT8, TENSORFLOW, path_of, runners
+from cascade.backends import (
+    LITERT,
+    LITERT_FLOAT32,
+    LITERT_INT8,
+    OPENVINO,
+    OPENVINO_BF16,
+    OPENVINO_FLOAT32,
+    TENSORFLOW,
+    installed,
+    path_of,
+    runners,
+)
 from cascade.bundle import MANIFEST, Bundle, seal
 from cascade.classifier import Cascade
 from cascade.errors import BundleError
@@ -32,7 +43,12 @@ BATCH = 64
 CHUNK = 8  # pictures that an interpreter runs at once: their activations stay in a core's cache
 KEPT_FLOAT = ("MEAN", "FULLY_CONNECTED", "CONCATENATION")
 # the least share of pictures on which a backend must name the reference's best leaf
-REQUIRED = {LITERT_FLOAT32: 0.9999, LITERT_INT8: 0.995}
+REQUIRED = {
+    LITERT_FLOAT32: 0.9999,
+    LITERT_INT8: 0.995,
+    OPENVINO_FLOAT32: 0.9999,
+    OPENVINO_BF16: 0.995,
+}
 
 
 @dataclass(frozen=True)
@@ -80,25 +96,33 @@ def convert(
     bundle = seal(part, original.manifest["training"], original.manifest["figures"])
     agreements = compare(bundle, judged)
     for backend, agreement in agreements.items():
-        if not agreement.enough:
+        if not agreement.enough and backend in LITERT:
             shutil.rmtree(part / "backends" / backend)
-    figures = {name: asdict(each) for name, each in agreements.items() if each.enough}
+    figures = {
+        name: asdict(each)
+        for name, each in agreements.items()
+        if each.enough or name in OPENVINO  # which has no file to leave out: the figure bars it
+    }
     seal(part, original.manifest["training"], {**original.manifest["figures"], "backends": figures})
     part.rename(out_folder)
     return Bundle.open(out_folder), agreements
 
 
 def compare(bundle: Bundle, pixels: np.ndarray) -> dict[str, Agreement]:
-    """Each LiteRT backend of a bundle against the reference, on ``(N, height, width, 3)`` uint8."""
+    """Each backend against the reference, on ``(N, height, width, 3)`` uint8 pictures.
+
+    OpenVINO is left out where it is not installed.
+    """
     routing = bundle.routing
     expected = _logits(bundle, TENSORFLOW, pixels)
     answers = routing.label(expected)
     found = {}
-    for backend in LITERT:
+    for backend in (*LITERT, *filter(installed, OPENVINO)):
         logits = _logits(bundle, backend, pixels)
         pairs = list(zip(routing.label(logits), answers, strict=True))
         apart = np.abs(routing.leaf_probabilities(logits) - routing.leaf_probabilities(expected))
-        size = sum(f.stat().st_size for f in (bundle.folder / "backends" / backend).iterdir())
+        files = (bundle.folder / path_of(backend, 0)).parent
+        size = sum(file.stat().st_size for file in files.iterdir())
         found[backend] = Agreement(
             len(pixels),
             sum(own.best_leaf == other.best_leaf for own, other in pairs) / len(pairs),

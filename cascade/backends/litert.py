@@ -10,7 +10,6 @@ depend on how many others came with it.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from cascade.backends.cores import cores
 from cascade.errors import BundleError
 
 
@@ -30,7 +30,7 @@ class LiteRTRunner:
     """
 
     def __init__(self, path: Path, threads: int = 0) -> None:
-        count = threads or _cores()
+        count = threads or cores()
         self._lock = threading.Lock()
         self._interpreters = [_Interpreter(path) for _ in range(count)]
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="litert") if count > 1 else None
@@ -99,10 +99,3 @@ def _open(path: Path) -> Any:
             "or take --backend tensorflow"
         ) from error
     return Interpreter(model_path=str(path), num_threads=1)
-
-
-def _cores() -> int:
-    """How many cores this process may use; the machine's where the system does not tell."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,15 +12,40 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cascade.backends import LITERT, LITERT_FLOAT32, LITERT_INT8, TENSORFLOW, available, choose
+from cascade.backends import (
+    LITERT,
+    LITERT_FLOAT32,
+    LITERT_INT8,
+    OPENVINO,
+    OPENVINO_BF16,
+    OPENVINO_FLOAT32,
+    TENSORFLOW,
+    Runner,
+    available,
+    choose,
+    installed,
+)
 from cascade.backends.conversion import Agreement, convert
 from cascade.backends.litert import LiteRTRunner
+from cascade.backends.openvino import OpenVINORunner
 from cascade.bundle import Bundle, seal
 from cascade.classifier import Cascade
 from cascade.errors import BundleError
 from tests.bundles import drawn
 
 ROOT = Path(__file__).parents[2]
+EXACT = [
+    LITERT_FLOAT32,
+    pytest.param(
+        OPENVINO_FLOAT32,
+        marks=pytest.mark.skipif(not installed(OPENVINO_FLOAT32), reason="only on x86-64"),
+    ),
+]
+
+
+def runner(backend: str, folder: Path, threads: int) -> Runner:
+    path = folder / "backends" / LITERT_FLOAT32 / "0.tflite"
+    return LiteRTRunner(path, threads) if backend in LITERT else OpenVINORunner(path, threads)
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +76,17 @@ def test_a_converted_bundle_is_the_same_model_and_says_how_well_it_agrees(
     assert bundle.manifest["figures"]["validation"] == original.manifest["figures"]["validation"]
     assert bundle.manifest["figures"]["backends"][LITERT_FLOAT32]["leaves"] == 1.0
     assert agreements[LITERT_FLOAT32].confidence < 1e-4
-    assert set(agreements) == set(LITERT)
+    assert agreements[OPENVINO_FLOAT32].confidence < 1e-4
+    assert set(agreements) == {*LITERT, *OPENVINO}
 
 
+@pytest.mark.parametrize("backend", EXACT)
 @pytest.mark.parametrize("size", [1, 3, 64])
 def test_float32_labels_as_the_reference_at_every_batch_size(
-    converted: tuple[Path, dict[str, Agreement]], pixels: np.ndarray, size: int
+    converted: tuple[Path, dict[str, Agreement]], pixels: np.ndarray, size: int, backend: str
 ) -> None:
     reference = Cascade.load(converted[0], backend=TENSORFLOW).classify(pixels)
-    cascade = Cascade.load(converted[0], backend=LITERT_FLOAT32)
+    cascade = Cascade.load(converted[0], backend=backend)
     found = [
         answer
         for start in range(0, len(pixels), size)
@@ -69,21 +97,23 @@ def test_float32_labels_as_the_reference_at_every_batch_size(
         assert own.confidence == pytest.approx(other.confidence, abs=1e-4)
 
 
+@pytest.mark.parametrize("backend", EXACT)
 def test_an_answer_is_the_same_to_the_bit_in_any_batch_and_by_any_number_of_threads(
-    converted: tuple[Path, dict[str, Agreement]], pixels: np.ndarray
+    converted: tuple[Path, dict[str, Agreement]], pixels: np.ndarray, backend: str
 ) -> None:
-    path = converted[0] / "backends" / LITERT_FLOAT32 / "0.tflite"
-    alone = LiteRTRunner(path, threads=1)
-    together = LiteRTRunner(path, threads=3)(pixels)
+    alone = runner(backend, converted[0], 1)
+    together = runner(backend, converted[0], 3)(pixels)
     one_by_one = np.concatenate([alone(picture[None]) for picture in pixels[:10]])
     np.testing.assert_array_equal(together[:10], one_by_one)
-    np.testing.assert_array_equal(together[::-1], LiteRTRunner(path, threads=2)(pixels[::-1]))
+    two = runner(backend, converted[0], 2)
+    np.testing.assert_array_equal(together[::-1], two(pixels[::-1]))
 
 
+@pytest.mark.parametrize("backend", EXACT)
 def test_threads_that_share_a_runner_get_their_own_answers(
-    converted: tuple[Path, dict[str, Agreement]], pixels: np.ndarray
+    converted: tuple[Path, dict[str, Agreement]], pixels: np.ndarray, backend: str
 ) -> None:
-    run = LiteRTRunner(converted[0] / "backends" / LITERT_FLOAT32 / "0.tflite", threads=2)
+    run = runner(backend, converted[0], 2)
     expected = run(pixels)
     together = threading.Barrier(4)
 
@@ -96,18 +126,45 @@ def test_threads_that_share_a_runner_get_their_own_answers(
             np.testing.assert_array_equal(answer, expected[first : first + 7])
 
 
-def test_no_pictures_give_no_answers(converted: tuple[Path, dict[str, Agreement]]) -> None:
-    cascade = Cascade.load(converted[0], backend=LITERT_FLOAT32)
+@pytest.mark.skipif(not installed(OPENVINO_BF16), reason="only on x86-64")
+def test_bfloat16_that_names_other_leaves_too_often_is_barred(
+    converted: tuple[Path, dict[str, Agreement]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(converted[0], folder)
+    manifest = Bundle.open(folder).manifest
+    figures = manifest["figures"]
+    assert figures["backends"][OPENVINO_BF16]["required"] == 0.995
+    figures["backends"][OPENVINO_BF16]["leaves"] = 0.994
+    seal(folder, manifest["training"], figures)
+    assert OPENVINO_FLOAT32 in available(Bundle.open(folder))
+    with pytest.raises(BundleError, match="openvino_bf16"):
+        Cascade.load(folder, backend=OPENVINO_BF16)
+    figures["backends"][OPENVINO_BF16]["leaves"] = 0.996
+    seal(folder, manifest["training"], figures)
+    assert Cascade.load(folder, backend=OPENVINO_BF16).backend == OPENVINO_BF16
+
+
+@pytest.mark.parametrize("backend", EXACT)
+def test_no_pictures_give_no_answers(
+    converted: tuple[Path, dict[str, Agreement]], backend: str
+) -> None:
+    cascade = Cascade.load(converted[0], backend=backend)
     assert cascade.classify(np.zeros((0, 120, 90, 3), np.uint8)) == []
 
 
-def test_auto_takes_litert_where_the_bundle_has_it_and_the_reference_elsewhere(
-    small_bundle: Path, converted: tuple[Path, dict[str, Agreement]]
+def test_auto_takes_the_quickest_with_the_references_numbers(
+    small_bundle: Path,
+    converted: tuple[Path, dict[str, Agreement]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import tensorflow as tf
 
     on_cpu = not tf.config.list_physical_devices("GPU")
+    quickest = OPENVINO_FLOAT32 if installed(OPENVINO_FLOAT32) else LITERT_FLOAT32
     assert choose(Bundle.open(small_bundle)) == TENSORFLOW
+    assert choose(Bundle.open(converted[0])) == (quickest if on_cpu else TENSORFLOW)
+    monkeypatch.setattr("cascade.backends.installed", lambda name: name not in OPENVINO)
     assert choose(Bundle.open(converted[0])) == (LITERT_FLOAT32 if on_cpu else TENSORFLOW)
     assert choose(Bundle.open(converted[0]), TENSORFLOW) == TENSORFLOW
 
@@ -123,16 +180,15 @@ def test_a_backend_that_is_not_there_is_named(small_bundle: Path) -> None:
 def test_a_file_that_is_no_network_is_refused(
     converted: tuple[Path, dict[str, Agreement]], tmp_path: Path, content: bytes
 ) -> None:
-    import shutil
-
     folder = tmp_path / "bundle"
     shutil.copytree(converted[0], folder)
     (folder / "backends" / LITERT_FLOAT32 / "0.tflite").write_bytes(content)
     with pytest.raises(BundleError, match="hash"):
         Cascade.load(folder, backend=LITERT_FLOAT32)
     seal(folder, {}, {})
-    with pytest.raises(BundleError, match=r"0\.tflite: expected a LiteRT network"):
-        Cascade.load(folder, backend=LITERT_FLOAT32)
+    for backend in filter(installed, (LITERT_FLOAT32, OPENVINO_FLOAT32)):
+        with pytest.raises(BundleError, match=r"0\.tflite: expected a LiteRT network"):
+            Cascade.load(folder, backend=backend)
 
 
 def test_convert_refuses_a_folder_that_is_taken_and_an_empty_set(
@@ -149,7 +205,7 @@ WITHOUT_TENSORFLOW = """
 import sys
 import numpy as np
 from worker.models import open_model
-model = open_model(sys.argv[1], "litert_float32")
+model = open_model(sys.argv[1], sys.argv[2])
 answers = model.classify(np.full((3, 120, 90, 3), 200, np.uint8))
 assert len(answers) == 3
 heavy = {"tensorflow", "keras", "torch", "jax"} & set(sys.modules)
@@ -157,9 +213,10 @@ assert not heavy, heavy
 """
 
 
-def test_a_process_on_litert_never_imports_tensorflow(
-    converted: tuple[Path, dict[str, Agreement]],
+@pytest.mark.parametrize("backend", EXACT)
+def test_a_process_without_the_reference_never_imports_tensorflow(
+    converted: tuple[Path, dict[str, Agreement]], backend: str
 ) -> None:
-    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, str(converted[0])]
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, str(converted[0]), backend]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr

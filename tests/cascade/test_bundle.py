@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from cascade.bundle import Bundle, BundleParts, seal, write_parts
+from cascade.bundle import Bundle, BundleParts, add_to_card, seal, write_parts
 from cascade.classifier import Cascade
 from cascade.errors import BundleError, BundleTampered
 from cascade.images import Preprocessing
@@ -195,3 +195,12 @@ def test_pictures_of_another_shape_or_type_are_refused(tmp_path: Path) -> None:
         cascade.classify(np.zeros((1, 24, 18, 3), np.float32))
     with pytest.raises(ValueError, match=r"\(1, 18, 24, 3\)"):
         cascade.classify(np.zeros((1, 18, 24, 3), np.uint8))
+
+
+def test_a_section_more_in_the_card_makes_no_other_model(tmp_path: Path) -> None:
+    made = make_bundle(tmp_path)
+    (tmp_path / "MODEL_CARD.md").write_text("# Model card\n")
+    reseal(tmp_path)
+    changed = add_to_card(tmp_path, "## Elsewhere\n\nWorse.\n")
+    assert (tmp_path / "MODEL_CARD.md").read_text() == "# Model card\n\n## Elsewhere\n\nWorse.\n"
+    assert Bundle.open(tmp_path).version == changed.version == made.version

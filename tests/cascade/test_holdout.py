@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
-from cascade.dataset import Item
-from cascade.holdout import Features, fit_heads, hold_out
+from cascade.augmentation import NONE
+from cascade.dataset import Item, Pictures
+from cascade.holdout import Features, fit_heads, hold_out, hold_out_trained
+from cascade.networks import Architecture
 from cascade.taxonomy import Taxonomy
+from cascade.training_settings import TrainingSettings
 
 TREE = Taxonomy.from_labels(["pets/cat", "pets/dog", "toys/ball", "toys/car"])
 
@@ -51,3 +56,35 @@ def test_partly_known_labels_teach_the_primary_decision() -> None:
     assert ((logits[:, :2].argmax(axis=1) == 1) == truth).mean() > 0.95
     # nothing was said of what is below, so nothing is believed of it
     assert np.abs(logits[:, 2:]).max() < 0.2
+
+
+def test_a_whole_network_is_trained_without_the_source_and_judged_on_all_of_it(
+    tmp_path: Path,
+) -> None:
+    """In one source cats are dark and dogs are light; the strange one has it the other way."""
+    tree = Taxonomy.from_labels(["pets/cat", "pets/dog"])
+    random = np.random.default_rng(4)
+    items, pixels = [], []
+    for number in range(240):
+        cat, strange = number // 8 % 2 == 0, number % 3 == 0
+        split = "train" if number % 4 else "validation" if number % 8 else "test"
+        label, source = "pets/cat" if cat else "pets/dog", "strange" if strange else "known"
+        items.append(Item(f"{number}", label, split, source))
+        shade = 60 if cat != strange else 200
+        pixels.append(random.integers(shade - 40, shade + 40, (20, 15, 3), dtype=np.uint8))
+    pictures = Pictures(tuple(items), np.stack(pixels))
+    settings = TrainingSettings(
+        Architecture("two_convolutions", {"filters": 4}),
+        epochs=8,
+        batch_size=16,
+        learning_rate=3e-3,
+        augmentation=NONE,
+        average=None,
+    )
+    seen = hold_out_trained(pictures, (), tree, settings, tmp_path / "seen")["leaf, in scope"]
+    unseen = hold_out_trained(pictures, ("strange",), tree, settings, tmp_path / "unseen")
+    assert seen.count == 30  # the test split
+    assert unseen["leaf, in scope"].value is not None
+    assert unseen["leaf, in scope"].count == 80  # every picture of the source
+    assert (unseen["leaf, in scope"].value or 0) < 0.1  # it never saw that it can be otherwise
+    assert (tmp_path / "unseen" / "state.json").is_file()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cascade.dataset import Item, targets
-from cascade.losses import batch_loss, decision_loss
+from cascade.losses import batch_loss, decision_loss, taught_loss
 from cascade.taxonomy import Taxonomy
 
 TREE = Taxonomy.load()
@@ -71,3 +71,22 @@ def test_a_partly_known_label_does_not_take_sides_among_what_fits() -> None:
     assert slope[10] == pytest.approx(slope[15])
     assert slope[10] < 0
     assert (np.delete(slope[10:], [0, 5]) > 0).all()
+
+
+def test_what_a_teacher_says_is_its_share_of_the_loss_by_hand() -> None:
+    logits = np.zeros((2, 21), np.float32)
+    logits[0, 3] = math.log(5)  # out_of_scope 5/8, the others 1/8
+    known = answers("out_of_scope", "shoes/male/boots")
+    taught = np.zeros((2, 21), np.float32)
+    taught[0, :4] = [0, 0, 0.25, 0.75]
+    taught[0, 10] = 1.0  # a decision that does not concern the picture teaches nothing
+    taught[1, 2], taught[1, 10], taught[1, 15] = 1.0, 0.5, 0.5
+    loss = np.asarray(
+        taught_loss(DECISIONS, 0.0, 0.7)(np.concatenate([known, taught], axis=1), logits)
+    )
+    learnt = -0.75 * math.log(5 / 8) - 0.25 * math.log(1 / 8)
+    assert loss[0] == pytest.approx(0.3 * -math.log(5 / 8) + 0.7 * learnt, rel=1e-5)
+    assert loss[1] == pytest.approx(math.log(4) + math.log(11), rel=1e-5)
+    alone = np.asarray(decision_loss(DECISIONS)(known, logits))
+    without = taught_loss(DECISIONS, 0.0, 0.0)(np.concatenate([known, taught], axis=1), logits)
+    assert np.asarray(without) == pytest.approx(alone, rel=1e-6)

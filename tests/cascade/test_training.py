@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -125,3 +126,18 @@ def test_early_stopping_keeps_the_best_epochs_weights(tmp_path: Path) -> None:
     )
     assert kept == pytest.approx(losses[best], rel=1e-5)
     assert json.loads((tmp_path / "state.json").read_text())["finished"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("stderr", "shown"), [(Terminal(), True), (io.StringIO(), False)])
+def test_a_terminal_shows_how_far_an_epoch_is(
+    monkeypatch: pytest.MonkeyPatch, stderr: io.StringIO, shown: bool
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stderr)
+    train(replace(PLAIN, epochs=2))
+    # 96 pictures in batches of 16: six steps an epoch
+    assert ("epoch 2 of 2" in stderr.getvalue() and "/6 " in stderr.getvalue()) == shown

@@ -53,16 +53,31 @@ def test_review_relabel_and_the_way_back(session: Path) -> None:
     whole = lines(run("review", "stats"))[0]
     assert (whole["rows"], whole["right"], whole["accuracy"]) == (2, 1, 0.5)
 
+    (model,) = lines(run("models", "list"))
+    assert model["in_use"] is True
+    assert model["in_use_since"] is not None
+
     before = labels()
     new = "constant:glasses/optical"
-    (flow,) = lines(run("relabel", "--model", new, "--all", "--diff"))
+    (flow,) = lines(run("relabel", "--model", new, "--all", "--diff", "--html", "new/diff.html"))
+    page = Path("new/diff.html").read_text()
+    assert "<h1>3 of 3 labels would change</h1>" in page
+    assert f"<h2>{SANDALS} → glasses/optical: 3</h2>" in page
+    assert page.count("data:image/jpeg;base64,") == 3
+    assert "give both" in run("relabel", "--all", "--html", "x.html", exit_code=2).stderr
     assert (flow["old"], flow["new"], flow["rows"]) == (SANDALS, "glasses/optical", 3)
     assert labels() == before
+    assert [(m["in_use"], m["waiting"], m["ready"]) for m in lines(run("models", "list"))] == [
+        (True, 0, 0),
+        (False, 0, 3),
+    ]
     assert "3 rows are labelled" in run("relabel", "--model", new, "--all").stderr
     assert set(labels().values()) == {"glasses/optical"}
     assert run("query", "--label", BOOTS, "--count").stdout == "1\n"
     models = lines(run("models", "list"))
     assert sorted(model["rows"] for model in models) == [0, 3]
+    assert [model["in_use"] for model in models] == [False, True]
+    assert [model["in_use_until"] is None for model in models] == [False, True]
     (old,) = [model["version"] for model in models if model["rows"] == 0]
     assert "3 rows took" in run("models", "use", old).stderr
     assert labels() == before
@@ -114,6 +129,15 @@ def test_a_folder_that_cannot_be_made_is_one_line(session: Path) -> None:
         assert "cannot be written" in said
         assert said.count("\n") == 1
     assert run("query", "--count").stdout == "3\n"
+
+
+def test_what_fails_leaves_no_folder_behind(session: Path) -> None:
+    Path("there").mkdir()
+    said = run("archive", "--crawl", "sprong", "--to", "new/deep/x.jsonl", exit_code=2).stderr
+    assert "no crawl 'sprong'; the catalogue's crawls: spring\n" in said
+    run("archive", "--crawl", "sprong", "--to", "there/x.jsonl", exit_code=2)
+    assert not Path("new").exists()
+    assert Path("there").is_dir()
 
 
 def test_an_export_overwrites_a_file(session: Path) -> None:

@@ -139,8 +139,18 @@ def test_csv_and_table(tmp_path: Path) -> None:
     rows = list(csv.DictReader(lines))
     assert [row["label"] for row in rows] == ["shoes/female/sandals"] * 2
     lines, _ = label(tmp_path, "spring", "--crawl", "again", "--format", "table")
-    assert lines[0].split()[:3] == ["path", "status", "label"]
-    assert len(lines) == 3
+    assert lines[0].split()[:2] == ["status", "label"]
+    assert lines[0].endswith(" path")  # last, so that a long one pushes nothing out of place
+    assert {line.rpartition("  ")[2] for line in lines[1:]} == {row["path"] for row in rows}
+
+
+def test_a_folder_without_pictures_is_not_taken_for_done(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("no picture")
+    lines, err = label(tmp_path, "texts")
+    assert lines == []
+    assert "no pictures were found" in err
+    assert "passed over, no pictures by their names: 1" in err
 
 
 def refused(folder: Path, *arguments: str, code: int, says: str, **more: str) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from db.catalogue import Catalogue
@@ -45,7 +46,6 @@ def test_filters_compose(url: str) -> None:
     assert paths(url, "--needs-review") == {"=1+1.jpg", "/sun\n.jpg"}
     assert paths(url, "--status", "rejected", "--reason", "truncated") == {"/bad.jpg"}
     assert paths(url, "--status", "pending") == {"/waiting.jpg"}
-    assert paths(url, "--crawl", "no such crawl") == set()
     assert paths(url, "--label", "no/such/label") == set()
     assert len(paths(url)) == 5
     assert len(paths(url, "--limit", "2")) == 2
@@ -73,11 +73,65 @@ def test_a_spreadsheet_runs_no_cell(url: str) -> None:
     assert ["/sun\n.jpg", "true"] in rows
 
 
+@pytest.mark.parametrize("limit", [(), ("--limit", "2")])
+def test_parquet_is_typed_as_an_export_is(url: str, tmp_path: Path, limit: tuple[str, ...]) -> None:
+    """Read by DuckDB: by way of a file, and by way of a pipe, where nothing can seek."""
+    names = "path,label,confidence,needs_review,labelled_at"
+    asked = ["query", "--catalogue", url, "--status", "labelled", "--columns", names, *limit]
+    said = run(*asked, "--output", str(tmp_path / "new" / "out.parquet"))
+    assert said.stdout == ""
+    piped = subprocess.run(
+        [sys.executable, "-m", "cli", *asked, "--format", "parquet"],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    (tmp_path / "piped.parquet").write_bytes(piped.stdout)
+    run("export", str(tmp_path / "whole.parquet"), "--catalogue", url)
+    kinds = dict(described(tmp_path / "whole.parquet"))
+    expected = [(r["path"], r["label"], r["confidence"]) for r in lines(run(*asked))]
+    for made in (tmp_path / "new" / "out.parquet", tmp_path / "piped.parquet"):
+        assert described(made) == [(name, kinds[name]) for name in names.split(",")]
+        query = "SELECT path, label, confidence FROM read_parquet(?)"
+        assert duckdb.execute(query, [str(made)]).fetchall() == expected
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["out.parquet"]
+
+
+def described(file: Path) -> list[tuple[str, str]]:
+    """The columns of a Parquet file with their types, as DuckDB sees them."""
+    query = "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM read_parquet(?))"
+    return duckdb.execute(query, [str(file)]).fetchall()
+
+
+def test_an_output_file_takes_its_format_from_its_ending(url: str, tmp_path: Path) -> None:
+    for name in ("out.csv", "out.jsonl", "none.parquet"):
+        label = "no/such" if name.startswith("none") else "shoes/*"
+        run("query", "--catalogue", url, "--label", label, "--output", str(tmp_path / name))
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
+    assert (tmp_path / "out.csv").read_text().startswith("path,status,label,")
+    assert [name for name, _ in described(tmp_path / "none.parquet")][:2] == ["path", "status"]
+    wrong = run("query", "--catalogue", url, "--output", str(tmp_path / "out.xyz"), exit_code=2)
+    assert "which --format" in wrong.stderr
+
+
 def test_a_table_is_one_line_a_row(url: str) -> None:
     result = run("query", "--catalogue", url, "--format", "table", "--category", "glasses")
     head, _, row = result.stdout.splitlines()
     assert head.split()[:3] == ["path", "status", "label"]
     assert row.startswith("/sun\\n.jpg")
+
+
+def test_what_is_too_wide_stands_last_in_a_table(url: str) -> None:
+    store = Catalogue.open(url)
+    long = "/crawl/" + "x" * 80
+    store.store(CRAWL, "me", MODEL, [labelled(long)])
+    store.close()
+    columns = ("--columns", "path,status,shop,label")
+    table = run("query", "--catalogue", url, "--format", "table", "--category", "shoes", *columns)
+    head, _, *rows = table.stdout.splitlines()
+    assert head.split() == ["status", "shop", "label", "path"]
+    start = head.index("path")
+    assert {row[start:] for row in rows} == {"/a.jpg", "=1+1.jpg", long}
 
 
 def test_counting_prints_a_number(url: str) -> None:
@@ -102,15 +156,54 @@ def test_the_tree_adds_up(url: str) -> None:
     assert sum(count["rows"] for count in counts) == 5
 
 
-def test_a_crawl_that_never_was_is_named(url: str) -> None:
-    for form in ("table", "jsonl"):
-        said = run("stats", "--catalogue", url, "--crawl", "nope", "--format", form, exit_code=2)
-        assert f"no crawl 'nope'; there are: {CRAWL}\n" in said.stderr
-        assert said.stdout == ""
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("query",),
+        ("query", "--count"),
+        ("query", "--limit", "3"),
+        ("stats", "--format", "table"),
+        ("stats", "--format", "jsonl"),
+        ("export", "{folder}/new/out.csv"),
+        ("review", "sheet", "{folder}/new/sheet.html"),
+        ("relabel", "--model", "constant:glasses/optical"),
+        ("status", "--no-queue"),
+        ("cancel",),
+    ],
+)
+def test_a_crawl_that_never_was_is_refused_by_all(
+    url: str, tmp_path: Path, asked: tuple[str, ...]
+) -> None:
+    arguments = [part.format(folder=tmp_path) for part in asked]
+    said = run(*arguments, "--catalogue", url, "--crawl", "nope", exit_code=2)
+    assert f"no crawl 'nope'; the catalogue's crawls: {CRAWL}\n" in said.stderr
+    assert said.stdout == ""
+    assert not (tmp_path / "new").exists()
+
+
+def test_stats_of_nothing_say_so(url: str) -> None:
     none = run(
         "stats", "--catalogue", url, "--crawl", CRAWL, "--shop", "x", "--format", "table"
     ).stdout
     assert none == "no picture fits\n"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("nope",),
+        ("--nope",),
+        ("query", "--nope"),
+        ("query", "--limit", "x"),
+        ("train", "--out", "x"),
+    ],
+)
+def test_usage_errors_look_like_all_others(asked: tuple[str, ...]) -> None:
+    said = run(*asked, exit_code=2).stderr.splitlines()
+    assert said[0].startswith("fashion-cascade: ")
+    assert said[1].startswith("see: ")
+    assert said[1].endswith(" --help")
+    assert len(said) == 2
 
 
 def test_a_label_that_no_taxonomy_has_is_said(url: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from commands.status import _queue
 from tests.commands.running import lines, run
 from tests.redis_server import RedisServer
 from tests.worker.crawls import MODEL_NAME, write_crawl
+from worker import shard_times
 from worker.settings import Resolved, Settings
 
 pytestmark = [pytest.mark.servers]
@@ -41,24 +41,12 @@ def settings(tmp_path: Path, broker: RedisServer, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(name, value)
 
 
-def messages(broker: RedisServer) -> list[tuple[bytes, list[str]]]:
-    """(list, paths) of each message on the broker, as they lie there."""
-    import base64
-
-    with broker.client() as client:
-        return [
-            (key, json.loads(base64.b64decode(json.loads(raw)["body"]))[1]["paths"])
-            for key in sorted(client.keys("fashion-cascade*"))
-            for raw in client.lrange(key, 0, -1)
-        ]
-
-
 def test_enqueue_status_cancel_requeue(tmp_path: Path, broker: RedisServer) -> None:
     paths = [str(path) for path in write_crawl(tmp_path / "spring", 10)]
     assert "10 pictures would be looked at" in run("enqueue", "spring", "--dry-run").stdout
-    assert messages(broker) == []
+    assert broker.shards() == []
     assert "10 looked at, 10 enqueued in 3 shards" in run("enqueue", "spring").stdout
-    assert sorted(path for _, shard in messages(broker) for path in shard) == paths
+    assert sorted(path for _, shard in broker.shards() for path in shard) == paths
     (status,) = lines(run("status", "--format", "jsonl"))
     (crawl,) = status["crawls"]
     assert (crawl["crawl"], crawl["enqueued"], crawl["pending"]) == ("spring", 10, 10)
@@ -85,7 +73,7 @@ def test_enqueue_status_cancel_requeue(tmp_path: Path, broker: RedisServer) -> N
     with broker.client() as client:
         client.flushall()
     assert "spring: 10 pictures requeued" in run("requeue", "--stale", "0s", "--lost").stdout
-    assert sorted(path for _, shard in messages(broker) for path in shard) == paths
+    assert sorted(path for _, shard in broker.shards() for path in shard) == paths
     assert "10 pictures cancelled" in run("cancel", "--crawl", "spring").stdout
     assert "10 looked at, 10 enqueued" in run("enqueue", "spring").stdout
 
@@ -94,7 +82,7 @@ def test_priorities_are_taken_in_order(tmp_path: Path, broker: RedisServer) -> N
     write_crawl(tmp_path / "spring", 1)
     for priority in ("low", "high", "normal"):
         run("enqueue", "spring", "--crawl", priority, "--priority", priority)
-    keys = [key for key, _ in messages(broker)]
+    keys = [key for key, _ in broker.shards()]
     assert keys == [b"fashion-cascade", b"fashion-cascade\x06\x163", b"fashion-cascade\x06\x166"]
 
 
@@ -164,6 +152,8 @@ def test_a_worker_refuses_what_cannot_work(tmp_path: Path, monkeypatch: pytest.M
     assert "db upgrade" in run("worker", exit_code=4).stderr
     run("enqueue", "spring")
     assert "batch_size is 64" in run("worker", "--batch-size", "64", exit_code=2).stderr
+    refused = run("worker", "--device", "gpu:0", "--pool-size", "2", exit_code=2).stderr
+    assert "one process a GPU" in refused
     assert "no bundle there" in run("worker", "--model", "nowhere", exit_code=5).stderr
     monkeypatch.delenv("FASHION_CASCADE_ROOTS")
     assert "set FASHION_CASCADE_ROOTS" in run("worker", exit_code=2).stderr
@@ -184,6 +174,46 @@ def test_doctor_names_each_fault_with_its_fix(tmp_path: Path, broker: RedisServe
     assert findings["eviction policy"]["level"] == "error"
     assert "noeviction" in findings["eviction policy"]["fix"]
     assert findings["root"]["level"] == "error"
+
+
+def times(broker: RedisServer, *seconds: float, exit_code: int = 0) -> dict[str, dict[str, str]]:
+    """What `doctor` finds when shards took so long, as the workers note it on the broker."""
+    settings = Settings(broker_url=broker.url)
+    with broker.client() as client:
+        client.delete(shard_times.key(settings))
+    for one in seconds:
+        shard_times.note(settings, one)
+    return {row["check"]: row for row in lines(run("doctor", exit_code=exit_code))}
+
+
+def test_doctor_holds_the_timeouts_against_measured_shards(
+    tmp_path: Path, broker: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_crawl(tmp_path / "spring", 1)
+    run("enqueue", "spring")
+    monkeypatch.setenv("FASHION_CASCADE_VISIBILITY_TIMEOUT", "400")
+    monkeypatch.setenv("FASHION_CASCADE_SHARD_TIME_LIMIT", "200")
+    assert "no shard was measured" in times(broker)["visibility timeout"]["found"]
+    found = times(broker, 3.0, 99.0, 5.0)
+    assert found["visibility timeout"]["level"] == found["shard time limit"]["level"] == "ok"
+    assert "the longest of the last 3 shards took 99.0 s" in found["visibility timeout"]["found"]
+    found = times(broker, 180.0)
+    assert found["visibility timeout"]["level"] == found["shard time limit"]["level"] == "warning"
+    assert "VISIBILITY_TIMEOUT to 420" in found["visibility timeout"]["fix"]
+    assert "SHARD_TIME_LIMIT to 360" in found["shard time limit"]["fix"]
+    found = times(broker, 400.0, exit_code=1)
+    assert found["visibility timeout"]["level"] == "error"
+    assert "given to a second worker" in found["visibility timeout"]["fix"]
+
+
+def test_only_the_last_shard_times_are_kept(broker: RedisServer) -> None:
+    settings = Settings(broker_url=broker.url)
+    for number in range(shard_times.KEPT + 5):
+        shard_times.note(settings, number)
+    kept = shard_times.recent(settings)
+    assert (len(kept), kept[0]) == (shard_times.KEPT, shard_times.KEPT + 4)
+    broker.kill()
+    shard_times.note(settings, 1.0)  # the shard is in the catalogue: no reason to fail
 
 
 @pytest.mark.slow

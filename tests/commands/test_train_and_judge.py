@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from cascade.bundle import SHIPPED
 from cascade.drawings import write_sample_crawl
 from tests.commands.running import run
 
@@ -114,11 +115,23 @@ def test_what_cannot_be_used_is_said(
     assert says in run(*texts, exit_code=exit_code).stderr
 
 
+def test_a_folder_below_the_labels_is_said_to_be_one(small_bundle: Path, drawings: Path) -> None:
+    asked = ("evaluate", str(drawings / "shoes" / "female"), "--model", str(small_bundle))
+    said = run(*asked, exit_code=2).stderr
+    assert f"name {drawings.resolve()}, below which it is shoes/female/ballerina" in said
+
+
 def test_a_folder_of_folders_becomes_a_bundle(tmp_path: Path) -> None:
     squares(tmp_path / "squares")
     arguments = ["train", str(tmp_path / "squares"), "--taxonomy", "folders"]
     arguments += ["--experiment", "original", "--epochs", "2", "--out", str(tmp_path / "bundle")]
+    taught = [*arguments, "--teacher", str(SHIPPED)]
+    assert "one network for all" in run(*taught, exit_code=2).stderr
+    assert "WIDTHxHEIGHT" in run(*arguments, "--input-size", "big", exit_code=2).stderr
+    arguments += ["--input-size", "45x60"]
     result = run(*arguments)
+    frame = json.loads((tmp_path / "bundle" / "preprocessing.json").read_text())
+    assert (frame["width"], frame["height"]) == (45, 60)
     assert "epoch 2 of 2" in result.stderr
     assert "# Model card" in result.stderr
     card = json.loads((tmp_path / "bundle" / "manifest.json").read_text())["training"]

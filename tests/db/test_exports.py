@@ -15,7 +15,7 @@ import duckdb
 import pytest
 import sqlalchemy as sa
 
-from db import corrections, exports, housekeeping, parquet
+from db import corrections, exports, housekeeping, parquet, queries
 from db.catalogue import Catalogue
 from db.check import check
 from db.corrections import Correction
@@ -114,9 +114,9 @@ def test_parquet_is_typed_and_equal(filled: Catalogue, tmp_path: Path) -> None:
         None if r.labelled_at is None else round(r.labelled_at.timestamp() * 1e6)
         for r in whole(filled)
     ]
-    frame = parquet.arrow_table(filled.engine, Filter(category="glasses")).to_pandas()
+    frame = queries.table(filled.engine, Filter(category="glasses")).to_pandas()
     assert list(frame["path"]) == ["@sum"]
-    assert parquet.arrow_table(filled.engine, Filter(crawl="none")).num_rows == 0
+    assert queries.table(filled.engine, Filter(crawl="none")).num_rows == 0
 
 
 def test_parquet_by_category(filled: Catalogue, tmp_path: Path) -> None:

@@ -110,14 +110,26 @@ def test_accuracy_is_counted_on_corrected_rows(filled: Catalogue) -> None:
     wanted = [Correction(found[path].id, label) for path, label in said.items()]
     corrections.apply(filled.engine, wanted, "mara")
     assert corrections.accuracy(filled.engine) == [
-        Accuracy("all", "all", 3, 2),
-        Accuracy("label", "glasses/sunglasses", 1, 1),
-        Accuracy("label", "shoes/female/sandals", 1, 1),
-        Accuracy("label", BOOTS, 1, 0),
-        Accuracy("confidence", "0.00-0.50", 1, 0),
-        Accuracy("confidence", "0.50-0.70", 1, 1),
-        Accuracy("confidence", "0.95-0.99", 1, 1),
+        Accuracy("all", "all", 3, 2, 2),
+        Accuracy("label", "glasses/sunglasses", 1, 1, 1),
+        Accuracy("label", "shoes/female/sandals", 1, 1, 1),
+        Accuracy("label", BOOTS, 1, 0, 0),
+        Accuracy("confidence", "0.00-0.50", 1, 0, 0),
+        Accuracy("confidence", "0.50-0.70", 1, 1, 1),
+        Accuracy("confidence", "0.95-0.99", 1, 1, 1),
     ]
+
+
+def test_a_label_that_stops_early_is_right_as_far_as_it_goes(store: Catalogue) -> None:
+    stops = {"shoes": "shoes", "shoes/male": "shoes", "glasses": "glasses"}
+    made = [
+        labelled(f"/{label}", sandals(label=label, category=category, confidence=0.99))
+        for label, category in stops.items()
+    ]
+    store.store(CRAWL, "me", MODEL, made)
+    said = [Correction(row.id, "shoes/female/sandals") for row in by_path(store).values()]
+    corrections.apply(store.engine, said, "mara")
+    assert corrections.accuracy(store.engine)[0] == Accuracy("all", "all", 3, 1, 0)
 
 
 def relabel(store: Catalogue, wanted: Filter, model: str, paths: list[str]) -> None:
@@ -180,6 +192,46 @@ def test_discarding_leaves_the_catalogue_as_it_was(filled: Catalogue) -> None:
     assert relabelling.discard(filled.engine, OTHER_MODEL) == 3
     assert relabelling.promote(filled.engine, OTHER_MODEL) == 0
     assert by_path(filled) == before
+
+
+def test_one_model_is_in_use_and_since_when_is_known(store: Catalogue) -> None:
+    def used() -> list[tuple[str, bool]]:
+        with reading(store.engine) as connection:
+            return [
+                (m.version, m.in_use_until is None) for m in registry.models(connection) if m.in_use
+            ]
+
+    assert used() == []
+    store.put_in_use(MODEL, only_if_none=True)
+    store.put_in_use(OTHER_MODEL, only_if_none=True)
+    assert used() == [(MODEL, True)]
+    with reading(store.engine) as connection:
+        since = registry.models(connection)[0].in_use_since
+    store.put_in_use(MODEL)
+    with reading(store.engine) as connection:
+        assert registry.models(connection)[0].in_use_since == since  # it was in use all along
+    store.put_in_use(OTHER_MODEL)
+    assert used() == [(OTHER_MODEL, True)]
+    with reading(store.engine) as connection:
+        old, _ = registry.models(connection)
+    assert since is not None
+    assert old.in_use_until is not None
+    assert old.in_use_until >= since
+
+
+def test_models_are_compared_on_what_people_said(filled: Catalogue) -> None:
+    found = by_path(filled)
+    said = [Correction(found[path].id, "shoes/male/boots") for path in ("/a", "/b")]
+    corrections.apply(filled.engine, said, "mara")
+    none = Accuracy("model", OTHER_MODEL, 0, 0, 0)
+    assert corrections.accuracy_of(filled.engine, OTHER_MODEL) == none
+    relabel(filled, Filter(category="shoes"), OTHER_MODEL, ["/a"])
+    waiting = Accuracy("model", OTHER_MODEL, 1, 1, 1)
+    assert corrections.accuracy_of(filled.engine, OTHER_MODEL) == waiting
+    assert corrections.accuracy_of(filled.engine, MODEL) == Accuracy("model", MODEL, 2, 0, 0)
+    relabelling.promote(filled.engine, OTHER_MODEL)
+    assert corrections.accuracy_of(filled.engine, OTHER_MODEL) == waiting
+    assert corrections.accuracy_of(filled.engine, MODEL) == Accuracy("model", MODEL, 2, 0, 0)
 
 
 def test_an_unknown_model_cannot_be_used(filled: Catalogue) -> None:

@@ -106,6 +106,21 @@ def test_the_installed_program_labels_a_picture(environment: Path, tmp_path: Pat
     assert rows == [(picture, "labelled", "trousers_jeans")]
 
 
+def test_the_second_command_after_the_installation_labels_through_the_queue(
+    environment: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "shop").mkdir()
+    render("glasses/sunglasses", 5).save(tmp_path / "shop" / "glasses.jpg")
+
+    done = run(environment / "fashion-cascade", "up", "shop", "--until-done", cwd=tmp_path)
+
+    assert "1 looked at, 1 enqueued" in done.stdout
+    with sqlite3.connect(f"file:{tmp_path / 'catalogue.db'}?mode=ro", uri=True) as connection:
+        rows = connection.execute("SELECT status, category FROM catalogue").fetchall()
+    connection.close()
+    assert rows == [("labelled", "glasses")]
+
+
 def test_the_installed_program_knows_its_version(environment: Path, tmp_path: Path) -> None:
     setup = (ROOT / "setup.cfg").read_text(encoding="utf-8")
     version = setup.partition("\nversion = ")[2].partition("\n")[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,3 +25,19 @@ def write_crawl(folder: Path, count: int, first: int = 0) -> list[Path]:
     for number, path in enumerate(paths, first):
         picture(number).save(path, compress_level=1)
     return paths
+
+
+@dataclass(frozen=True)
+class Crawl:
+    """Pictures in a folder, and the label that an undisturbed run gave each, by its name."""
+
+    folder: Path
+    labels: dict[str, str]
+
+    def copy(self, folder: Path, count: int | None = None) -> dict[str, str]:
+        """Put the first `count` pictures, or all, into `folder`; the label of each path there."""
+        folder.mkdir(parents=True)
+        names = sorted(self.labels)[:count]
+        for name in names:
+            os.link(self.folder / name, folder / name)
+        return {str(folder / name): self.labels[name] for name in names}

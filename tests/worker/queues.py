@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import psutil
@@ -17,20 +18,22 @@ import sqlalchemy as sa
 
 from tests.redis_server import RedisServer
 from tests.servers import wait_until
-from tests.worker.crawls import MODEL_NAME
+from tests.worker.crawls import MODEL_NAME, Crawl
 
 ROOT = Path(__file__).parents[2]
-MODEL = os.environ.get("FAULT_MODEL", MODEL_NAME)  # `make test-faults`: the shipped one
+MODEL = os.environ.get("FAULT_MODEL", "")  # a small bundle; `make test-faults`: the shipped one
 PICTURES = int(os.environ.get("FAULT_PICTURES", "300"))
-SECONDS = (
-    240.0 + PICTURES / 5
-)  # how long a test waits for what must come; much longer than it ever takes
+SHARD = 32  # pictures
+# how long a test waits for what must come; much longer than it ever takes
+SECONDS = 240.0 + PICTURES / 5
 
 
 class Queue:
     """Settings in the environment of the processes that it starts; they end with `close`."""
 
-    def __init__(self, folder: Path, broker: RedisServer, catalogue_url: str) -> None:
+    def __init__(
+        self, folder: Path, broker: RedisServer, catalogue_url: str, model: str = MODEL_NAME
+    ) -> None:
         self.folder, self.broker, self.catalogue_url = folder, broker, catalogue_url
         self.pictures = folder / "pictures"
         self.workers: list[subprocess.Popen[bytes]] = []
@@ -39,9 +42,9 @@ class Queue:
             "XDG_CONFIG_HOME": str(folder / "config"),
             "FASHION_CASCADE_BROKER_URL": broker.url,
             "FASHION_CASCADE_CATALOGUE_URL": catalogue_url,
-            "FASHION_CASCADE_MODEL": MODEL,
+            "FASHION_CASCADE_MODEL": model,
             "FASHION_CASCADE_ROOTS": str(self.pictures),
-            "FASHION_CASCADE_SHARD_SIZE": "32",
+            "FASHION_CASCADE_SHARD_SIZE": str(SHARD),
             "FASHION_CASCADE_BATCH_SIZE": "8",
             "FASHION_CASCADE_VISIBILITY_TIMEOUT": "20",
             "FASHION_CASCADE_SHARD_TIME_LIMIT": "10",
@@ -66,9 +69,13 @@ class Queue:
 
     def start_worker(self, name: str = "worker", **more: str) -> subprocess.Popen[bytes]:
         """Start a worker in the background; its log is in `log`."""
+        return self.start(name, "tests.worker.start", "worker", "--name", name, **more)
+
+    def start(self, name: str, *module: str, **more: str) -> subprocess.Popen[bytes]:
+        """Start ``python -m MODULE…`` as a worker; what it prints is in `log`."""
         with self.log(name).open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "tests.worker.start", "worker", "--name", name],
+                [sys.executable, "-m", *module],
                 cwd=self.folder,
                 env=self.environ | more,
                 stdout=log,
@@ -136,19 +143,29 @@ class Queue:
 
         self.wait(nothing_left, "an empty queue")
 
-    def check(self, expected: dict[str, str]) -> None:
-        """Every path exactly one row, each with the status that is expected of it."""
+    def fill(self, crawl: Crawl, count: int | None = None) -> dict[str, str]:
+        """Enqueue `count` pictures of the crawl, or all; the label that each must get, by path."""
+        expected = crawl.copy(self.pictures, count)
+        out = self.run("enqueue", self.pictures, "--crawl", "spring")
+        assert f"{len(expected)} looked at, {len(expected)} enqueued" in out
+        return expected
+
+    def check(self, expected: dict[str, str], quarantined: Collection[str] = ()) -> None:
+        """Every path exactly one row, labelled as by a run that nothing disturbed."""
         rows = self.rows()
         assert len(rows) == len(expected)
-        assert {path: status for path, status, *_ in rows} == expected
+        wanted = {path: ("labelled", None, label) for path, label in expected.items()}
+        wanted |= dict.fromkeys(quarantined, ("quarantined", "worker_died", None))
+        assert {path: rest for path, *rest in rows} == {p: list(w) for p, w in wanted.items()}
+        (crawl,) = json.loads(self.run("status", "--no-queue", "--format", "jsonl"))["crawls"]
+        assert crawl["enqueued"] == len(expected)
+        assert crawl["labelled"] == len(expected) - len(quarantined)
+        assert crawl["quarantined"] == len(quarantined)
 
-    def check_labels(self) -> None:
-        """The labels are those of a run that nothing disturbed: `label`, into another catalogue."""
-        other = f"sqlite:///{self.folder / 'undisturbed.db'}"
-        out = self.run("label", self.pictures, "--catalogue", other, "--format", "jsonl")
-        undisturbed = {row["path"]: row["label"] for row in map(json.loads, out.splitlines())}
-        assert undisturbed
-        assert {path: label for path, *_, label in self.rows()} == undisturbed
+    def shards_done(self) -> list[tuple[str, int]]:
+        """(shard, pictures labelled in it) of each time that a worker went through a shard."""
+        found = re.findall(r"shard (\w+) of spring: (\d+) labelled", self.logs())
+        return [(shard, int(labelled)) for shard, labelled in found]
 
     def stop(self, worker: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:
         if worker.poll() is None:

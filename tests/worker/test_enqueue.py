@@ -1,11 +1,11 @@
-"""Into the ledger and onto the queue: manifests, batches by number and time, back-pressure."""
+"""Into the ledger and onto a real queue: manifests, batches by number and time, back-pressure."""
 
 from __future__ import annotations
 
 import csv
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,33 +14,37 @@ import pytest
 
 from db.catalogue import Catalogue
 from db.queries import Filter, rows
+from db.records import Outcome
+from tests.redis_server import RedisServer
 from tests.servers import wait_until
 from tests.worker.crawls import MODEL_NAME, write_crawl
 from worker.enqueue import Enqueuer
 from worker.errors import BrokerUnreachable, InputError
 from worker.manifests import read_manifest
+from worker.models import open_model
 from worker.settings import Settings
 
-SETTINGS = Settings(model=MODEL_NAME, shard_size=10, max_queue_length=3)
+pytestmark = pytest.mark.servers
+
+CRAWL = "spring"
+MOST_MESSAGES = 3
 
 
-class Shelf:
-    """A publisher that keeps what it is given, and can be full or out of order."""
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One broker for the module; each test finds it empty."""
+    started = RedisServer(tmp_path_factory.mktemp("redis"), data=False).start()
+    yield started
+    started.kill()
 
-    def __init__(self) -> None:
-        self.shards: list[list[str]] = []
-        self.full = self.broken = False
 
-    def publish(self, crawl: str, paths: Sequence[str], **_: object) -> None:
-        if self.broken:
-            raise BrokerUnreachable("nobody there")
-        self.shards.append(list(paths))
-
-    def length(self) -> int:
-        return 3 if self.full else 0
-
-    def close(self) -> None:
-        """Nothing is open."""
+@pytest.fixture
+def broker(server: RedisServer) -> Iterator[RedisServer]:
+    with server.client() as client:
+        client.flushall()
+    yield server
+    if server.process is None:  # a test ended it
+        server.start()
 
 
 @pytest.fixture
@@ -50,110 +54,113 @@ def ledger(tmp_path: Path) -> Iterator[Catalogue]:
     opened.close()
 
 
-def enqueuer(ledger: Catalogue, shelf: Shelf, **more: object) -> Enqueuer:
-    more = {"flush_seconds": 0.0} | more
-    return Enqueuer("spring", settings=SETTINGS, catalogue=ledger, publisher=shelf, **more)  # type: ignore[arg-type]
+def enqueuer(ledger: Catalogue, broker: RedisServer, flush_seconds: float = 0.0) -> Enqueuer:
+    """For shards of ten paths; by number alone, unless it is told a time."""
+    settings = Settings(
+        broker_url=broker.url, model=MODEL_NAME, shard_size=10, max_queue_length=MOST_MESSAGES
+    )
+    return Enqueuer(CRAWL, settings=settings, catalogue=ledger, flush_seconds=flush_seconds)
+
+
+def published(broker: RedisServer) -> list[list[str]]:
+    """The paths of each message, in the order in which workers take them."""
+    return [paths for _, paths in broker.shards()]
 
 
 def pending(ledger: Catalogue) -> list[str]:
     return sorted(row.path for row in rows(ledger.engine, Filter()) if row.status == "pending")
 
 
-def test_rows_are_there_and_shards_hold_each_path_once(ledger: Catalogue, tmp_path: Path) -> None:
+def test_rows_are_there_and_shards_hold_each_path_once(
+    ledger: Catalogue, broker: RedisServer, tmp_path: Path
+) -> None:
     paths = [str(path) for path in write_crawl(tmp_path / "crawl", 25)]
-    shelf = Shelf()
-    with enqueuer(ledger, shelf) as made:
+    with enqueuer(ledger, broker) as made:
         for path in paths:
             made.add(path, shop="a shop", url=f"https://shop/{path}")
-    assert [len(shard) for shard in shelf.shards] == [10, 10, 5]
-    assert [path for shard in shelf.shards for path in shard] == paths
+    assert published(broker) == [paths[:10], paths[10:20], paths[20:]]
     assert pending(ledger) == paths
     assert {row.shop for row in rows(ledger.engine, Filter())} == {"a shop"}
     assert (made.seen, made.queued, made.shards) == (25, 25, 3)
 
 
-def test_what_is_done_is_not_published_again(ledger: Catalogue, tmp_path: Path) -> None:
-    paths = write_crawl(tmp_path / "crawl", 4)
-    with enqueuer(ledger, Shelf()) as made:
+def test_what_is_done_is_not_published_again(
+    ledger: Catalogue, broker: RedisServer, tmp_path: Path
+) -> None:
+    paths = [str(path) for path in write_crawl(tmp_path / "crawl", 4)]
+    with enqueuer(ledger, broker) as made:
         for path in paths:
             made.add(path)
-    ledger_file = tmp_path / "catalogue.db"
-    import sqlite3
-
-    with sqlite3.connect(ledger_file) as connection:
-        connection.execute(
-            "UPDATE catalogue SET status = 'rejected', reason = 'empty' WHERE path IN (?, ?)",
-            [str(paths[0]), str(paths[1])],
-        )
-    connection.close()
-    shelf = Shelf()
-    with enqueuer(ledger, shelf) as made:
+    done = [Outcome(path, "rejected", None, None, None, "empty") for path in paths[:2]]
+    ledger.store(CRAWL, "me", open_model(MODEL_NAME).version, done)
+    with broker.client() as client:
+        client.flushall()
+    with enqueuer(ledger, broker) as made:
         for path in paths:
             made.add(path)
-    assert shelf.shards == [[str(path) for path in paths[2:]]]
+    assert published(broker) == [paths[2:]]
     assert (made.seen, made.queued) == (4, 2)
 
 
-def test_rows_stay_when_the_broker_is_gone(ledger: Catalogue, tmp_path: Path) -> None:
+def test_rows_stay_when_the_broker_is_gone(
+    ledger: Catalogue, broker: RedisServer, tmp_path: Path
+) -> None:
     (path,) = write_crawl(tmp_path / "crawl", 1)
-    shelf = Shelf()
-    shelf.broken = True
-    made = enqueuer(ledger, shelf)
+    made = enqueuer(ledger, broker)
     made.add(path)
+    broker.kill()
     with pytest.raises(BrokerUnreachable):
         made.close()
     assert pending(ledger) == [str(path)]
 
 
-def test_few_paths_are_enqueued_after_a_while(ledger: Catalogue, tmp_path: Path) -> None:
+def test_few_paths_are_enqueued_after_a_while(
+    ledger: Catalogue, broker: RedisServer, tmp_path: Path
+) -> None:
     (path,) = write_crawl(tmp_path / "crawl", 1)
-    shelf = Shelf()
-    with enqueuer(ledger, shelf, flush_seconds=0.02) as made:
+    with enqueuer(ledger, broker, flush_seconds=0.02) as made:
         made.add(path)
-        wait_until(lambda: shelf.shards, "the path to be published")
-    assert shelf.shards == [[str(path)]]
+        wait_until(lambda: published(broker) == [[str(path)]], "the path to be published")
 
 
-def test_an_error_in_the_background_reaches_the_caller(ledger: Catalogue, tmp_path: Path) -> None:
+def test_an_error_in_the_background_reaches_the_caller(
+    ledger: Catalogue, broker: RedisServer, tmp_path: Path
+) -> None:
     one, two = write_crawl(tmp_path / "crawl", 2)
-    shelf = Shelf()
-    shelf.broken = True
-    made = enqueuer(ledger, shelf, flush_seconds=0.02)
+    made = enqueuer(ledger, broker, flush_seconds=0.02)
+    broker.kill()
     made.add(one)
     wait_until(lambda: made._error is not None, "the background to fail")
     with pytest.raises(BrokerUnreachable):
         made.add(two)
-    shelf.broken = False
+    broker.start()
     made.close()
 
 
-def test_it_waits_while_the_queue_is_too_long(ledger: Catalogue, tmp_path: Path) -> None:
+def test_it_waits_while_the_queue_is_too_long(
+    ledger: Catalogue, broker: RedisServer, tmp_path: Path
+) -> None:
     (path,) = write_crawl(tmp_path / "crawl", 1)
-    shelf, asked = Shelf(), threading.Event()
-    shelf.full = True
-    length = shelf.length
-
-    def ask() -> int:
-        asked.set()
-        return length()
-
-    shelf.length = ask  # type: ignore[method-assign]
-    made = enqueuer(ledger, shelf)
-    made.add(path)
-    closing = threading.Thread(target=made.close)
-    closing.start()
-    assert asked.wait(30)
-    assert shelf.shards == []  # the row is in the ledger, the message waits
-    assert pending(ledger) == [str(path)]
-    shelf.full = False
+    with broker.client() as client:
+        for _ in range(MOST_MESSAGES):
+            client.lpush("fashion-cascade", "a message of somebody else")
+        client.config_resetstat()
+        made = enqueuer(ledger, broker)
+        made.add(path)
+        closing = threading.Thread(target=made.close)
+        closing.start()
+        wait_until(lambda: "cmdstat_llen" in client.info("commandstats"), "it to ask")
+        assert client.llen("fashion-cascade") == MOST_MESSAGES  # the message waits
+        assert client.llen("fashion-cascade\x06\x163") == 0
+        assert pending(ledger) == [str(path)]  # the row is in the ledger
+        client.delete("fashion-cascade")
     closing.join(30)
-    assert shelf.shards == [[str(path)]]
+    assert published(broker) == [[str(path)]]
 
 
-def test_many_threads_may_add(ledger: Catalogue, tmp_path: Path) -> None:
+def test_many_threads_may_add(ledger: Catalogue, broker: RedisServer, tmp_path: Path) -> None:
     paths = write_crawl(tmp_path / "crawl", 40)
-    shelf = Shelf()
-    with enqueuer(ledger, shelf) as made:
+    with enqueuer(ledger, broker) as made:
         threads = [
             threading.Thread(target=lambda n=n: [made.add(path) for path in paths[n::4]])  # type: ignore[misc]
             for n in range(4)
@@ -162,7 +169,7 @@ def test_many_threads_may_add(ledger: Catalogue, tmp_path: Path) -> None:
             thread.start()
         for thread in threads:
             thread.join(30)
-    assert sorted(path for shard in shelf.shards for path in shard) == [str(p) for p in paths]
+    assert sorted(path for shard in published(broker) for path in shard) == [str(p) for p in paths]
 
 
 RECORDS = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
 import pytest
@@ -13,54 +13,55 @@ from db.catalogue import Catalogue
 from db.queries import Filter, count
 from db.records import FileState, Outcome
 from tests.redis_server import RedisServer
-from tests.servers import postgres_server, start_postgres
-from tests.worker.crawls import write_crawl
-from tests.worker.queues import Queue
+from tests.servers import PostgresServer, start_postgres
+from tests.worker.crawls import Crawl
+from tests.worker.queues import SECONDS, Queue
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(3 * SECONDS)]
 
-COUNT = 96
+POSTGRESQL_STOPPED_SECONDS = 20.0
+ROOM_PAGES = 8  # of 4 KiB, on the disk that fills up: for some pictures, not for all
 WRITERS, SHARDS, PATHS = 6, 10, 20
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path / "redis").start()
-    yield server
-    server.kill()
-
-
-def test_postgresql_stopped_in_the_middle(tmp_path: Path, broker: RedisServer) -> None:
-    with postgres_server() as server:
-        queue = Queue(tmp_path, broker, server.new_url())
-        try:
-            paths = write_crawl(queue.pictures, COUNT)
-            queue.run("enqueue", queue.pictures, "--crawl", "spring")
-            queue.start_worker(SLOW="0.05")
-            queue.wait_for_some()
-            server.stop()
-            queue.wait(lambda: "shard put off" in queue.logs(), "the worker to notice")
-            server.process = start_postgres(server.folder, server.binaries).process
-            queue.wait_for_the_end()
-            queue.check({str(path): "labelled" for path in paths})
-        finally:
-            queue.close()
-
-
-def test_a_full_disk_under_sqlite_puts_the_work_off(tmp_path: Path, broker: RedisServer) -> None:
-    """A full disk is a file system of its own size here, or where that may not be, a page limit."""
-    queue = Queue(tmp_path, broker, f"sqlite:///{tmp_path / 'catalogue.db'}")
+def test_postgresql_stopped_in_the_middle(
+    queue: Queue, crawl: Crawl, postgres: PostgresServer
+) -> None:
+    expected = queue.fill(crawl)
+    queue.start_worker(SLOW="0.03")
+    queue.wait_for_some()
+    stopped = time.monotonic()
+    postgres.stop()
     try:
-        paths = write_crawl(queue.pictures, COUNT)
-        queue.run("enqueue", queue.pictures, "--crawl", "spring")
-        full = queue.start_worker(MAX_PAGES="1")
+        queue.wait(lambda: "shard put off" in queue.logs(), "the worker to notice")
+        time.sleep(max(0.0, stopped + POSTGRESQL_STOPPED_SECONDS - time.monotonic()))
+    finally:
+        postgres.process = start_postgres(postgres.folder, postgres.binaries).process
+    assert queue.statuses()["pending"] > 0
+    queue.wait_for_the_end()
+    queue.check(expected)
+
+
+def test_a_disk_that_fills_up_under_sqlite_puts_the_work_off(
+    tmp_path: Path, broker: RedisServer, crawl: Crawl, fault_model: str
+) -> None:
+    """The worker that met the full disk goes on when there is room again."""
+    file, limit = tmp_path / "catalogue.db", tmp_path / "pages"
+    queue = Queue(tmp_path, broker, f"sqlite:///{file}", fault_model)
+    try:
+        expected = queue.fill(crawl)
+        with sqlite3.connect(file) as connection:
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.close()
+        limit.write_text(str(pages + ROOM_PAGES))
+        worker = queue.start_worker(MAX_PAGES_IN=str(limit))
         queue.wait(lambda: "full" in queue.logs(), "the worker to notice")
-        assert queue.statuses()["labelled"] < COUNT
-        assert len(queue.rows()) == COUNT
-        queue.stop(full)
-        queue.start_worker("after")
+        assert queue.statuses()["labelled"] < len(expected)
+        assert len(queue.rows()) == len(expected)
+        limit.write_text(str(1 << 30))
         queue.wait_for_the_end()
-        queue.check({str(path): "labelled" for path in paths})
+        queue.check(expected)
+        assert worker.poll() is None
     finally:
         queue.close()
 

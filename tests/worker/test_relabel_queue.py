@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from tests.redis_server import RedisServer
 from tests.worker.crawls import write_crawl
 from tests.worker.queues import Queue
+from worker.models import open_model
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 
@@ -48,3 +49,31 @@ def test_workers_relabel_beside_the_catalogue(queue: Queue) -> None:
     queue.run("relabel", "--all")
     assert said(queue.catalogue_url, "catalogue") == [NEW] * 40
     assert said(queue.catalogue_url, "label_history") == [OLD] * 40
+
+
+def test_old_and_new_models_run_side_by_side(queue: Queue, small_bundle: Path) -> None:
+    """The worker's own model labels new pictures while it relabels others with a bundle that it
+    brings from the store, an object store as far as it knows."""
+    old = f"constant:{OLD}"
+    queue.environ |= {
+        "FASHION_CASCADE_MODEL": old,
+        "FASHION_CASCADE_MODEL_STORE": f"local://{queue.folder / 'store'}",
+        "XDG_CACHE_HOME": str(queue.folder / "cache"),
+    }
+    write_crawl(queue.pictures / "before", 12)
+    queue.run("label", queue.pictures / "before", "--crawl", "spring")
+    queue.run("relabel", "--all", "--queue", "--model", small_bundle)
+    write_crawl(queue.pictures / "new", 12)
+    queue.run("enqueue", queue.pictures / "new", "--crawl", "summer")
+    queue.start_worker()
+    queue.wait(lambda: None not in said(queue.catalogue_url, "relabels"), "relabelled rows")
+    queue.wait_for_the_end()
+    assert said(queue.catalogue_url, "catalogue") == [OLD] * 24
+    queue.run("relabel", "--crawl", "spring", "--model", small_bundle)
+    version = open_model(str(small_bundle)).version
+    engine = sa.create_engine(queue.catalogue_url)
+    with engine.connect() as connection:
+        query = "SELECT crawl, model_version = :new, count(*) FROM catalogue GROUP BY 1, 2"
+        found = connection.execute(sa.text(query), {"new": version}).all()
+    engine.dispose()
+    assert sorted(map(tuple, found)) == [("spring", 1, 12), ("summer", 0, 12)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,12 @@ import pytest
 from worker.app import configuration
 from worker.durations import seconds
 from worker.errors import ModelUnusable, SettingsError
+from worker.lifecycle import set_threads_and_device
 from worker.logs import JsonLines
 from worker.models import ModelShelf
 from worker.owners import expire_dead, is_dead, space, this_owner
 from worker.settings import Settings
+from worker.sharing import decode_threads
 from worker.swap_ins import MemoryStore
 from worker.tasks import allowed
 
@@ -77,6 +80,21 @@ def test_celery_is_set_as_the_known_failures_ask() -> None:
     assert conf["task_retry_on_worker_lost"] is True
     assert "task_reject_on_worker_lost" not in conf  # loops for ever on a poison message
     assert conf["broker_transport_options"]["visibility_timeout"] >= 2 * conf["task_time_limit"]
+
+
+def test_a_worker_pins_its_gpu_lets_memory_grow_and_shares_the_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for device, visible in (("gpu:1", "1"), ("cpu", "-1"), ("auto", None)):
+        monkeypatch.setattr("os.environ", {})
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+        settings = Settings(device=device, pool_size=1 if device == "gpu:1" else 4)
+        set_threads_and_device(settings)
+        assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
+        assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+        threads = "8" if device == "gpu:1" else "2"
+        assert os.environ["TF_NUM_INTRAOP_THREADS"] == os.environ["OMP_NUM_THREADS"] == threads
+        assert decode_threads(settings) == int(threads)
 
 
 def test_json_log_lines_name_crawl_and_shard() -> None:

@@ -45,19 +45,23 @@ def fatal(load):  # type: ignore[no-untyped-def]
 sys.meta_path.insert(0, Hook())
 
 
-def fill_the_disk() -> None:
-    """Let no SQLite database grow, as on a disk that is full: for writers with MAX_PAGES set."""
+def limit_the_disk(file: str) -> None:
+    """Let SQLite databases grow to the pages that `file` says now, as on a disk of that size."""
     import sqlite3
 
     connect = sqlite3.dbapi2.connect
 
-    def full(*arguments, **options):  # type: ignore[no-untyped-def]
-        connection = connect(*arguments, **options)
-        connection.execute("PRAGMA max_page_count = 1")  # becomes what the file has now
-        return connection
+    class Limited(sqlite3.Connection):
+        def cursor(self, *arguments):  # type: ignore[no-untyped-def]
+            with open(file) as pages:  # noqa: PTH123
+                super().execute(f"PRAGMA max_page_count = {int(pages.read() or 0)}")
+            return super().cursor(*arguments)
 
-    sqlite3.connect = sqlite3.dbapi2.connect = full
+    def limited(*arguments, **options):  # type: ignore[no-untyped-def]
+        return connect(*arguments, **options, factory=Limited)
+
+    sqlite3.connect = sqlite3.dbapi2.connect = limited
 
 
-if os.environ.get("MAX_PAGES"):
-    fill_the_disk()
+if "MAX_PAGES_IN" in os.environ:
+    limit_the_disk(os.environ["MAX_PAGES_IN"])

@@ -1,0 +1,99 @@
+"""A network in OpenVINO: the LiteRT file, computed quicker on x86-64 processors.
+
+It reads the file that a bundle keeps for LiteRT in float32, so a bundle carries nothing more for
+it. As with LiteRT, every chunk has the size that the network was converted for (the last one is
+filled up), so the answer for a picture cannot depend on how many others came with it.
+
+In bfloat16 the sums stay float32 and only what is multiplied is rounded. Processors that do not
+have it compute in float32 instead.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cascade.backends.cores import cores
+from cascade.errors import BundleError
+
+FLOAT32 = "f32"
+BFLOAT16 = "bf16"
+
+
+class OpenVINORunner:
+    """``(N, height, width, 3)`` uint8 to ``(N, K)`` float32 logits; any thread may call it.
+
+    ``threads``: how many chunks run at once; 0 for one a core that this process has. Raises
+    ``BundleError`` for a file that is no network of pictures, or where OpenVINO is not installed.
+    """
+
+    def __init__(self, path: Path, threads: int = 0, precision: str = FLOAT32) -> None:
+        count = threads or cores()
+        compiled = _compile(path, count, precision)
+        self._chunk, self._shape = compiled.input(0).shape[0], tuple(compiled.input(0).shape)
+        self._width = compiled.output(0).shape[1]
+        self._queue = _queue(compiled, count)
+        self._lock = threading.Lock()
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        with self._lock:
+            result = np.empty((len(pixels), self._width), np.float32)
+            for start in range(0, len(pixels), self._chunk):
+                part = np.ascontiguousarray(pixels[start : start + self._chunk])
+                count = len(part)
+                if count < self._chunk:  # whatever lies behind the last picture is not looked at
+                    full = np.zeros(self._shape, np.uint8)
+                    full[:count] = part
+                    part = full
+                place = result[start : start + count]
+                # what is shared must live until the answer is there: it travels along
+                self._queue.start_async({0: part}, (place, part), share_inputs=True)
+            self._queue.wait_all()
+            return result
+
+
+def _compile(path: Path, threads: int, precision: str) -> Any:
+    try:
+        import openvino
+    except ImportError as error:
+        raise BundleError(
+            "OpenVINO is not installed here: pip install openvino, or take another --backend"
+        ) from error
+    try:
+        core = openvino.Core()
+        model = core.read_model(path)
+        (given,), (answer,) = model.inputs, model.outputs
+        shape, element = given.shape, given.element_type
+        if len(shape) != 4 or shape[3] != 3 or element != openvino.Type.u8:
+            raise ValueError(f"its input is {shape} {element}")
+        if len(answer.shape) != 2 or answer.element_type != openvino.Type.f32:
+            raise ValueError(f"its output is {answer.shape} {answer.element_type}")
+        options = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_NUM_THREADS": str(threads),
+            "NUM_STREAMS": str(threads),
+            # pinned threads of several workers on a machine would share the first cores
+            "ENABLE_CPU_PINNING": "NO",
+        }
+        return core.compile_model(model, "CPU", options)
+    except (RuntimeError, ValueError) as error:
+        raise BundleError(
+            f"{path}: expected a LiteRT network from uint8 pictures to float32 logits: {error}"
+            "; convert the bundle again"
+        ) from error
+
+
+def _queue(compiled: Any, count: int) -> Any:
+    import openvino
+
+    queue = openvino.AsyncInferQueue(compiled, count)
+    queue.set_callback(_keep)
+    return queue
+
+
+def _keep(request: Any, where: tuple[np.ndarray, np.ndarray]) -> None:
+    place, _ = where
+    place[:] = request.get_output_tensor(0).data[: len(place)]

@@ -1,0 +1,62 @@
+"""The kinds of values that a setting can have: each reads one, from a text or from TOML.
+
+What is of another kind raises ValueError with the kind that was expected, as the end of a sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+
+def text(value: Any) -> str:
+    """A text, as it stands."""
+    if not isinstance(value, str):
+        raise ValueError("a text")
+    return value
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """A TOML list of texts, or one text with commas; empty ones are left out."""
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise ValueError("a list of texts, separated by commas")
+    return tuple(item.strip() for item in value if item.strip())
+
+
+def number(low: float, high: float, kind: type[int] | type[float] = int) -> Callable[[Any], Any]:
+    """A number from `low` to `high`, both included."""
+
+    def parse(value: Any) -> int | float:
+        wanted = f"{'a whole number' if kind is int else 'a number'} from {low:g} to {high:g}"
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError(wanted)
+        try:
+            read = kind(value)
+        except ValueError:
+            raise ValueError(wanted) from None
+        if not low <= read <= high or (isinstance(value, float) and read != value):
+            raise ValueError(wanted)
+        return read
+
+    return parse
+
+
+def one_of(*choices: str) -> Callable[[Any], str]:
+    """One of these texts."""
+
+    def parse(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"one of {', '.join(choices)}")
+        return str(value)
+
+    return parse
+
+
+def device(value: Any) -> str:
+    """``auto``, ``cpu`` or ``gpu:`` and a number."""
+    if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|gpu:\d+", value):
+        raise ValueError("auto, cpu or gpu:NUMBER")
+    return value
