@@ -30,6 +30,8 @@ CONTENDERS: dict[str, tuple[str, str, str, float]] = {
     "label": ("local", "label", "litert_float32", 1),
     "label-int8": ("local", "label", "litert_int8", 1),
     "queue": ("queue", "whole_system", "litert_float32", 1),
+    "queue-1": ("queue", "one_process", "litert_float32", 1),
+    "queue-2": ("queue", "two_processes", "litert_float32", 1),
     "queue-int8": ("queue", "whole_system", "litert_int8", 1),
     "onnx": ("local", "onnx_loop", "onnx", 1),
     "keras": ("local", "keras_predict", "tensorflow", 1),
@@ -115,9 +117,11 @@ def _report(options: argparse.Namespace, passes: dict[str, list[Pass]]) -> None:
             f"{options.count} {options.kind} pictures, {options.repeats} rounds.",
             "",
             "| | pictures/s, median (range) | against the bare loop | ms of processor a picture "
-            "| peak memory | same labels |",
-            "|---|---|---|---|---|---|",
+            "| peak memory | same labels | other work on the machine |",
+            "|---|---|---|---|---|---|---|",
             *rows,
+            "",
+            *_notes(passes),
         ]
     )
     content = {
@@ -145,8 +149,18 @@ def _row(name: str, runs: list[Pass], passes: dict[str, list[Pass]]) -> str:
     memory = statistics.median(run.peak_bytes for run in runs) / 1e6
     return (
         f"| {runs[0].contender} ({name}) | {middle:.0f} ({min(rates):.0f}–{max(rates):.0f}) "
-        f"| {ratio} | {cpu:.2f} | {memory:.0f} MB | {_same(runs[0], passes)} |"
+        f"| {ratio} | {cpu:.2f} | {memory:.0f} MB | {_same(runs[0], passes)} "
+        f"| {statistics.median(run.others for run in runs):.0%} |"
     )
+
+
+def _notes(passes: dict[str, list[Pass]]) -> list[str]:
+    """What contenders measured beside the columns, as medians."""
+    return [
+        f"- {name}, {note}: {statistics.median(run.notes[note] for run in runs):.2f}"
+        for name, runs in passes.items()
+        for note in runs[0].notes
+    ]
 
 
 def _same(run: Pass, passes: dict[str, list[Pass]]) -> str:
