@@ -178,16 +178,7 @@ def _same(run: Pass, passes: dict[str, list[Pass]]) -> str:
 
 
 def _machine() -> dict[str, str]:
-    names = (
-        "tensorflow",
-        "keras",
-        "openvino",
-        "ai-edge-litert",
-        "onnxruntime",
-        "pillow",
-        "celery",
-        "numpy",
-    )
+    runtimes = ("tensorflow", "keras", "openvino", "ai-edge-litert", "onnxruntime")
     versions = {}
     for name in (*runtimes, "pillow", "celery", "numpy"):
         try:

@@ -1,8 +1,8 @@
 """How a worker shares its machine out: how many processes, and how many threads each has.
 
 On LiteRT and OpenVINO a network runs on one thread without loss, so a worker has a process a core
-and one more: while one waits for the database or takes its next shard, the others have all cores. TensorFlow
-takes the whole machine (and much memory) in one process.
+and one more: while one waits for the database or takes its next shard, the others have all cores.
+TensorFlow takes the whole machine (and much memory) in one process.
 """
 
 from __future__ import annotations
