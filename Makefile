@@ -86,7 +86,7 @@ $(VENV)/.benchmarks: $(VENV)/.label
 	touch $@
 
 # contenders that want other versions than this project, or much beside it, live apart
-BESIDE := ai-edge-litert numpy pillow psutil sqlalchemy
+BESIDE := ai-edge-litert openvino numpy pillow psutil sqlalchemy
 $(VENV)/ray/.ready:
 	$(PYTHON) -m venv $(VENV)/ray
 	$(VENV)/ray/bin/python -m pip install --quiet --disable-pip-version-check 'ray[data]>=2.50' $(BESIDE)

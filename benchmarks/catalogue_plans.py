@@ -26,12 +26,12 @@ HEAD = """# Query plans
 
 How the first page of each filter in [catalogue](catalogue.md) is found, as each database explains
 it. Written by `python -m benchmarks.catalogue_plans` from catalogues of {rows} rows; a test
-(`tests/db/test_plans.py`) holds each filter to the index in brackets, on both databases.
+(`tests/db/test_plans.py`) holds each filter to the index that its section is named after.
 
-Not shown: a combined filter is first looked for among the 2,000 rows nearest to the beginning, by
-the primary key; only where these do not fill the page comes what stands here. Lines that differ
-from an earlier one by names and numbers alone (one for each label that a pattern means) are left
-out.
+Filters whose plans differ by names and numbers alone stand together, and of lines that differ so
+(one for each label that a pattern means) the first is shown. Left out: a combined filter is first
+looked for among the 2,000 rows nearest to the beginning, by the primary key; only where these do
+not fill the page comes what stands here.
 """
 
 
@@ -59,12 +59,16 @@ def explained(
     return [str(row[-1]) for row in found]
 
 
+def alike(line: str) -> str:
+    """A line without what differs between two labels: names and numbers."""
+    return re.sub(r"'[^']*'|\d+", "", line)
+
+
 def short(lines: list[str]) -> list[str]:
     """Without the lines that say again, of another label, what an earlier one says."""
     seen: dict[str, str] = {}
     for line in lines:
-        alike = re.sub(r"'[^']*'|\d+|_(?=[ .)])", "", line)
-        seen.setdefault(alike, line)
+        seen.setdefault(alike(line), line)
     return list(seen.values())
 
 
@@ -78,12 +82,19 @@ def main(*urls: str) -> None:
     with engines[0].connect() as connection:
         rows = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
     print(HEAD.format(rows=f"{rows / 1e6:.1f} million" if rows >= 1e6 else f"{rows:,}"))
+    shown: dict[str, tuple[list[Question], str]] = {}
     for questions in zip(*(documented(engine) for engine in engines), strict=True):
-        print(f"## `{questions[0].typed}`\n\n[{questions[0].index}]\n")
+        text = ""
         for engine, question in zip(engines, questions, strict=True):
             lines = short(explained(engine, first_page(engine, question)))
-            print(f"{engine.dialect.name}:\n")
-            print("\n".join(f"    {line}" for line in lines) + "\n")
+            plan = "\n".join(f"    {line}" for line in lines)
+            text += f"\n{engine.dialect.name}:\n\n{plan}\n"
+        shown.setdefault(alike(text), ([], text))[0].append(questions[0])
+    parts = []
+    for those, text in shown.values():
+        titles = "\n".join(f"- `{question.typed}`" for question in those)
+        parts.append(f"## {those[0].index}\n\n{titles}\n{text}")
+    print("\n".join(parts), end="")
 
 
 if __name__ == "__main__":

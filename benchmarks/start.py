@@ -67,7 +67,9 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="a folder of photographs")
     parser.add_argument("--work", type=Path, default=Path("runs/bench"), help="corpora and results")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--backends", nargs="*", default=["litert_float32", "tensorflow"])
+    parser.add_argument(
+        "--backends", nargs="*", default=["openvino", "litert_float32", "tensorflow"]
+    )
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     paths = corpus.make(options.photos, options.work.resolve(), "shop", PICTURES)

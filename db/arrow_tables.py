@@ -21,7 +21,7 @@ from db.filters import Filter
 from db.models import catalogue
 from db.session import reading
 
-ROWS_A_TABLE = 50_000  # some 20 MB
+ROWS_A_TABLE = 30_000  # some 12 MB
 ROWS_A_FETCH = 1000
 BYTES_A_PARSE = 4_000_000
 

@@ -69,7 +69,7 @@ class BundleModel:
     """A bundle on disk. Safe to share between threads; not to be carried across a fork."""
 
     def __init__(self, name: str, backend: str = "auto", threads: int = 0) -> None:
-        from cascade.backends import LITERT, choose
+        from cascade.backends import TENSORFLOW, choose
         from cascade.bundle import SHIPPED, Bundle
         from cascade.errors import CascadeError
 
@@ -77,7 +77,7 @@ class BundleModel:
             self._bundle = Bundle.open(SHIPPED if name == DEFAULT else Path(name), verify=False)
             self._preprocessing = self._bundle.preprocessing
             # one that it lacks is refused before any work
-            self.on_litert = choose(self._bundle, backend) in LITERT
+            self.is_light = choose(self._bundle, backend) != TENSORFLOW
         except CascadeError as error:
             raise ModelUnusable(str(error)) from error
         self._backend, self._threads = backend, threads

@@ -83,7 +83,7 @@ class Settings:
         0,
         kinds.number(0, 256),
         "Processes of a worker, which share the cores out; 0: one more than cores (at most 9) on "
-        "LiteRT, one on TensorFlow.",
+        "LiteRT and OpenVINO, one on TensorFlow.",
     )
     device: str = _setting("auto", kinds.device, "Where the networks run: auto, cpu or gpu:NUMBER.")
     visibility_timeout: int = _setting(

@@ -1,8 +1,8 @@
 """How a worker shares its machine out: how many processes, and how many threads each has.
 
-On LiteRT a network runs on one thread without loss, so a worker has a process a core and one more:
-while one waits for the database or takes its next shard, the others have all cores. TensorFlow
-takes the whole machine (and much memory) in one process.
+On LiteRT and OpenVINO a network runs on one thread without loss, so a worker has a process a core
+and one more: while one waits for the database or takes its next shard, the others have all cores.
+TensorFlow takes the whole machine (and much memory) in one process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def processes(settings: Settings) -> int:
         return settings.pool_size
     model = open_model(settings.model, settings.backend)
     a_gpu = settings.device.startswith("gpu:")  # which one process has to itself
-    if isinstance(model, BundleModel) and model.on_litert and not a_gpu:
+    if isinstance(model, BundleModel) and model.is_light and not a_gpu:
         return min(thread_count(0), MOST_PROCESSES) + 1
     return 1
 
