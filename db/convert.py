@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from db.records import LabelFields, Outcome, Row
 # sums of float32 probabilities pass 1 by rounding; more than this is a fault of the model
 ROUNDING = 1e-4
 FIELD_NAMES = tuple(LabelFields.__dataclass_fields__)
+_FIELDS = operator.attrgetter(*FIELD_NAMES)
 _TEXTS = tuple(name for name in FIELD_NAMES if name not in (*CONFIDENCES, "needs_review"))
 ROW_NAMES = tuple(Row.__dataclass_fields__)
 NO_LABEL: dict[str, Any] = {**dict.fromkeys(LABEL_COLUMNS), "needs_review": False}
@@ -35,7 +37,7 @@ def confidence(value: float | None, what: str) -> float | None:
 
 def label_values(fields: LabelFields, path: str) -> dict[str, Any]:
     """The label columns of a picture, without model version and time."""
-    values = {name: getattr(fields, name) for name in FIELD_NAMES}
+    values: dict[str, Any] = dict(zip(FIELD_NAMES, _FIELDS(fields), strict=True))
     for name in CONFIDENCES:
         if values[name] is not None:
             values[name] = confidence(values[name], f"{path}: {name}")
