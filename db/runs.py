@@ -134,14 +134,27 @@ def first_ids(
     run, how = runs_of(connection, wanted), Order(span, limit, down)
     if not run.values or len(run.values) > VALUES_APART:
         return None
-    rest = [*run.partial, *conditions(connection, wanted, without=(run.name, "crawl"))]
-    if wanted.crawl is not None and run.name != "crawl":
-        # in words that no index has: the index of the crawls would be read as a whole, once a run
-        rest.append(catalogue.c.crawl.concat("") == wanted.crawl)
+    rest = [*run.partial, *_unindexed(connection, wanted, run.name)]
     runs = [_ids(connection, run.column, value, rest, how).subquery() for value in run.values]
     together = sa.union_all(*(sa.select(run.c.id) for run in runs)).subquery("together")
     way = together.c.id.desc() if down else together.c.id.asc()
     return sa.select(together.c.id).order_by(way).limit(limit).subquery("first")
+
+
+def _unindexed(connection: Connection, wanted: Filter, name: str) -> list[Condition]:
+    """The conditions but that on `name`: crawl, and a shop's labels, in words that no index has.
+
+    A planner that knows little of a new crawl, or of an index made since its last ANALYZE, would
+    take that for each run, and read all of the crawl or of the labels.
+    """
+    hidden = ("crawl", "label") if name == "shop" else ("crawl",)
+    made = conditions(connection, wanted, without=(name, *hidden))
+    if wanted.crawl is not None and name != "crawl":
+        made.append(catalogue.c.crawl.concat("") == wanted.crawl)
+    labels = wanted_labels(connection, wanted) if "label" in hidden else None
+    if labels is not None:
+        made.append(effective_label.concat("").in_(labels))
+    return made
 
 
 def _ids(
