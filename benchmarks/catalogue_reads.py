@@ -1,9 +1,11 @@
-"""Five million rows: first pages of the documented filters, stats, and a streaming export.
+"""First pages of the documented filters, stats, and a streaming export, on a large catalogue.
 
-    python benchmarks/catalogue_reads.py URL [--rows 5000000] [--parquet FILE] [--plans]
+    python -m benchmarks.catalogue_rows URL --rows 5000000
+    python -m benchmarks.catalogue_reads URL [--parquet FILE] [--plans]
 
-Fills the database at URL if it is empty, by plain SQL inside the database (triggers included), so
-that filling takes minutes. Each time is the best and the worst of five.
+Each is done six times, in process: the first time, then the best and the worst of five, by the
+clock, and the processor time of the best. `--plans` prints how the database answers each
+(docs/query-plans.md is made by tools/write_plans.py).
 """
 
 from __future__ import annotations
@@ -12,135 +14,171 @@ import argparse
 import resource
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Engine
 
-from benchmarks.catalogue_writes import LEAVES, MODEL
-from db import housekeeping, parquet
+from benchmarks.catalogue_rows import CRAWLS, START
+from db import parquet, session
 from db.catalogue import Catalogue
-from db.queries import Filter, page
-from db.records import LabelEntry
-from db.session import writing
+from db.models import catalogue as table
+from db.queries import Filter, count, page
 from db.summaries import stats
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
-ROWS_A_STATEMENT = 250_000
-COLUMNS = (
-    "crawl, path, path_key, shop, size, mtime, content_hash, category, gender, type, label, "
-    "best_leaf, category_confidence, gender_confidence, type_confidence, confidence, margin, "
-    "needs_review, model_version, labelled_at, status, created_at, updated_at"
-)
+
+@dataclass(frozen=True)
+class Question:
+    """A documented filter: what a user types, the filter and its order, the index it must use."""
+
+    typed: str
+    wanted: Filter
+    index: str
+    order_by: str = "id"
 
 
-def fill(catalogue: Catalogue, rows: int) -> None:
-    catalogue.register_model(MODEL, [LabelEntry(leaf, *leaf.split("/")) for leaf in LEAVES])
-    with writing(catalogue.engine) as connection:
-        for number in range(10):
-            connection.execute(
-                sa.text("INSERT INTO crawls (name, created_at) VALUES (:name, :at)"),
-                {"name": f"crawl-{number}", "at": "2026-01-01 00:00:00"},
-            )
-    for start in range(0, rows, ROWS_A_STATEMENT):
-        with writing(catalogue.engine) as connection:
-            connection.execute(sa.text(filling(catalogue.engine.dialect.name, start, rows)))
-        print(f"\r{start:,} rows", end="", flush=True)
-    housekeeping.vacuum(catalogue.engine)
-    print(f"\r{rows:,} rows")
-
-
-def filling(dialect: str, start: int, rows: int) -> str:
-    """INSERT … SELECT of rows whose values follow from their number."""
-    crawl = f"'crawl-' || (n / {max(1, rows // 10)})"
-    path = "'/data/shop-' || (n % 50) || '/product-' || (n / 4) || '/' || n || '.jpg'"
-    leaf = f"substr('{''.join(x.ljust(16) for x in LEAVES)}', (n * 7 % {len(LEAVES)}) * 16 + 1, 16)"
-    sure = "((n * 7919) % 10007) / 10007.0"
-    end = min(start + ROWS_A_STATEMENT, rows) - 1
-    if dialect == "sqlite":
-        key, at = (
-            "CAST(printf('%016d', n) AS BLOB)",
-            "datetime('2026-01-01', (n / 60) || ' minutes')",
-        )
-        at = f"{at} || '.000000'"
-        series = (
-            f"WITH RECURSIVE s(n) AS (SELECT {start} UNION ALL SELECT n + 1 FROM s WHERE n < {end})"
-        )
-        digest, last = "printf('%032x', n - (n % 97 = 0))", "FROM s"
-    else:
-        key = "decode(lpad(to_hex(n), 32, '0'), 'hex')"
-        at = "timestamptz '2026-01-01 00:00:00Z' + (n / 60) * interval '1 minute'"
-        series, last = "", f"FROM generate_series({start}, {end}) AS s(n)"
-        digest = "lpad(to_hex(n - (n % 97 = 0)::int), 32, '0')"
-    category = f"CASE WHEN {leaf} LIKE 'shoes%' THEN 'shoes' ELSE 'trousers' END"
-    values = (
-        f"{crawl}, {path}, {key}, 'shop-' || (n % 50), 31234, n, {digest}, {category}, 'f', 'v', "
-        f"rtrim({leaf}), rtrim({leaf}), 0.99, 0.95, {sure}, {sure}, {sure} / 2, {sure} < 0.05, "
-        f"'{MODEL}', {at}, 'labelled', {at}, {at}"
-    )
-    return f"INSERT INTO catalogue ({COLUMNS}) {series} SELECT {values} {last}"
-
-
-def documented(rows: int) -> dict[str, tuple[Filter, str, str]]:
-    """The filters of docs/catalogue.md: what a user types, the filter, its order, its index."""
-    late = START + timedelta(minutes=rows / 60 - 100)
-    sure = Filter(category="shoes", min_confidence=0.9)
-    return {
-        "--label shoes/f/v": (Filter(label="shoes/f/v"), "id", "ix_catalogue_label"),
-        "--label 'shoes/*'": (Filter(label="shoes/*"), "id", "ix_catalogue_label"),
-        "--category shoes --min-confidence 0.9": (sure, "id", "ix_catalogue_label"),
-        "--crawl": (Filter(crawl="crawl-9"), "id", "ix_catalogue_crawl_id"),
-        "--shop": (Filter(shop="shop-7"), "id", "ix_catalogue_shop"),
-        "--path": (
-            Filter(path="/data/shop-1/product-0/1.jpg"),
-            "id",
-            "uq_catalogue_crawl_path_key",
+def documented(engine: Engine) -> list[Question]:
+    """The filters whose first page comes from an index, as docs/catalogue.md lists them."""
+    with session.reading(engine) as connection:
+        middle = connection.execute(sa.select(sa.func.max(table.c.id) / 2)).scalar_one()
+        some = connection.execute(
+            sa.select(table).where(table.c.id >= middle, table.c.status == "labelled").limit(1)
+        ).one()
+        last = connection.execute(sa.select(sa.func.max(table.c.labelled_at))).scalar_one()
+    label, key = "ix_catalogue_label", "uq_catalogue_crawl_path_key"
+    late, before = last - timedelta(hours=1), START + timedelta(minutes=1)
+    crawl, failed = f"crawl-{CRAWLS - 1}", "ix_catalogue_failed"
+    reason = "ix_catalogue_reason"
+    ask = Question
+    return [
+        ask("--label shoes/female/sneakers", Filter(label="shoes/female/sneakers"), label),
+        ask("--label 'shoes/*'", Filter(label="shoes/*"), label),
+        ask("--label '*/parka' (the rarest)", Filter(label="*/parka"), label),
+        ask("--category shoes", Filter(category="shoes"), label),
+        ask("--gender female", Filter(gender="female"), label),
+        ask("--type sandals", Filter(type="sandals"), label),
+        ask(
+            "--category shoes --min-confidence 0.9",
+            Filter(category="shoes", min_confidence=0.9),
+            label,
         ),
-        "--content-hash": (Filter(content_hash=f"{5:032x}"), "id", "ix_catalogue_content_hash"),
-        "--status rejected": (Filter(status="rejected"), "id", "ix_catalogue_failed"),
-        "--needs-review --order-by confidence": (
+        ask("--label 'shoes/*' --crawl (the last)", Filter(label="shoes/*", crawl=crawl), label),
+        ask("--crawl (the first)", Filter(crawl="crawl-0"), "ix_catalogue_crawl_id"),
+        ask("--crawl (the last)", Filter(crawl=crawl), "ix_catalogue_crawl_id"),
+        ask("--shop (the largest)", Filter(shop="shop-000"), "ix_catalogue_shop"),
+        ask("--shop (the smallest)", Filter(shop="shop-299"), "ix_catalogue_shop"),
+        ask("--path (whole)", Filter(path=some.path), key),
+        ask("--content-hash", Filter(content_hash=some.content_hash), "ix_catalogue_content_hash"),
+        ask("--status rejected", Filter(status="rejected"), failed),
+        ask("--status quarantined", Filter(status="quarantined"), failed),
+        ask("--status cancelled", Filter(status="cancelled"), failed),
+        ask("--reason truncated", Filter(reason="truncated"), reason),
+        ask("--reason worker_died (rare)", Filter(reason="worker_died"), reason),
+        ask(
+            "--needs-review --order-by confidence",
             Filter(needs_review=True),
-            "confidence",
             "ix_catalogue_review",
+            "confidence",
         ),
-        "--labelled-after --order-by labelled_at": (
+        ask(
+            "--labelled-after … --order-by labelled_at",
             Filter(labelled_after=late),
-            "labelled_at",
             "ix_catalogue_labelled_at",
+            "labelled_at",
         ),
-        "--corrected": (Filter(corrected=True), "id", "ix_catalogue_corrected"),
-    }
+        ask(
+            "--labelled-before … --order-by -labelled_at",
+            Filter(labelled_before=before),
+            "ix_catalogue_labelled_at",
+            "-labelled_at",
+        ),
+        ask("--corrected", Filter(corrected=True), "ix_catalogue_corrected"),
+    ]
+
+
+def combined() -> list[Question]:
+    """Filters together, the rare kind: few rows fit both."""
+    ask, crawl = Question, f"crawl-{CRAWLS - 1}"
+    return [
+        ask("--label '*/parka' --crawl (the last)", Filter(label="*/parka", crawl=crawl), ""),
+        ask("--label '*/parka' --shop (small)", Filter(label="*/parka", shop="shop-299"), ""),
+        ask("--shop (small) --crawl (the last)", Filter(shop="shop-299", crawl=crawl), ""),
+        ask("--status quarantined --crawl", Filter(status="quarantined", crawl=crawl), ""),
+        ask("--corrected --crawl (the last)", Filter(corrected=True, crawl=crawl), ""),
+        ask("--needs-review --crawl (the last)", Filter(needs_review=True, crawl=crawl), ""),
+        ask(
+            "--needs-review --crawl --order-by confidence",
+            Filter(needs_review=True, crawl=crawl),
+            "",
+            "confidence",
+        ),
+    ]
+
+
+def others() -> list[Question]:
+    """Filters that read the table from its beginning until the page is full."""
+    ask = Question
+    return [
+        ask("(none)", Filter(), ""),
+        ask("--needs-review", Filter(needs_review=True), ""),
+        ask("--duplicates", Filter(duplicates=True), ""),
+        ask("--status pending", Filter(status="pending"), ""),
+        ask("--model-version (the later)", Filter(model_version="fedcba9876543210"), ""),
+        ask("--path '/data/crawl-9/*'", Filter(path="/data/crawl-9/*"), ""),
+        ask("--max-margin 0.05", Filter(max_margin=0.05), ""),
+    ]
 
 
 def timed(name: str, work: Callable[[], object]) -> None:
-    seconds = []
-    for _ in range(5):
-        began = time.perf_counter()
+    """Print the first time, best and worst of five, and the processor time of the best [ms]."""
+    seconds, busy = [], []
+    for _ in range(6):
+        began, cpu = time.perf_counter(), time.process_time()
         work()
         seconds.append(time.perf_counter() - began)
-    print(f"{name:<46} {min(seconds) * 1e3:8.1f} {max(seconds) * 1e3:8.1f} ms")
+        busy.append(time.process_time() - cpu)
+    first, *rest = (second * 1e3 for second in seconds)
+    print(f"{name:<44} {first:8.1f} {min(rest):8.1f} {max(rest):8.1f} {min(busy) * 1e3:8.1f}")
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def export(engine: Engine, target: Path) -> None:
+    before, began, cpu = peak_mib(), time.perf_counter(), time.process_time()
+    done = parquet.export_parquet(engine, Filter(), target)
+    seconds, busy = time.perf_counter() - began, time.process_time() - cpu
+    print(
+        f"Parquet: {done.rows:,} rows in {seconds:.1f} s ({busy:.1f} s of this process's CPU): "
+        f"{done.rows / seconds:,.0f} rows/s; at most {peak_mib():.0f} MiB ({before:.0f} before); "
+        f"{target.stat().st_size / done.rows:.0f} bytes a row"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
-    parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--parquet", type=Path)
+    parser.add_argument("--only-parquet", action="store_true")
     asked = parser.parse_args()
-    catalogue = Catalogue.open(asked.url)
-    engine = catalogue.engine
-    if not page(engine, Filter(), limit=1).rows:
-        fill(catalogue, asked.rows)
-    for name, (wanted, order, _) in documented(asked.rows).items():
-        timed(name, lambda w=wanted, o=order: page(engine, w, order_by=o, limit=100))  # type: ignore[misc]
-    timed("stats", lambda: stats(engine))
-    timed("stats --by shop", lambda: stats(engine, by="shop"))
+    engine = Catalogue.open(asked.url).engine
     if asked.parquet:
-        began = time.perf_counter()
-        done = parquet.export_parquet(engine, Filter(), asked.parquet)
-        seconds = time.perf_counter() - began
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"Parquet: {done.rows / seconds:,.0f} rows/s, {memory:.0f} MiB at most")
+        export(engine, asked.parquet)
+    if asked.only_parquet:
+        return
+    print(f"{count(engine, Filter()):,} rows; ms: first, best and worst of five more, CPU here")
+    for question in (*documented(engine), *combined(), *others()):
+        timed(
+            question.typed,
+            lambda q=question: page(engine, q.wanted, order_by=q.order_by, limit=100),  # type: ignore[misc]
+        )
+    timed("stats", lambda: stats(engine))
+    for by in ("crawl", "shop", "model", "day"):
+        timed(f"stats --by {by}", lambda b=by: stats(engine, by=b))  # type: ignore[misc]
+    timed("stats --label 'shoes/*'", lambda: stats(engine, Filter(label="shoes/*")))
 
 
 if __name__ == "__main__":

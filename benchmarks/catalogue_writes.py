@@ -1,91 +1,229 @@
-"""How fast rows are labelled, and what each index costs: rows a second, bytes a row.
+"""How fast labelled rows are written, and what each index costs: time and bytes a row.
 
-    python benchmarks/catalogue_writes.py URL [--rows 200000] [--indexes]
+    python -m benchmarks.catalogue_writes URL [--rows 102400] [--indexes]
 
-The database at URL must be empty. Rows are claimed and stored in batches of 256, as a worker does;
-then the same batches are timed as a plain store of fresh rows. With --indexes each index is dropped
-in turn and the store timed again.
+URL is an empty database, or one of benchmarks.catalogue_rows, to see what size does. Written in
+batches of 256, as a worker does: fresh rows (as `label` stores pictures that it has seen nowhere),
+and a row's whole way by the queue: added as pending, claimed, stored.
+
+With --indexes each index is dropped in turn, the same rows are written with and without it, and
+it is made again. The price is a ratio of processor times, that of the server included where it
+runs on this machine; the clock beside it tells how busy the machine was.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
+import numpy as np
+import psutil
 import sqlalchemy as sa
+from sqlalchemy.engine import Engine
 
+from benchmarks.catalogue_rows import LABELS, LEAVES, MODELS, SHOPS, zipf
 from db.catalogue import Catalogue
 from db.models import catalogue as table
-from db.records import FileState, LabelEntry, LabelFields, Outcome
+from db.records import FileState, LabelFields, Outcome, PendingRow
 from db.session import writing
 
 BATCH = 256
-LEAVES = [f"{a}/{b}/{c}" for a in ("shoes", "trousers") for b in "fm" for c in "vwxyz"]
-MODEL = "0123456789abcdef"
+MODEL = MODELS[1]
+ROUNDS = 3
 
 
-def outcome(number: int, chance: random.Random) -> Outcome:
-    label = chance.choice(LEAVES)
-    category, gender, kind = label.split("/")
-    sure = chance.random()
-    fields = LabelFields(
-        category, gender, kind, label, label, 0.99, 0.95, sure, sure, sure / 2, sure < 0.1
-    )
-    path = f"/data/crawl/spring/shop-{number % 50}/product-{number // 4}/{number:09d}.jpg"
-    return Outcome(path, "labelled", 31234, 1.7e9 + number, f"{number:032x}", fields=fields)
+@dataclass(frozen=True)
+class Cost:
+    """What writing took: rows, seconds by the clock, of this process's CPU and of the server's."""
+
+    rows: int
+    seconds: float
+    client: float
+    server: float
+
+    @property
+    def busy(self) -> float:
+        return self.client + self.server
+
+    def __add__(self, other: Cost) -> Cost:
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Cost(*(a + b for a, b in pairs))  # type: ignore[arg-type]
+
+    def told(self) -> str:
+        server = f" + {self.server / self.rows * 1e6:.0f} of the server's" if self.server else ""
+        return (
+            f"{self.rows / self.seconds:,.0f} rows/s by the clock; "
+            f"{self.client / self.rows * 1e6:.0f}{server} µs of CPU a row"
+        )
 
 
-def store(catalogue: Catalogue, crawl: str, rows: int, *, claim: bool) -> tuple[float, float]:
-    """Rows a second, and rows a second of this process's CPU (a busy machine shows only there)."""
-    chance, seconds, busy = random.Random(7), 0.0, 0.0
+class Stopwatch:
+    """Time of this process, and of the server's process for it where that is on this machine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._server: psutil.Process | None = None
+        if engine.dialect.name == "postgresql":
+            with engine.connect() as connection:
+                pid = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
+            if psutil.pid_exists(pid):
+                self._server = psutil.Process(pid)
+
+    def _served(self) -> float:
+        if self._server is None:
+            return 0.0
+        times = self._server.cpu_times()
+        return float(times.user + times.system)
+
+    def timed(self, rows: int, work: Callable[[], object]) -> Cost:
+        served, cpu, began = self._served(), time.process_time(), time.perf_counter()
+        work()
+        seconds = time.perf_counter() - began
+        return Cost(rows, seconds, time.process_time() - cpu, self._served() - served)
+
+
+def batches(crawl: str, rows: int) -> Iterator[tuple[list[PendingRow], list[Outcome]]]:
+    """The same rows for the same crawl, its shops one after another; labels as skewed as ever."""
+    chance = random.Random(crawl)
+    best = np.random.default_rng(len(crawl)).choice(len(LEAVES), rows, p=zipf(len(LEAVES)))
     for start in range(0, rows, BATCH):
-        batch = [outcome(number, chance) for number in range(start, start + BATCH)]
-        files = [FileState(item.path, item.size, item.mtime) for item in batch]
-        began, cpu = time.perf_counter(), time.process_time()
-        if claim:
-            catalogue.claim(crawl, files, "me", 300, MODEL)
-        catalogue.store(crawl, "me", MODEL, batch)
-        seconds += time.perf_counter() - began
-        busy += time.process_time() - cpu
-    return rows / seconds, rows / busy
+        numbers = range(start, min(start + BATCH, rows))
+        outcomes = [_outcome(crawl, number, LEAVES[best[number]], chance) for number in numbers]
+        yield (
+            [
+                PendingRow(o.path, o.size, o.mtime, shop=f"shop-{n * SHOPS // rows:03d}")
+                for n, o in zip(numbers, outcomes, strict=True)
+            ],
+            outcomes,
+        )
 
 
-def told(speed: tuple[float, float]) -> str:
-    return f"{speed[0]:,.0f} rows/s ({speed[1]:,.0f} a CPU second of the client)"
+def _outcome(crawl: str, number: int, label: str, chance: random.Random) -> Outcome:
+    category, gender, kind = label.split("/")
+    sure = 1 - chance.random() ** 16 * 0.7
+    fields = LabelFields(
+        category, gender, kind, label, label, 0.99, 0.95, sure, sure, sure * 0.7, sure < 0.55
+    )
+    path = f"/data/{crawl}/shop-{number % SHOPS:03d}/product-{number // 4:08d}/{number:09d}.jpg"
+    digest = f"{chance.getrandbits(128):032x}"
+    return Outcome(path, "labelled", 31234, 1.7e9 + number, digest, fields=fields)
 
 
-def size(catalogue: Catalogue) -> int:
-    with catalogue.engine.connect() as connection:
-        if catalogue.engine.dialect.name == "postgresql":
-            query = "SELECT pg_total_relation_size('catalogue')"
-        else:
-            query = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
-        return int(connection.execute(sa.text(query)).scalar_one())
+class Writing:
+    """A catalogue, and new crawls to write into it."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue, self._watch = catalogue, Stopwatch(catalogue.engine)
+        self._crawls = (f"written-{time.time_ns()}-{number}" for number in itertools.count())
+
+    def fresh(self, rows: int) -> Cost:
+        """Rows that are in the catalogue nowhere."""
+        crawl, total = next(self._crawls), Cost(0, 0, 0, 0)
+        for _, outcomes in batches(crawl, rows):
+            total += self._watch.timed(len(outcomes), lambda: self._store(crawl, outcomes))  # noqa: B023
+        return total
+
+    def by_the_queue(self, rows: int) -> tuple[Cost, Cost, Cost]:
+        """Added as pending, claimed, stored: what each took."""
+        crawl, model = next(self._crawls), MODEL
+        made = list(batches(crawl, rows))
+        todo = (row for some, _ in made for row in some)
+        add = self._watch.timed(
+            rows, lambda: self.catalogue.add_pending(crawl, todo, model_version=model)
+        )
+        claim = store = Cost(0, 0, 0, 0)
+        for _, outcomes in made:
+            files = [FileState(o.path, o.size, o.mtime) for o in outcomes]
+            claim += self._watch.timed(
+                len(files),
+                lambda: self.catalogue.claim(crawl, files, "me", 300, model),  # noqa: B023
+            )
+            store += self._watch.timed(len(files), lambda: self._store(crawl, outcomes))  # noqa: B023
+        return add, claim, store
+
+    def _store(self, crawl: str, outcomes: list[Outcome]) -> None:
+        written = self.catalogue.store(crawl, "me", MODEL, outcomes)
+        assert written == len(outcomes)
+
+
+def sizes(engine: Engine) -> dict[str, int]:
+    """Bytes of the table and of each of its indexes."""
+    if engine.dialect.name == "postgresql":
+        query = (
+            "SELECT relname, pg_table_size(oid) FROM pg_class WHERE oid = 'catalogue'::regclass "
+            "UNION ALL SELECT i.relname, pg_relation_size(i.oid) FROM pg_index "
+            "JOIN pg_class i ON i.oid = indexrelid WHERE indrelid = 'catalogue'::regclass"
+        )
+    else:
+        query = (
+            "SELECT name, sum(pgsize) FROM dbstat WHERE aggregate = 1 AND name IN "
+            "(SELECT name FROM sqlite_master WHERE tbl_name = 'catalogue') GROUP BY name"
+        )
+    with engine.connect() as connection:
+        return {name: int(size) for name, size in connection.execute(sa.text(query))}
+
+
+def settle(engine: Engine) -> None:
+    """Write what the log holds into the file, so that no measurement pays for what was before."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            raw = connection.connection.driver_connection
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # type: ignore[union-attr]
+            return
+        outside = connection.execution_options(isolation_level="AUTOCOMMIT")
+        outside.execute(sa.text("CHECKPOINT"))
+
+
+def prices(writes: Writing, rows: int) -> None:
+    """What a row's whole way costs with and without each index."""
+    engine = writes.catalogue.engine
+    for index in sorted(table.indexes, key=lambda index: str(index.name)):
+        with_it = without = Cost(0, 0, 0, 0)
+        settle(engine)
+        for _ in range(ROUNDS):
+            with_it += sum(writes.by_the_queue(rows // ROUNDS), Cost(0, 0, 0, 0))
+        with writing(engine) as connection:
+            index.drop(connection)
+        settle(engine)
+        try:
+            for _ in range(ROUNDS):
+                without += sum(writes.by_the_queue(rows // ROUNDS), Cost(0, 0, 0, 0))
+        finally:
+            with writing(engine) as connection:
+                index.create(connection)
+        share, clock = with_it.busy / without.busy - 1, with_it.seconds / without.seconds - 1
+        print(f"{index.name:<30} {share:+7.1%} of processor time {clock:+7.1%} by the clock")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
-    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--rows", type=int, default=102_400)
     parser.add_argument("--indexes", action="store_true")
+    parser.add_argument("--sizes", action="store_true", help="bytes a row of what stands there")
     asked = parser.parse_args()
     catalogue = Catalogue.open(asked.url)
-    entries = [LabelEntry(leaf, *leaf.split("/")) for leaf in LEAVES]
-    catalogue.register_model(MODEL, entries)
-    print(f"store, all indexes: {told(store(catalogue, 'a', asked.rows, claim=False))}")
-    print(f"bytes a row, indexes included: {size(catalogue) / asked.rows:.0f}")
-    print(f"claim and store: {told(store(catalogue, 'b', asked.rows, claim=True))}")
-    if not asked.indexes:
+    for model in MODELS:
+        catalogue.register_model(model, LABELS)
+    writes = Writing(catalogue)
+    if asked.indexes:
+        prices(writes, asked.rows)
         return
-    for number, index in enumerate(sorted(table.indexes, key=lambda index: str(index.name))):
-        before = size(catalogue)
-        with writing(catalogue.engine) as connection:
-            index.drop(connection)
-        speed = store(catalogue, f"without {number}", asked.rows // 4, claim=False)
-        with writing(catalogue.engine) as connection:
-            index.create(connection)
-        print(f"without {index.name}: {told(speed)} (size before {before / 1e6:.0f} MB)")
+    print(f"fresh rows: {writes.fresh(asked.rows).told()}")
+    parts = writes.by_the_queue(asked.rows)
+    for name, part in zip(("added as pending", "claimed", "stored"), parts, strict=True):
+        print(f"{name}: {part.told()}")
+    print(f"its whole way: {sum(c.busy for c in parts) / asked.rows * 1e6:.0f} µs of CPU a row")
+    if asked.sizes:
+        with catalogue.engine.connect() as connection:
+            rows = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+        found = sizes(catalogue.engine)
+        print(f"{rows:,} rows: {sum(found.values()) / rows:.0f} bytes a row, of which")
+        for name, size in sorted(found.items(), key=lambda item: -item[1]):
+            print(f"{name:<34} {size / rows:6.1f}")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,10 @@ from cascade.dataset import Pictures, targets
 from cascade.errors import BundleError
 from cascade.evaluation import Rate
 from cascade.evaluation_answers import every_logit
+from cascade.evaluation_figures import judge
 from cascade.report import rate_cells
 from cascade.routing import THRESHOLDS
+from cascade.training_record import short_figures
 
 HEADER = ("node", "threshold", "from", "stop there", "of", "right", "95 % interval", "right / of")
 
@@ -65,7 +67,9 @@ def retune(
         "tuned_from": cascade.version,
         "tuned_on": len(pictures),
     }
-    seal(part, training, manifest.get("figures", {}))
+    # not the old figures: they are of labels that stopped elsewhere
+    figures = {"tuned_on": short_figures(judge(routing, logits, pictures.items))}
+    seal(part, training, figures)
     part.rename(out_folder)
     return Retuned(Bundle.open(out_folder), nodes)
 

@@ -101,18 +101,32 @@ def show(version: str, catalogue_url: str | None) -> None:
 def compare(first: str, second: str, catalogue_url: str | None, form: str | None) -> None:
     """Two models' figures side by side.
 
+    Those of their training, and how right each was on the rows that people corrected or confirmed,
+    as far as it has labelled them (a 'relabel --diff' is enough for that).
+
     \b
     Example:
       fashion-cascade models compare 3f2a9c41 77b01e5d
     """
     with opened(catalogue_url) as catalogue:
         models = [_find(catalogue, version) for version in (first, second)]
-    left, right = (dict(_flat(model.figures)) | {"rows": model.rows} for model in models)
+        left, right = (
+            dict(_flat(model.figures)) | {"rows": model.rows} | _on_corrections(catalogue, model)
+            for model in models
+        )
     records = [
         {"figure": name, "first": left.get(name), "second": right.get(name)}
         for name in sorted(left.keys() | right.keys())
     ]
     write(records, ("figure", "first", "second"), form)
+
+
+def _on_corrections(catalogue: Catalogue, model: ModelRecord) -> dict[str, int]:
+    from db.corrections import accuracy_of
+
+    found = accuracy_of(catalogue.engine, model.version)
+    names = {"rows": found.rows, "right": found.right, "exact": found.exact}
+    return {f"corrections.{name}": number for name, number in names.items()}
 
 
 def _flat(figures: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:

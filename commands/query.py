@@ -113,13 +113,16 @@ def _print(
         return
     partial = Path(f"{output}.partial")
     with placed(output):
-        if form == PARQUET:
-            with partial.open("wb") as binary:
-                number = write_records(records, columns, binary)
-        else:
-            with partial.open("w", encoding="utf-8", newline="") as text:
-                number = write(records, columns, form, text)
-        partial.replace(output)
+        try:
+            if form == PARQUET:
+                with partial.open("wb") as binary:
+                    number = write_records(records, columns, binary)
+            else:
+                with partial.open("w", encoding="utf-8", newline="") as text:
+                    number = write(records, columns, form, text)
+            partial.replace(output)
+        finally:
+            partial.unlink(missing_ok=True)  # what broke off is of no use: a query is asked again
     click.echo(f"{output}: {number:,} rows", err=True)
 
 

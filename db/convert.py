@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,8 @@ from db.records import LabelFields, Outcome, Row
 # sums of float32 probabilities pass 1 by rounding; more than this is a fault of the model
 ROUNDING = 1e-4
 FIELD_NAMES = tuple(LabelFields.__dataclass_fields__)
+_FIELDS = operator.attrgetter(*FIELD_NAMES)
+_TEXTS = tuple(name for name in FIELD_NAMES if name not in (*CONFIDENCES, "needs_review"))
 ROW_NAMES = tuple(Row.__dataclass_fields__)
 NO_LABEL: dict[str, Any] = {**dict.fromkeys(LABEL_COLUMNS), "needs_review": False}
 
@@ -25,6 +28,8 @@ def confidence(value: float | None, what: str) -> float | None:
     if value is None:
         return None
     number = float(value)
+    if 0.0 <= number <= 1.0:
+        return number
     if math.isnan(number) or not -ROUNDING <= number <= 1 + ROUNDING:
         raise InvalidRecord(f"{what}: expected a confidence from 0 to 1, received {value!r}")
     return min(1.0, max(0.0, number))
@@ -32,15 +37,14 @@ def confidence(value: float | None, what: str) -> float | None:
 
 def label_values(fields: LabelFields, path: str) -> dict[str, Any]:
     """The label columns of a picture, without model version and time."""
-    values: dict[str, Any] = {}
-    for name in FIELD_NAMES:
-        value = getattr(fields, name)
-        if name in CONFIDENCES:
-            values[name] = confidence(value, f"{path}: {name}")
-        elif name == "needs_review":
-            values[name] = bool(value)
-        else:
-            values[name] = None if value is None else str(value)
+    values: dict[str, Any] = dict(zip(FIELD_NAMES, _FIELDS(fields), strict=True))
+    for name in CONFIDENCES:
+        if values[name] is not None:
+            values[name] = confidence(values[name], f"{path}: {name}")
+    for name in _TEXTS:
+        if values[name] is not None:
+            values[name] = str(values[name])
+    values["needs_review"] = bool(values["needs_review"])
     return values
 
 

@@ -20,7 +20,7 @@ from db.errors import InvalidRecord
 from db.filters import label_entries
 from db.labelling import label_fits
 from db.leases import RowState, chunks
-from db.models import catalogue, corrections
+from db.models import catalogue, corrections, label_history, relabels
 from db.session import reading, writing
 
 BANDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)  # lower ends of the confidence bands
@@ -145,6 +145,45 @@ def accuracy(engine: Engine) -> list[Accuracy]:
     order = {"all": 0, "label": 1, "confidence": 2}
     keys = sorted(sums, key=lambda key: (order[key[0]], key[1]))
     return [Accuracy(kind, name, *sums[kind, name]) for kind, name in keys]
+
+
+def accuracy_of(engine: Engine, model: str) -> Accuracy:
+    """How right `model` was on the corrected rows that it has an answer for.
+
+    Its answer is the row's label now, or what waits to be promoted, or what the history kept of
+    the same bytes. So two models can be compared on what people said, whichever is in use.
+    """
+    columns = (catalogue.c.id, catalogue.c.human_label)
+    counts = (catalogue.c.human_label.isnot(None), catalogue.c.status == "labelled")
+    before = catalogue.join(label_history, label_history.c.catalogue_id == catalogue.c.id)
+    waiting = catalogue.join(
+        relabels,
+        sa.and_(relabels.c.crawl == catalogue.c.crawl, relabels.c.path_key == catalogue.c.path_key),
+    )
+    asked: list[tuple[Any, Any]] = [  # the later overrules the earlier
+        (label_history, before),
+        (relabels, waiting),
+        (catalogue, catalogue),
+    ]
+    said: dict[int, tuple[str, str]] = {}
+    with reading(engine) as connection:
+        for table, source in asked:
+            query = (
+                sa.select(*columns, table.c.label)
+                .select_from(source)
+                .where(*counts, table.c.model_version == model, table.c.label.isnot(None))
+                .where(_same_bytes(table))
+                .order_by(table.c.id)
+            )
+            said |= {row_id: (human, label) for row_id, human, label in connection.execute(query)}
+    right = sum(f"{human}/".startswith(f"{label}/") for human, label in said.values())
+    exact = sum(human == label for human, label in said.values())
+    return Accuracy("model", model, len(said), right, exact)
+
+
+def _same_bytes(table: sa.Table) -> sa.ColumnElement[bool]:
+    old, new = table.c.content_hash, catalogue.c.content_hash
+    return sa.or_(old.is_(None), new.is_(None), old == new)
 
 
 def _band_name(low: float) -> str:

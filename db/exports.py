@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import IO, Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from db.cells import json_line, plain, to_cell
 from db.convert import ROW_NAMES
 from db.errors import ExportError
 from db.filters import Filter, conditions
 from db.models import catalogue, effective_label
+from db.runs import span_of
 from db.session import reading
 
 FINAL_LABEL = "final_label"  # what counts: a person's label, or else the model's
@@ -58,26 +59,18 @@ def columns() -> list[sa.ColumnElement[Any]]:
     return [*(catalogue.c[name] for name in ROW_NAMES), effective_label.label(FINAL_LABEL)]
 
 
-def batches(
-    engine: Engine, wanted: Filter, after: int = 0, size: int = ROWS_A_FETCH, *, raw: bool = False
-) -> Iterator[Sequence[Sequence[Any]]]:
-    """The rows that fit and come after the id `after`, `size` at a time, out of one snapshot.
+def question(connection: Connection, wanted: Filter, after: int = 0) -> sa.Select[Any]:
+    """The exported columns of the rows that fit and come after the id `after`, in order of id."""
+    span = span_of(connection, wanted).beyond(after, down=False)
+    rows = sa.select(*columns()).where(*conditions(connection, wanted), *span.conditions())
+    return rows.order_by(catalogue.c.id)
 
-    With `raw`, values are as the driver has them: faster, but times are text on SQLite.
-    """
+
+def batches(engine: Engine, wanted: Filter, after: int = 0) -> Iterator[Sequence[Sequence[Any]]]:
+    """The answer to `question`, some thousand rows at a time, out of one snapshot."""
     with reading(engine) as connection:
-        chosen = columns()
-        if raw:
-            chosen = [
-                sa.type_coerce(column, sa.types.NullType()).label(name)
-                for name, column in zip(COLUMNS, chosen, strict=True)
-            ]
-        query = (
-            sa.select(*chosen)
-            .where(*conditions(connection, wanted), catalogue.c.id > after)
-            .order_by(catalogue.c.id)
-        )
-        with connection.execution_options(yield_per=size).execute(query) as result:
+        streamed = connection.execution_options(yield_per=ROWS_A_FETCH)
+        with streamed.execute(question(connection, wanted, after)) as result:
             yield from result.partitions()
 
 
@@ -191,6 +184,9 @@ def export_sqlite(engine: Engine, wanted: Filter, target: Path) -> Exported:
     marks = ", ".join("?" * len(COLUMNS))
     connection, rows = sqlite3.connect(partial), 0
     try:
+        # a killed one begins again: no journal to write, and none to be left behind
+        connection.execute("PRAGMA journal_mode = OFF")
+        connection.execute("PRAGMA synchronous = OFF")
         connection.execute(f"CREATE TABLE catalogue ({spec})")
         for batch in batches(engine, wanted):
             connection.executemany(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -67,6 +68,11 @@ class Filter:
 
 EQUAL = ("reason", "crawl", "shop", "content_hash", "model_version")
 PATTERNS = ("url", "path", "product_id")
+FAILED_STATUSES = ("rejected", "quarantined", "cancelled")
+# the words of the index of what failed. SQLite puts a value that a column is said to equal into
+# them, which makes them others; not so one that has a type of its own
+FAILED_ROWS = sa.text(f"catalogue.{FAILED}")
+STATUS_VALUES = {name: sa.cast(value, sa.Text) for name, value in STATUS_LITERALS.items()}
 
 
 def names_labels(wanted: Filter) -> bool:
@@ -96,19 +102,21 @@ def wanted_labels(connection: Connection, wanted: Filter) -> list[str] | None:
     )
 
 
-def conditions(connection: Connection, wanted: Filter, *, without: str = "") -> list[Condition]:
+def conditions(
+    connection: Connection, wanted: Filter, *, without: Collection[str] = ()
+) -> list[Condition]:
     """The WHERE of a filter, parts that all hold; those on `without` ('label', …) left out."""
     if not all(storable(getattr(wanted, field.name)) for field in fields(wanted)):
         return [sa.false()]
     made: list[Condition] = []
-    meant = None if without == "label" else wanted_labels(connection, wanted)
+    meant = None if "label" in without else wanted_labels(connection, wanted)
     if meant is not None:
         made.append(effective_label.in_(meant))
-    if wanted.status is not None:
+    if wanted.status is not None and "status" not in without:
         made += _status(wanted.status)
     for name in EQUAL:
         value = getattr(wanted, name)
-        if value is not None and name != without:
+        if value is not None and name not in without:
             made.append(catalogue.c[name] == value)
     for name in PATTERNS:
         value = getattr(wanted, name)
@@ -127,12 +135,9 @@ def storable(value: Any) -> bool:
 def _status(status: str) -> list[Any]:
     if status not in STATUS_LITERALS:
         return [sa.false()]
-    column, literal = catalogue.c.status, STATUS_LITERALS[status]
-    if f"'{status}'" not in FAILED:
-        return [column == literal]
-    # the words of the index of what failed; SQLite would put the status into them (making them
-    # others) if it were told that it is equal
-    return [column >= literal, column <= literal, sa.text(f"catalogue.{FAILED}")]
+    if status in FAILED_STATUSES:
+        return [catalogue.c.status == STATUS_VALUES[status], FAILED_ROWS]
+    return [catalogue.c.status == STATUS_LITERALS[status]]
 
 
 def _pattern(connection: Connection, name: str, pattern: str) -> Condition:

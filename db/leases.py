@@ -12,11 +12,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
+from db import bulk
 from db.records import FINAL, FileState
 
 DEATHS_ALONE_TO_QUARANTINE = 2
@@ -125,15 +127,41 @@ def states(
     found: dict[bytes, RowState] = {}
     columns = [table.c[name] for name in RowState.__dataclass_fields__]
     for chunk in chunks(sorted(keys)):
-        query = (
-            sa.select(*columns)
-            .where(table.c.crawl == crawl)
-            .where(table.c.path_key.in_(chunk))
-            .order_by(table.c.path_key)
-        )
+        query = _by_key(connection, sa.select(*columns), table, crawl, chunk)
+        query = query.order_by(table.c.path_key)
         if lock:
-            query = query.with_for_update()
+            query = query.with_for_update(of=table)
         for values in connection.execute(query):
             row = RowState(*values)
             found[row.path_key] = row
     return found
+
+
+def _by_key(
+    connection: Connection,
+    query: sa.Select[Any],
+    table: sa.Table,
+    crawl: str,
+    keys: Sequence[bytes],
+) -> sa.Select[Any]:
+    """`query` of the rows with these keys.
+
+    PostgreSQL is given both parts of the key as rows to be joined, not a crawl that is equal to a
+    value: of a crawl that is newer than its statistics it believes that there is a row or two,
+    takes the index of the crawls for it, and so reads all of the crawl for each batch.
+    """
+    if connection.dialect.name != "postgresql":
+        return query.where(table.c.crawl == crawl, table.c.path_key.in_(keys))
+    dialect = connection.dialect
+    names = ("crawl", "path_key")
+    arrays = [
+        sa.cast(
+            sa.literal(bulk.array(values, table.c[name].type, dialect), sa.Text),
+            postgresql.ARRAY(table.c[name].type),
+        )
+        for name, values in zip(names, ([crawl] * len(keys), keys), strict=True)
+    ]
+    columns = [sa.column(name, table.c[name].type) for name in names]
+    asked = sa.func.unnest(*arrays).table_valued(*columns, name="asked").render_derived()
+    same = [table.c[name] == asked.c[name] for name in names]
+    return query.select_from(table.join(asked, sa.and_(*same)))

@@ -177,16 +177,27 @@ _work_indexes(relabels)
 # the queries must write it alike
 effective_label = sa.func.coalesce(catalogue.c.human_label, catalogue.c.label)
 # each answers a filter of `query`; its price is in docs/scale.md
-_index("ix_catalogue_label", effective_label, catalogue.c.id)
+_index(
+    "ix_catalogue_label",
+    effective_label,
+    catalogue.c.id,
+    where="coalesce(human_label, label) IS NOT NULL",
+)
 _index("ix_catalogue_crawl_id", catalogue.c.crawl, catalogue.c.id)
 _index("ix_catalogue_shop", catalogue.c.shop, catalogue.c.id, where="shop IS NOT NULL")
-_index("ix_catalogue_labelled_at", catalogue.c.labelled_at, catalogue.c.id)
+_index(
+    "ix_catalogue_labelled_at",
+    catalogue.c.labelled_at,
+    catalogue.c.id,
+    where="labelled_at IS NOT NULL",
+)
 _index(
     "ix_catalogue_failed",
     catalogue.c.status,
     catalogue.c.id,
     where=FAILED,
 )
+_index("ix_catalogue_reason", catalogue.c.reason, catalogue.c.id, where="reason IS NOT NULL")
 _index(
     "ix_catalogue_review",
     catalogue.c.confidence,

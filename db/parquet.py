@@ -4,76 +4,32 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from db.convert import ROW_NAMES
-from db.errors import ExportError
-from db.exports import COLUMNS, Exported, batches, finish_file, finish_folder
+from db.arrow_tables import pyarrow, schema, table_of, tables
+from db.exports import FINAL_LABEL, Exported, finish_file, finish_folder
 from db.filters import Filter
-from db.models import catalogue, labels
+from db.models import labels
 from db.session import reading
 
 # bounds the memory: 27 columns of Python objects a row until Arrow has them
 ROWS_A_GROUP = 20_000
 NO_CATEGORY = "none"
-
-
-def _pyarrow() -> Any:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ExportError("Parquet needs pyarrow: pip install 'fashion-cascade[data]'") from error
-    return pyarrow
-
-
-def schema() -> Any:
-    """The Arrow schema of the exported columns."""
-    arrow = _pyarrow()
-    kinds: dict[type, Any] = {
-        sa.Integer: arrow.int64(),
-        sa.Float: arrow.float64(),
-        sa.Boolean: arrow.bool_(),
-        sa.String: arrow.string(),
-    }
-
-    def kind(name: str) -> Any:
-        if name.endswith("_at"):
-            return arrow.timestamp("us", "UTC")
-        if name not in ROW_NAMES:
-            return arrow.string()
-        column = catalogue.c[name].type
-        return next(made for generic, made in kinds.items() if isinstance(column, generic))
-
-    return arrow.schema([(name, kind(name)) for name in COLUMNS])
-
-
-def table_of(batch: Sequence[Sequence[Any]], target: Any) -> Any:
-    """One batch of raw rows as an Arrow table of the schema `target`."""
-    arrow = _pyarrow()
-    arrays = []
-    for field, column in zip(target, zip(*batch, strict=True), strict=True):
-        values: list[Any] = list(column)
-        if arrow.types.is_boolean(field.type):  # 0 and 1 on SQLite
-            values = [None if value is None else bool(value) for value in values]
-        if arrow.types.is_timestamp(field.type) and any(isinstance(v, str) for v in values):
-            text = arrow.array(values, arrow.string()).cast(arrow.timestamp("us"))
-            arrays.append(text.cast(arrow.int64()).cast(field.type))
-            continue
-        arrays.append(arrow.array(values, field.type))
-    return arrow.Table.from_arrays(arrays, schema=target)
+REPEATED = frozenset(
+    "crawl shop status reason label best_leaf category gender type model_version human_label "
+    "final_label".split()
+)
 
 
 def arrow_table(engine: Engine, wanted: Filter) -> Any:
     """The rows that fit as one `pyarrow.Table`; ``.to_pandas()`` makes a pandas frame of it."""
-    arrow, target = _pyarrow(), schema()
-    tables = [table_of(b, target) for b in batches(engine, wanted, size=ROWS_A_GROUP, raw=True)]
-    return arrow.concat_tables(tables) if tables else target.empty_table()
+    found = list(tables(engine, wanted))
+    return pyarrow().concat_tables(found) if found else schema().empty_table()
 
 
 def write_records(
@@ -86,7 +42,7 @@ def write_records(
     Raises:
         ExportError: pyarrow is not installed.
     """
-    arrow, whole = _pyarrow(), schema()
+    arrow, whole = pyarrow(), schema()
     kinds = arrow.schema([whole.field(name) for name in columns])
     iterator, number = iter(records), 0
     with arrow.parquet.ParquetWriter(_Sink(sink), kinds, compression="zstd") as writer:
@@ -118,18 +74,23 @@ class _Sink:
 
 def export_parquet(engine: Engine, wanted: Filter, target: Path) -> Exported:
     """Write one Parquet file."""
-    arrow, kinds = _pyarrow(), schema()
     partial, rows = Path(f"{target}.partial"), 0
-    with arrow.parquet.ParquetWriter(partial, kinds, compression="zstd") as writer:
-        for batch in batches(engine, wanted, size=ROWS_A_GROUP, raw=True):
-            writer.write_table(table_of(batch, kinds))
-            rows += len(batch)
+    with _writer(partial) as writer:
+        for table in tables(engine, wanted):
+            writer.write_table(table)
+            rows += table.num_rows
     return finish_file(partial, target, rows)
+
+
+def _writer(file: Path) -> Any:
+    # a dictionary of paths or hashes, each of which stands there once, is given up only after it
+    # has been tried on every page
+    few = [name for name in schema().names if name in REPEATED]
+    return pyarrow().parquet.ParquetWriter(file, schema(), compression="zstd", use_dictionary=few)
 
 
 def export_parquet_by_category(engine: Engine, wanted: Filter, target: Path) -> Exported:
     """Write a folder with a Parquet file for each category that counts (Hive partitions)."""
-    arrow, kinds = _pyarrow(), schema()
     with reading(engine) as connection:
         query = sa.select(labels.c.label, labels.c.category)
         category_of = {row[0]: row[1] for row in connection.execute(query)}
@@ -137,24 +98,31 @@ def export_parquet_by_category(engine: Engine, wanted: Filter, target: Path) -> 
     shutil.rmtree(partial, ignore_errors=True)
     writers: dict[str, Any] = {}
     try:
-        for batch in batches(engine, wanted, size=ROWS_A_GROUP, raw=True):
-            apart: dict[str, list[Sequence[Any]]] = {}
-            for row in batch:
-                apart.setdefault(category_of.get(row[-1], NO_CATEGORY), []).append(row)
-            for category, some in apart.items():
+        for table in tables(engine, wanted):
+            for category, some in _by_category(table, category_of):
                 if category not in writers:
                     folder = partial / f"final_category={_safe(category)}"
                     folder.mkdir(parents=True)
-                    writers[category] = arrow.parquet.ParquetWriter(
-                        folder / "part-0.parquet", kinds, compression="zstd"
-                    )
-                writers[category].write_table(table_of(some, kinds))
-            rows += len(batch)
+                    writers[category] = _writer(folder / "part-0.parquet")
+                writers[category].write_table(some)
+            rows += table.num_rows
     finally:
         for writer in writers.values():
             writer.close()
     partial.mkdir(exist_ok=True)
     return finish_folder(partial, target, rows)
+
+
+def _by_category(table: Any, category_of: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    """The rows of `table` by the category of the label that counts."""
+    arrow = pyarrow()
+    found = table[FINAL_LABEL].combine_chunks().dictionary_encode()
+    named = [category_of.get(label, NO_CATEGORY) for label in found.dictionary.to_pylist()]
+    # a row without a label has no index into the dictionary
+    where = found.indices.fill_null(len(named)).to_numpy()
+    category = arrow.array([*named, NO_CATEGORY]).take(arrow.array(where))
+    for name in sorted(set(category.unique().to_pylist())):
+        yield name, table.filter(arrow.compute.equal(category, name))
 
 
 def _safe(category: str) -> str:

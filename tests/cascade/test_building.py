@@ -99,6 +99,9 @@ def test_tuning_again_changes_thresholds_and_nothing_else(built: Path, tmp_path:
     stored = json.loads((tmp_path / "new" / "calibration.json").read_text())
     assert stored["thresholds"] == {n: e.threshold for n, e in found.nodes.items()}
     assert new.manifest["training"]["tuned_from"] == old.version
+    assert set(old.manifest["figures"]) == {"validation", "test"}
+    assert set(new.manifest["figures"]) == {"tuned_on"}  # the old ones are not of these thresholds
+    assert new.manifest["figures"]["tuned_on"]["pictures"] == 400
     with pytest.raises(BundleError, match="is there already"):
         retune(built / "bundle", shapes(8, 1), tmp_path / "new", 0.9)
 

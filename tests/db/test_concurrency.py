@@ -19,14 +19,14 @@ from db.queries import Filter, rows
 from tests.db.churn import BOOTS, ROLES
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 20
 
 
 @pytest.mark.slow
-def test_all_at_once(store: Catalogue, catalogue_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [20, pytest.param(60, marks=pytest.mark.heavy)])
+def test_all_at_once(store: Catalogue, catalogue_url: str, tmp_path: Path, seconds: int) -> None:
     workers = {
         role: subprocess.Popen(
-            [sys.executable, "-m", "tests.db.churn", role, catalogue_url, str(SECONDS), tmp_path],
+            [sys.executable, "-m", "tests.db.churn", role, catalogue_url, str(seconds), tmp_path],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -44,7 +44,7 @@ def test_all_at_once(store: Catalogue, catalogue_url: str, tmp_path: Path) -> No
         worker.stdin.flush()
     did, failures = {}, {}
     for role, worker in workers.items():
-        out, errors = worker.communicate(timeout=SECONDS + 120)
+        out, errors = worker.communicate(timeout=seconds + 120)
         if worker.returncode or errors:
             failures[role] = errors[-2000:]
         else:
@@ -64,3 +64,7 @@ def test_all_at_once(store: Catalogue, catalogue_url: str, tmp_path: Path) -> No
     assert said == logged == len(did["corrector"]) == len(human)
     assert history == did["relabeller"]
     assert check(store.engine) == []
+    print(
+        f"{seconds} s: {counts['labelled']:,} rows written, {len(human)} corrected, "
+        f"{history:,} relabelled, {did['exporter']:,} rows in the last export"
+    )

@@ -65,7 +65,7 @@ def filled(store: Catalogue) -> Catalogue:
     return store
 
 
-@pytest.mark.parametrize("number", [6, 14, 25])
+@pytest.mark.parametrize("number", [6, 14, 25, 35, 37])
 def test_a_killed_migration_leaves_the_old_schema(catalogue_url: str, number: int) -> None:
     engine = make_engine(catalogue_url)
     schema.upgrade(engine, "0001")

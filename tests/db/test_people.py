@@ -219,6 +219,21 @@ def test_one_model_is_in_use_and_since_when_is_known(store: Catalogue) -> None:
     assert old.in_use_until >= since
 
 
+def test_models_are_compared_on_what_people_said(filled: Catalogue) -> None:
+    found = by_path(filled)
+    said = [Correction(found[path].id, "shoes/male/boots") for path in ("/a", "/b")]
+    corrections.apply(filled.engine, said, "mara")
+    none = Accuracy("model", OTHER_MODEL, 0, 0, 0)
+    assert corrections.accuracy_of(filled.engine, OTHER_MODEL) == none
+    relabel(filled, Filter(category="shoes"), OTHER_MODEL, ["/a"])
+    waiting = Accuracy("model", OTHER_MODEL, 1, 1, 1)
+    assert corrections.accuracy_of(filled.engine, OTHER_MODEL) == waiting
+    assert corrections.accuracy_of(filled.engine, MODEL) == Accuracy("model", MODEL, 2, 0, 0)
+    relabelling.promote(filled.engine, OTHER_MODEL)
+    assert corrections.accuracy_of(filled.engine, OTHER_MODEL) == waiting
+    assert corrections.accuracy_of(filled.engine, MODEL) == Accuracy("model", MODEL, 2, 0, 0)
+
+
 def test_an_unknown_model_cannot_be_used(filled: Catalogue) -> None:
     with pytest.raises(InvalidRecord, match="model-1, model-2"):
         relabelling.use(filled.engine, "model-3")

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from db import check, counters
+from db import check, counters, runs
 from db.catalogue import Catalogue
 from db.errors import InvalidQuery
 from db.models import catalogue as table
@@ -44,7 +44,7 @@ PATHS = st.sampled_from([*NASTY_PATHS, *(f"/{name}.jpg" for name in NAMES)])
 
 @st.composite
 def row(draw: st.DrawFn) -> dict[str, Any]:
-    status = draw(st.sampled_from(["labelled", "labelled", "labelled", "rejected", "pending"]))
+    status = draw(st.sampled_from(["labelled"] * 6 + ["rejected"] * 2 + ["cancelled", "pending"]))
     made: dict[str, Any] = {
         "crawl": draw(st.sampled_from(["spring", "sum%"])),
         "path": draw(PATHS),
@@ -91,7 +91,7 @@ FILTERS = st.builds(
     category=st.none() | st.sampled_from(["shoes", "SHOES", "glasses", "*s", "%"]),
     gender=st.none() | st.sampled_from(["female", "male", "*male"]),
     type=st.none() | st.sampled_from(["sandals", "boots", "*a*"]),
-    status=st.none() | st.sampled_from(["labelled", "rejected", "pending"]),
+    status=st.none() | st.sampled_from(["labelled", "rejected", "cancelled", "pending"]),
     reason=st.none() | st.sampled_from(["empty", "'"]),
     crawl=st.none() | st.sampled_from(["spring", "sum%", "sum"]),
     shop=st.none() | st.sampled_from(NAMES),
@@ -117,6 +117,7 @@ SPARSE = st.builds(
     FILTERS,
     st.sets(st.sampled_from(sorted(Filter.__dataclass_fields__)), max_size=3),
 )
+NEAR = st.sampled_from([0, 1, 5])  # rows that are looked at before any index
 
 
 def fill(store: Catalogue, drawn: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -141,10 +142,15 @@ ON_BOTH = settings(
 
 
 @ON_BOTH
-@given(drawn=CATALOGUES, asked=st.lists(SPARSE, min_size=5, max_size=15))
+@given(drawn=CATALOGUES, asked=st.lists(SPARSE, min_size=5, max_size=15), near=NEAR)
 def test_filters_find_what_the_reference_finds(
-    store: Catalogue, drawn: list[dict[str, Any]], asked: list[Filter]
+    store: Catalogue,
+    monkeypatch: pytest.MonkeyPatch,
+    drawn: list[dict[str, Any]],
+    asked: list[Filter],
+    near: int,
 ) -> None:
+    monkeypatch.setattr(runs, "ROWS_NEAR", near)
     made = fill(store, drawn)
     for wanted in asked:
         expected = [r["id"] for r in made if fits(r, wanted, made, TREE)]
@@ -159,10 +165,18 @@ def test_filters_find_what_the_reference_finds(
     wanted=SPARSE,
     limit=st.integers(1, 4),
     order_by=st.sampled_from(["id", "-id", "confidence", "-confidence", "margin", "-labelled_at"]),
+    near=NEAR,
 )
 def test_pages_are_the_whole_cut_up(
-    store: Catalogue, drawn: list[dict[str, Any]], wanted: Filter, limit: int, order_by: str
+    store: Catalogue,
+    monkeypatch: pytest.MonkeyPatch,
+    drawn: list[dict[str, Any]],
+    wanted: Filter,
+    limit: int,
+    order_by: str,
+    near: int,
 ) -> None:
+    monkeypatch.setattr(runs, "ROWS_NEAR", near)
     made = fill(store, drawn)
     name, down = order_by.removeprefix("-"), order_by.startswith("-")
     fitting = [r for r in made if fits(r, wanted, made, TREE) and r[name] is not None]

@@ -110,6 +110,7 @@ def relabel_and_back(url: str, small_bundle: Path) -> None:
     assert "54 rows are labelled" in run("relabel", "--model", "bolder", "--all").stderr
     (old, new) = lines(run("models", "list"))
     assert (old["in_use"], old["rows"], new["in_use"], new["rows"]) == (False, 0, True, 54)
+    compare(url, old["version"], new["version"])
     bolder_said = sql(url, query)
     assert bolder_said != before
     run("models", "use", old["version"])
@@ -119,6 +120,21 @@ def relabel_and_back(url: str, small_bundle: Path) -> None:
     run("models", "use", new["version"])
     assert sql(url, query) == bolder_said
     run("db", "check")
+
+
+def compare(url: str, *versions: str) -> None:
+    """Both models beside what the person said: one by the history, one by the rows as they are."""
+    figures = {line["figure"]: line for line in lines(run("models", "compare", *versions))}
+    for side, table in (("first", "label_history"), ("second", "catalogue")):
+        joined = "JOIN catalogue c ON c.id = t.catalogue_id" if side == "first" else ""
+        human = "c.human_label" if side == "first" else "t.human_label"
+        said = sql(
+            url, f"SELECT t.label, {human} FROM {table} t {joined} WHERE {human} IS NOT NULL"
+        )
+        assert figures["corrections.rows"][side] == len(said) == REVIEWED
+        exact = sum(label == person for label, person in said)
+        assert figures["corrections.exact"][side] == exact
+    assert figures["rows"]["first"] == 0
 
 
 def exported(url: str) -> None:

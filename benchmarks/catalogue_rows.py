@@ -1,0 +1,289 @@
+"""A catalogue like that of a year of crawls, any size, loaded fast: rows that reads are timed on.
+
+    python -m benchmarks.catalogue_rows URL [--rows 5000000]
+
+The database at URL must be empty. Ten crawls go through 300 shops one after another; a few large
+shops and a few frequent labels have most of the rows (Zipf's law). One picture in ten was seen in
+an earlier crawl, one row in thirty was rejected, one in 250 corrected by a person, one in fifty
+relabelled. The rows are loaded without indexes, triggers and foreign keys; these are made again
+afterwards, the counters counted anew, so that `db check` finds nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from db import counters
+from db.catalogue import Catalogue
+from db.check import check
+from db.migrations.versions.r0003_counters import triggers
+from db.models import catalogue as table
+from db.models import path_key
+from db.records import LabelEntry
+from db.session import writing
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+ROWS_A_MINUTE = 50_000
+CHUNK = 100_000
+MODELS = ("0123456789abcdef", "fedcba9876543210")
+CRAWLS, SHOPS = 10, 300
+REVIEWED_BELOW = 0.55
+_TYPES = {
+    "shoes": "sneakers sandals boots high_heels loafers slippers ballerinas mules",
+    "trousers": "jeans chinos leggings shorts joggers",
+    "tops": "t_shirt shirt sweater hoodie polo",
+    "jackets": "coat blazer parka",
+}
+LEAVES = [
+    f"{category}/{gender}/{kind}"
+    for category, kinds in _TYPES.items()
+    for kind in kinds.split()
+    for gender in ("female", "male")
+]
+INNER = sorted({leaf.rsplit("/", n)[0] for leaf in LEAVES for n in (1, 2)})
+LABELS = [LabelEntry(leaf, *leaf.split("/")) for leaf in LEAVES] + [
+    LabelEntry(label, *label.split("/"), is_leaf=False) for label in INNER
+]
+REASONS = ("truncated", "not_an_image", "too_small", "missing")
+COLUMNS = (
+    *("crawl", "path", "path_key", "url", "shop", "product_id", "size", "mtime", "content_hash"),
+    *("category", "gender", "type", "label", "best_leaf", "category_confidence"),
+    *("gender_confidence", "type_confidence", "confidence", "margin", "needs_review"),
+    *("model_version", "labelled_at", "status", "reason", "created_at", "updated_at"),
+    "human_label",
+)
+Row = tuple[Any, ...]
+
+
+def zipf(number: int) -> np.ndarray[Any, Any]:
+    """Shares that fall as 1, 1/2, 1/3 …; [number], summing to 1."""
+    weights = 1 / np.arange(1, number + 1)
+    return np.asarray(weights / weights.sum())
+
+
+def made_rows(rows: int, chunk: int = CHUNK) -> Iterator[list[Row]]:
+    """The rows in order of time, `chunk` at a time; always the same ones for the same number."""
+    seen: list[str] = []
+    for start in range(0, rows, chunk):
+        yield _chunk(start, min(chunk, rows - start), rows, seen)
+
+
+def _chunk(start: int, size: int, rows: int, seen: list[str]) -> list[Row]:
+    chance = np.random.default_rng(start)
+    leaf = chance.choice(len(LEAVES), size, p=zipf(len(LEAVES))).tolist()
+    sure = (1 - chance.random((3, size)) ** 16 * 0.7).round(6).tolist()
+    margin = np.sqrt(chance.random(size)).tolist()
+    fate = chance.random(size).tolist()
+    again = chance.random(size).tolist()
+    number = np.arange(start, start + size)
+    in_crawl = number % -(-rows // CRAWLS) / -(-rows // CRAWLS)
+    shop = np.searchsorted(np.cumsum(zipf(SHOPS)), in_crawl).clip(0, SHOPS - 1).tolist()
+    digests = chance.bytes(16 * size).hex()
+    made = []
+    for i in range(size):
+        digest = digests[32 * i : 32 * i + 32]
+        if again[i] < 0.1 and seen:
+            digest = seen[int(again[i] * 10 * len(seen))]
+        elif again[i] > 0.98 and len(seen) < 1_000_000:
+            seen.append(digest)
+        confidences = (sure[0][i], sure[1][i], sure[2][i])
+        made.append(
+            _row(start + i, rows, shop[i], leaf[i], confidences, margin[i], fate[i], digest)
+        )
+    return made
+
+
+def _row(
+    number: int,
+    rows: int,
+    shop: int,
+    leaf: int,
+    sure: tuple[float, float, float],
+    margin: float,
+    fate: float,
+    digest: str,
+) -> Row:
+    crawl = number // -(-rows // CRAWLS)
+    at = START + timedelta(microseconds=number * 60_000_000 // ROWS_A_MINUTE, days=30 * crawl)
+    path = f"/data/crawl-{crawl}/shop-{shop:03d}/product-{number // 4:08d}/{number:09d}.jpg"
+    from_manifest = crawl % 4 == 3
+    url = f"https://shop-{shop:03d}.example/products/{number // 4}/{number}.jpg"
+    facts = (
+        *(f"crawl-{crawl}", path, path_key(path), url if from_manifest else None),
+        *(
+            f"shop-{shop:03d}",
+            str(number // 4) if from_manifest else None,
+            20_000 + number % 50_000,
+        ),
+        *(1.7e9 + number, digest),
+    )
+    model = MODELS[crawl >= CRAWLS // 2]
+    if fate > 0.96:  # the counterpart of a label: rejected, cancelled, quarantined, waiting
+        return facts + _unlabelled(fate, model, at, last=crawl == CRAWLS - 1)
+    best = LEAVES[leaf]
+    category, gender, kind = best.split("/")
+    label: tuple[str | None, ...] = (category, gender, kind, best)
+    least = min(sure)
+    if least < 0.4:
+        label = (category, gender, None, f"{category}/{gender}")
+    human = LEAVES[number % len(LEAVES)] if fate < 0.004 else None
+    return (
+        *facts,
+        *(*label, best, *sure, least, margin * least, least < REVIEWED_BELOW),
+        *(model, at, "labelled", None, at, at, human),
+    )
+
+
+def _unlabelled(fate: float, model: str, at: datetime, *, last: bool) -> Row:
+    reason: str | None = None
+    if fate < 0.993:
+        status, reason = "rejected", REASONS[int((fate - 0.96) / 0.033 * 2.5)]
+    elif fate < 0.9935:
+        status, reason = "quarantined", "worker_died"
+    elif fate < 0.996 or not last:
+        status = "cancelled"
+    else:
+        status = "pending"
+    return (*(None,) * 10, False, model, None, status, reason, at, at, None)
+
+
+def fill(catalogue: Catalogue, rows: int, said: Callable[[str], None] = lambda text: None) -> None:
+    """Load the rows into the empty `catalogue`; about 50,000 a second."""
+    for model in MODELS:
+        catalogue.register_model(model, LABELS)
+    engine = catalogue.engine
+    with writing(engine) as connection:
+        names = [{"name": f"crawl-{n}", "at": "2026-01-01 00:00:00"} for n in range(CRAWLS)]
+        connection.execute(
+            sa.text("INSERT INTO crawls (name, created_at) VALUES (:name, :at)"), names
+        )
+    with engine.connect() as connection:
+        load = _load_sqlite if engine.dialect.name == "sqlite" else _load_postgresql
+        load(connection, rows, said)
+    with writing(engine) as connection:
+        said("corrections, history, counters")
+        _follow_ups(connection)
+        counters.recount(connection)
+    with engine.connect() as connection:
+        outside = connection.execution_options(isolation_level="AUTOCOMMIT")
+        if engine.dialect.name == "sqlite":
+            raw = connection.connection.driver_connection
+            raw.execute("ANALYZE")  # type: ignore[union-attr]
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # type: ignore[union-attr]
+        else:
+            outside.execute(sa.text("VACUUM (ANALYZE)"))
+    engine.dispose()
+
+
+def _load_sqlite(connection: Connection, rows: int, said: Callable[[str], None]) -> None:
+    raw: Any = connection.connection.driver_connection
+    for pragma in ("foreign_keys = OFF", "cache_size = -1000000", "synchronous = OFF"):
+        raw.execute(f"PRAGMA {pragma}")
+    for kind in ("insert", "update", "delete"):
+        raw.execute(f"DROP TRIGGER catalogue_count_{kind}")
+    marks = ", ".join("?" * len(COLUMNS))
+    with _without_indexes(connection):
+        done = 0
+        for chunk in made_rows(rows):
+            raw.execute("BEGIN IMMEDIATE")
+            raw.executemany(
+                f"INSERT INTO catalogue ({', '.join(COLUMNS)}) VALUES ({marks})",
+                [tuple(_sqlite_value(value) for value in row) for row in chunk],
+            )
+            raw.execute("COMMIT")
+            done += len(chunk)
+            said(f"{done:,} rows")
+    for trigger in triggers("sqlite"):
+        raw.execute(trigger)
+    raw.execute("PRAGMA foreign_keys = ON")
+
+
+def _sqlite_value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S.%f}"
+    return value
+
+
+def _load_postgresql(connection: Connection, rows: int, said: Callable[[str], None]) -> None:
+    outside = connection.execution_options(isolation_level="AUTOCOMMIT")
+    outside.execute(sa.text("SET session_replication_role = replica"))
+    raw: Any = connection.connection.driver_connection
+    with _without_indexes(outside):
+        done = 0
+        for chunk in made_rows(rows):
+            with (
+                raw.cursor() as cursor,
+                cursor.copy(f"COPY catalogue ({', '.join(COLUMNS)}) FROM STDIN") as copy,
+            ):
+                for row in chunk:
+                    copy.write_row(row)
+            done += len(chunk)
+            said(f"{done:,} rows")
+    outside.execute(sa.text("SET session_replication_role = origin"))
+
+
+@contextmanager
+def _without_indexes(connection: Connection) -> Iterator[None]:
+    """Drop the indexes of the catalogue, and make them again at the end."""
+    indexes = sorted(table.indexes, key=lambda index: str(index.name))
+    for index in indexes:
+        index.drop(connection)
+    connection.commit()
+    yield
+    for index in indexes:
+        index.create(connection)
+    connection.commit()
+
+
+def _follow_ups(connection: Connection) -> None:
+    """What stands beside the rows: a correction for each human label, some history."""
+    connection.execute(
+        sa.text(
+            "INSERT INTO corrections "
+            "(catalogue_id, corrected_by, corrected_at, from_label, to_label, model_label) "
+            "SELECT id, 'mara', updated_at, label, human_label, label FROM catalogue "
+            "WHERE human_label IS NOT NULL"
+        )
+    )
+    connection.execute(
+        sa.text(
+            "INSERT INTO label_history (catalogue_id, content_hash, category, label, best_leaf, "
+            "confidence, margin, needs_review, model_version, labelled_at, replaced_at) "
+            "SELECT id, content_hash, category, label, best_leaf, confidence, margin, "
+            "needs_review, 'an earlier one', labelled_at, updated_at FROM catalogue "
+            "WHERE status = 'labelled' AND id % 50 = 0"
+        )
+    )
+
+
+def say(text: str) -> None:
+    print(f"\r{text:<40}", end="", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("url")
+    parser.add_argument("--rows", type=int, default=5_000_000)
+    asked = parser.parse_args(arguments)
+    catalogue = Catalogue.open(asked.url)
+    began, busy = time.perf_counter(), os.times()
+    fill(catalogue, asked.rows, say)
+    seconds, used = time.perf_counter() - began, os.times()
+    cpu = used.user + used.system - busy.user - busy.system
+    print(f"\r{asked.rows:,} rows in {seconds:.0f} s ({cpu:.0f} s of this process's CPU)")
+    for finding in check(catalogue.engine):
+        print(finding.what)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""A command that dies at one place: ``python -m tests.commands.dying MODULE:NAME NUMBER COMMAND…``.
+
+It dies right before call NUMBER of the function MODULE:NAME. Relabelling goes in small steps.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from cli import main
+from db import relabelling
+from tests.dying import die_before
+from worker import relabel
+
+if __name__ == "__main__":
+    relabelling.ROWS_A_TRANSACTION = 8
+    relabel.PATHS_A_SHARD = 16
+    place, number, *arguments = sys.argv[1:]
+    die_before(place, int(number))
+    main(arguments)

@@ -1,0 +1,47 @@
+"""An export that dies at one place: ``python -m tests.db.dying URL WHAT TARGET PLACE NUMBER``.
+
+It exports the catalogue at URL as WHAT and dies right before call NUMBER of the function PLACE,
+given as MODULE:NAME.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy.engine import Engine
+
+from db import arrow_tables, exports, parquet, trees
+from db.filters import Filter
+from db.session import make_engine
+from tests.dying import die_before
+
+EVERYTHING = Filter()
+EXPORTS: dict[str, Callable[[Engine, Path], object]] = {
+    "csv": lambda engine, to: exports.export_text(engine, EVERYTHING, to, "csv"),
+    "jsonl": lambda engine, to: exports.export_text(engine, EVERYTHING, to, "jsonl"),
+    "sqlite": lambda engine, to: exports.export_sqlite(engine, EVERYTHING, to),
+    "parquet": lambda engine, to: parquet.export_parquet(engine, EVERYTHING, to),
+    "parts": lambda engine, to: parquet.export_parquet_by_category(engine, EVERYTHING, to),
+    "tree": lambda engine, to: trees.export_tree(
+        engine, EVERYTHING, to, kind="copy", to_os_path=str
+    ),
+}
+
+
+def small_steps() -> None:
+    """So that forty rows are many batches."""
+    exports.ROWS_A_FETCH = exports.ROWS_A_CHECKPOINT = 4
+    arrow_tables.ROWS_A_FETCH = arrow_tables.ROWS_A_TABLE = 4
+    arrow_tables.BYTES_A_PARSE = 100
+
+
+def main(url: str, what: str, target: str, place: str, number: str) -> None:
+    small_steps()
+    die_before(place, int(number))
+    EXPORTS[what](make_engine(url), Path(target))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
