@@ -6,9 +6,9 @@ URL is an empty database, or one of benchmarks.catalogue_rows, to see what size 
 batches of 256, as a worker does: fresh rows (as `label` stores pictures that it has seen nowhere),
 and a row's whole way by the queue: added as pending, claimed, stored.
 
-With --indexes each index is dropped in turn, the same rows are written with and without it, and
-it is made again. The price is a ratio of processor times, that of the server included where it
-runs on this machine; the clock beside it tells how busy the machine was.
+With --indexes each index is dropped and made again six times, and rows written with and without it
+in turn; the price is the difference of the least processor times, that of the server included where
+it runs on this machine.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from db.session import writing
 
 BATCH = 256
 MODEL = MODELS[1]
-ROUNDS = 3
+ROUNDS = 6
 
 
 @dataclass(frozen=True)
@@ -178,24 +178,23 @@ def settle(engine: Engine) -> None:
 
 
 def prices(writes: Writing, rows: int) -> None:
-    """What a row's whole way costs with and without each index."""
-    engine = writes.catalogue.engine
+    """What a row's whole way costs with and without each index, in turn; the least of each."""
+    engine, each = writes.catalogue.engine, rows // ROUNDS
     for index in sorted(table.indexes, key=lambda index: str(index.name)):
-        with_it = without = Cost(0, 0, 0, 0)
-        settle(engine)
+        with_it, without = [], []
         for _ in range(ROUNDS):
-            with_it += sum(writes.by_the_queue(rows // ROUNDS), Cost(0, 0, 0, 0))
-        with writing(engine) as connection:
-            index.drop(connection)
-        settle(engine)
-        try:
-            for _ in range(ROUNDS):
-                without += sum(writes.by_the_queue(rows // ROUNDS), Cost(0, 0, 0, 0))
-        finally:
+            settle(engine)
+            with_it.append(sum(writes.by_the_queue(each), Cost(0, 0, 0, 0)).busy)
             with writing(engine) as connection:
-                index.create(connection)
-        share, clock = with_it.busy / without.busy - 1, with_it.seconds / without.seconds - 1
-        print(f"{index.name:<30} {share:+7.1%} of processor time {clock:+7.1%} by the clock")
+                index.drop(connection)
+            try:
+                settle(engine)
+                without.append(sum(writes.by_the_queue(each), Cost(0, 0, 0, 0)).busy)
+            finally:
+                with writing(engine) as connection:
+                    index.create(connection)
+        more = (min(with_it) - min(without)) / each * 1e6
+        print(f"{index.name:<30} {more:+6.1f} µs a row, {min(with_it) / min(without) - 1:+6.1%}")
 
 
 def main() -> None:
