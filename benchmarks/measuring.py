@@ -27,6 +27,7 @@ class Pass:
     cpu_seconds: float
     peak_bytes: int
     labels: Labels = field(default_factory=dict)
+    others: float = 0.0  # the share of the cores that other work took meanwhile
     notes: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -70,17 +71,45 @@ def _size(process: psutil.Process) -> int:
         return 0
 
 
+class Machine:
+    """What the whole machine and we used of the processor inside the block.
+
+    ``ours``: processor seconds of this process and of all that it started, servers too;
+    ``others``: the share of the cores that everybody else took meanwhile, 0 to 1. A rate by the
+    clock is worth something only where that is small.
+    """
+
+    def __enter__(self) -> Machine:
+        self.ours = self.others = 0.0
+        self._before = (_busy(), cpu_of(tree(), ended=True), time.perf_counter())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        busy, ours, started = self._before
+        self.ours = cpu_of(tree(), ended=True) - ours
+        seconds = (time.perf_counter() - started) * (psutil.cpu_count() or 1)
+        self.others = max(0.0, _busy() - busy - self.ours) / seconds
+
+
+def _busy() -> float:
+    """Processor seconds that all processes of the machine have used."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0))
+
+
 def in_process(contender: str, pictures: int, work: Callable[[], Labels]) -> Pass:
     """Measure ``work`` in this process; warm up before."""
-    used, started = time.process_time(), time.perf_counter()
-    labels = work()
-    seconds, cpu = time.perf_counter() - started, time.process_time() - used
+    with Machine() as machine:
+        used, started = time.process_time(), time.perf_counter()
+        labels = work()
+        seconds, cpu = time.perf_counter() - started, time.process_time() - used
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Pass(contender, pictures, seconds, cpu, peak, labels)
+    return Pass(contender, pictures, seconds, cpu, peak, labels, others=machine.others)
 
 
-def cpu_of(processes: list[psutil.Process]) -> float:
-    """Processor seconds that processes have used so far, those that ended left out."""
+def cpu_of(processes: list[psutil.Process], *, ended: bool = False) -> float:
+    """Processor seconds that processes have used so far; with ``ended``, their children's too that
+    have ended and been waited for."""
     total = 0.0
     for process in processes:
         try:
@@ -88,6 +117,7 @@ def cpu_of(processes: list[psutil.Process]) -> float:
         except psutil.Error:
             continue
         total += times.user + times.system
+        total += (times.children_user + times.children_system) * ended
     return total
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.local import BATCH, cores
-from benchmarks.measuring import Labels, Pass, Peak, cpu_of, tree
+from benchmarks.measuring import Labels, Machine, Pass, Peak, cpu_of, tree
 from cascade.classifier import Cascade
 from cascade.images import load
 
@@ -51,11 +51,13 @@ def map_batches(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
 
         run(paths[: 2 * BATCH])
         before = cpu_of(tree())
-        with Peak(tree) as peak:
+        with Peak(tree) as peak, Machine() as machine:
             started = time.perf_counter()
             labels = run(paths)
             seconds = time.perf_counter() - started
             used = cpu_of(tree()) - before
     finally:
         ray.shutdown()
-    return Pass("Ray Data map_batches", len(paths), seconds, used, peak.bytes, labels)
+    done = Pass("Ray Data map_batches", len(paths), seconds, used, peak.bytes, labels)
+    done.others = machine.others
+    return done

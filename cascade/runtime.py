@@ -7,6 +7,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+CHUNK = 32  # pictures at once on a CPU: as quick as 64, and their activations take half the memory
+
 
 def keras_runner(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     """A function from ``(N, height, width, 3)`` uint8 to ``(N, K)`` float32 logits.
@@ -36,9 +38,11 @@ def _frozen_tensorflow(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]
         lambda pixels: model(pixels, training=False), input_signature=[signature], autograph=False
     )
     frozen = convert_variables_to_constants_v2(traced.get_concrete_function())
+    on_gpu = bool(tf.config.list_logical_devices("GPU"))
 
     def run(pixels: np.ndarray) -> np.ndarray:
-        answer: np.ndarray = frozen(tf.constant(pixels))[0].numpy()
-        return answer
+        size = len(pixels) if on_gpu else CHUNK
+        parts = [pixels[start : start + size] for start in range(0, len(pixels), size)]
+        return np.concatenate([frozen(tf.constant(part))[0].numpy() for part in parts])
 
     return run

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,9 @@ from commands.output import chosen
 if TYPE_CHECKING:
     from worker.settings import Resolved
     from worker.standing import Standing
+
+PACE_SECONDS = 0.5  # so that an answer is there within a second
+WATCH_SECONDS = 2.0
 
 
 @click.command()
@@ -37,8 +41,8 @@ def command(
 ) -> None:
     """Per crawl: enqueued = labelled + rejected + quarantined + cancelled + pending.
 
-    With the pace since the last look (or over one second), the time left, the queue's length, and
-    what each worker does.
+    With the pace since the last look (or over half a second), the time left, the queue's length,
+    and what each worker does.
 
     \b
     Example:
@@ -54,19 +58,19 @@ def command(
             ledger.require_crawl(catalogue.engine, crawl)
         before = {s.crawl: s for s in standings(catalogue.engine, crawl)}
         looked, pause = time.monotonic(), threading.Event()
-        if any(standing.pending for standing in before.values()):
-            pause.wait(1.0)  # two looks make a pace
         while True:
-            now = standings(catalogue.engine, crawl)
-            seconds = time.monotonic() - looked
-            pending = any(standing.pending for standing in now)
-            queue = None if no_queue else _queue(resolved, pending)
+            pending = any(standing.pending for standing in before.values())
+            with ThreadPoolExecutor(1) as pool:  # workers answer while the pace is taken
+                asked = None if no_queue else pool.submit(_queue, resolved, pending)
+                pause.wait(PACE_SECONDS if pending or watch else 0.0)  # two looks make a pace
+                now = standings(catalogue.engine, crawl)
+                seconds = time.monotonic() - looked
+                queue = None if asked is None else asked.result()
             _print(now, before, seconds, queue, chosen(form))
             if not watch:
                 return
             before, looked = {s.crawl: s for s in now}, time.monotonic()
-            if pause.wait(2.0):
-                return
+            pause.wait(WATCH_SECONDS - PACE_SECONDS)
 
 
 def _queue(resolved: Resolved, pending: bool) -> dict[str, Any]:

@@ -19,7 +19,9 @@ STOPPED = 130  # by Ctrl-C or SIGTERM
 @click.command()
 @click.argument("folders", nargs=-1, type=click.Path(exists=True, file_okay=False))
 @catalogue_option
-@click.option("--workers", type=click.IntRange(1), default=1, metavar="N", help="Processes [1].")
+@click.option(
+    "--workers", type=click.IntRange(0), metavar="N", help="Processes [setting pool_size: as fits]."
+)
 @click.option("--model", metavar="BUNDLE", help="The bundle of networks [setting model].")
 @click.option("--port", type=int, default=0, metavar="PORT", help="The broker's port [a free one].")
 @click.option(
@@ -33,7 +35,7 @@ def command(
     folders: tuple[str, ...],
     *,
     catalogue_url: str | None,
-    workers: int,
+    workers: int | None,
     model: str | None,
     port: int,
     data: Path,
@@ -64,7 +66,7 @@ def command(
                 "broker_url": broker.url,
                 "catalogue_url": settings.catalogue_url,
                 "model": settings.model,
-                "pool_size": str(workers),
+                "pool_size": str(settings.pool_size),
                 "roots": ",".join(settings.roots or (os.path.abspath(f) for f in folders))  # noqa: PTH100
                 or str(Path.cwd()),
             }

@@ -15,7 +15,7 @@ from commands.common import backend_option, catalogue_option, exit_codes
 @click.option("--broker", "broker_url", metavar="URL", help="The queue [setting broker_url].")
 @click.option("--model", metavar="BUNDLE", help="The bundle of networks [setting model].")
 @click.option("--roots", metavar="A,B,…", help="Folders that pictures may lie in [setting roots].")
-@click.option("--pool-size", type=int, metavar="N", help="Processes [setting pool_size, 1].")
+@click.option("--pool-size", type=int, metavar="N", help="Processes [setting pool_size: as fits].")
 @click.option("--device", metavar="cpu|gpu:0|auto", help="Where the networks run [auto].")
 @backend_option
 @click.option("--batch-size", type=int, metavar="N", help="Pictures in one step [64].")
@@ -33,7 +33,7 @@ def command(name: str | None, **options: object) -> None:
       FASHION_CASCADE_ROOTS=/data fashion-cascade worker --pool-size 4 --device cpu
     """
     from worker import metrics
-    from worker.lifecycle import check_before_start
+    from worker.readiness import check_before_start
     from worker.settings import BY_NAME, resolve
 
     with exit_codes():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -57,7 +58,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "task_acks_on_failure": True,
         "task_acks_on_timeout": False,
         "worker_soft_shutdown_timeout": settings.soft_shutdown_seconds,
-        "worker_concurrency": settings.pool_size,
+        "worker_concurrency": settings.pool_size or 1,  # a worker's own: see LazyConfiguration
         "worker_cancel_long_running_tasks_on_connection_loss": False,  # leases guard the rows
         "task_ignore_result": True,  # the catalogue is the result
         "task_serializer": "json",
@@ -78,7 +79,14 @@ class LazyConfiguration(Mapping[str, Any]):
 
     @cached_property
     def _values(self) -> dict[str, Any]:
-        return configuration(resolve(environ=os.environ).settings)
+        from worker.errors import ModelUnusable
+        from worker.sharing import processes
+
+        settings = resolve(environ=os.environ).settings
+        values = configuration(settings)
+        with suppress(ModelUnusable):  # what is wrong with it is told before the worker starts
+            values["worker_concurrency"] = processes(settings)
+        return values
 
     def __getitem__(self, key: str) -> Any:
         return self._values[key]

@@ -71,7 +71,7 @@ def unacknowledged(settings: Settings) -> int:
         return int(connection.hlen("unacked"))
 
 
-def alive(settings: Settings, seconds: float = 1.0) -> dict[str, list[dict[str, Any]]]:
+def alive(settings: Settings, seconds: float = 0.5) -> dict[str, list[dict[str, Any]]]:
     """The workers that answer within `seconds`, each with the shards that it works on now."""
     with mapped(settings), client(settings) as app:
         found = app.control.inspect(timeout=seconds).active() or {}

@@ -160,14 +160,15 @@ def _pool(settings: Settings) -> Iterator[Finding]:
 
     conf = configuration(settings)
     method = conf["worker_pool_start_method"]
-    yield Finding("pool", OK, f"{settings.pool_size} processes, start method {method}")
+    yield Finding("pool", OK, f"{settings.pool_size or 'fitting'} processes, start method {method}")
     yield Finding(
         "prefetch", OK, f"{conf['worker_prefetch_multiplier']} message a process, late acks"
     )
     cores = len(os.sched_getaffinity(0))
     many = settings.pool_size > cores
     fix = f"they fight over {cores} cores: lower FASHION_CASCADE_POOL_SIZE" if many else ""
-    yield Finding("cores", WARNING if many else OK, f"{cores} for {settings.pool_size}", fix)
+    shared = settings.pool_size or "all"
+    yield Finding("cores", WARNING if many else OK, f"{cores} for {shared}", fix)
 
 
 def _shard_times(settings: Settings) -> Iterator[Finding]:

@@ -20,12 +20,14 @@ from celery import signals
 from db.catalogue import Catalogue
 from db.errors import CatalogueError
 from worker import logs, metrics
-from worker.decode import Decoder, thread_count
+from worker.decode import Decoder
 from worker.errors import WorkerError
 from worker.local import loader
 from worker.models import Model, ModelShelf
 from worker.owners import expire_dead, this_owner
+from worker.readiness import check_before_start
 from worker.settings import Settings, resolve
+from worker.sharing import core_share, decode_threads
 
 log = logging.getLogger(__name__)
 
@@ -95,16 +97,6 @@ def register(catalogue: Catalogue, model: Model) -> None:
     catalogue.register_model(model.version, labels, source=model.source, figures=figures)
 
 
-def decode_threads(settings: Settings) -> int:
-    """Threads that open pictures in each process, so that the pool's processes share the cores."""
-    return settings.decode_threads or core_share(settings)
-
-
-def core_share(settings: Settings) -> int:
-    """How many cores are one process's own, when the pool's processes share them out."""
-    return max(1, thread_count(0) // settings.pool_size)
-
-
 def set_threads_and_device(settings: Settings) -> None:
     """Set what the deep learning library reads when it is imported; before that, so early.
 
@@ -119,33 +111,6 @@ def set_threads_and_device(settings: Settings) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     elif settings.device.startswith("gpu:"):
         os.environ["CUDA_VISIBLE_DEVICES"] = settings.device.removeprefix("gpu:")
-
-
-def check_before_start(settings: Settings) -> None:
-    """Raise what would keep every shard from being worked, before any is taken.
-
-    Raises:
-        SettingsError, ModelUnusable, CatalogueError: see `resources`.
-    """
-    from worker.errors import SettingsError
-
-    if not settings.roots:
-        raise SettingsError(
-            "roots: expected the folders that this worker may read pictures from, received none; "
-            "set FASHION_CASCADE_ROOTS=/folder,/other (or / to allow every file)"
-        )
-    if settings.batch_size > settings.shard_size:
-        raise SettingsError(
-            f"batch_size is {settings.batch_size} and shard_size {settings.shard_size}: a batch "
-            "never holds more than its shard; lower the first or raise the second"
-        )
-    if settings.device.startswith("gpu:") and settings.pool_size > 1:
-        raise SettingsError(
-            f"pool_size is {settings.pool_size} and device {settings.device}: expected one process "
-            "a GPU; set pool_size to 1, and start a worker for each further GPU"
-        )
-    ModelShelf(settings.model, settings.model_store).default()
-    Catalogue.open(settings.catalogue_url, create=False).close()
 
 
 def _on_start(sender: str, instance: Any, conf: Any, options: Any, **_: Any) -> None:

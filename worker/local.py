@@ -13,7 +13,7 @@ from worker.decode import Decoder, Load, thread_count
 from worker.models import Model
 from worker.owners import this_owner
 from worker.paths import is_url
-from worker.pipeline import PipelineOptions, Shard, Store, run_shard
+from worker.pipeline import PipelineOptions, Shard, Store, run_shards
 from worker.report import Report
 from worker.scan import Found, Source, check_root
 from worker.settings import Settings
@@ -54,17 +54,17 @@ class LocalRun:
             for source in sources:
                 if source.folder is not None:
                     check_root(source.folder)
-                for files in chunks(source.files(found), PATHS_A_SHARD):
-                    run_shard(
-                        Shard(source.crawl, files, source.roots),
-                        store=self.store,
-                        decode=decode,
-                        classify=self.model.classify,
-                        options=options,
-                        report=report,
-                    )
-                    if self.stop.is_set():
-                        return
+                files = chunks(source.files(found), PATHS_A_SHARD)
+                run_shards(
+                    (Shard(source.crawl, each, source.roots) for each in files),
+                    store=self.store,
+                    decode=decode,
+                    classify=self.model.classify,
+                    options=options,
+                    report=report,
+                )
+                if self.stop.is_set():
+                    return
 
 
 def loader(model: Model) -> Load:

@@ -69,14 +69,15 @@ class BundleModel:
     """A bundle on disk. Safe to share between threads; not to be carried across a fork."""
 
     def __init__(self, name: str, backend: str = "auto", threads: int = 0) -> None:
-        from cascade.backends import choose
+        from cascade.backends import TENSORFLOW, choose
         from cascade.bundle import SHIPPED, Bundle
         from cascade.errors import CascadeError
 
         try:
             self._bundle = Bundle.open(SHIPPED if name == DEFAULT else Path(name), verify=False)
             self._preprocessing = self._bundle.preprocessing
-            choose(self._bundle, backend)  # one that it lacks is refused before any work
+            # one that it lacks is refused before any work
+            self.is_light = choose(self._bundle, backend) != TENSORFLOW
         except CascadeError as error:
             raise ModelUnusable(str(error)) from error
         self._backend, self._threads = backend, threads
@@ -125,7 +126,7 @@ class BundleModel:
             if self._cascade is not None:
                 return
             from cascade.errors import CascadeError
-            from worker.native import without_chatter
+            from worker.native import give_back_memory, without_chatter
 
             try:
                 with without_chatter():
@@ -136,6 +137,7 @@ class BundleModel:
                     )
             except CascadeError as error:
                 raise ModelUnusable(str(error)) from error
+            give_back_memory()
 
     def classify(self, pixels: np.ndarray) -> Sequence[Prediction]:
         """Label (N, height, width, 3) uint8 RGB pictures; loads the networks on first use."""

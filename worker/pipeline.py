@@ -1,8 +1,9 @@
 """The heart: one shard of paths, from the claim to the last row.
 
 Who owns what: the *store* owns the leases and the rows; *decode* owns the threads that open
-files, and how far they run ahead; *classify* owns the networks; `run_shard` owns the order of
-things and nothing else. It never raises because of one picture: each ends as one outcome.
+files, and how far they run ahead; *classify* owns the networks, and `worker.batching` what goes
+into them; `run_shard` owns the order of things and nothing else. It never raises because of one
+picture: each ends as one outcome.
 """
 
 from __future__ import annotations
@@ -10,26 +11,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
 from db.records import Claim, FileState, LabelFields, Outcome
-from worker.errors import CountMismatch
+from worker.batching import Batching, Classify
 from worker.report import Report
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from cascade.images import Loaded
-    from cascade.routing import Prediction
 
 log = logging.getLogger(__name__)
 
-Decode = Callable[[Sequence[FileState], Sequence[str]], Iterator["Loaded"]]
-Classify = Callable[["np.ndarray"], Sequence["Prediction"]]  # (N, height, width, 3) uint8 RGB
+Decode = Callable[[Iterable[FileState], Sequence[str]], Iterator["Loaded"]]
 
 
 class Store(Protocol):
@@ -115,157 +113,117 @@ def run_shard(
         CountMismatch: the classifier lost or invented an answer; nothing of it was stored.
         Exception: whatever store and classifier raise: they failed, not a picture.
     """
-    crawl, owner, model = shard.crawl, options.owner, options.model_version
-    claim = store.claim(
-        crawl, shard.files, owner, options.lease_seconds, model, reopen=options.reopen
-    )
-    report.claimed(claim)
-    work = _Work(shard, store, decode, classify, options, report)
+    parts = {"store": store, "decode": decode, "classify": classify}
+    return run_shards([shard], **parts, options=options, report=report)  # type: ignore[arg-type]
+
+
+def run_shards(
+    shards: Iterable[Shard],
+    *,
+    store: Store,
+    decode: Decode,
+    classify: Classify,
+    options: PipelineOptions,
+    report: Report,
+) -> ShardResult:
+    """`run_shard` for several of one crawl, without a pause in between.
+
+    Each is claimed when the decoder comes to it, while the networks still work on the one before.
+    """
+    stream = iter(shards)
+    first = next(stream, None)
+    if first is None:
+        return ShardResult(options.stop.is_set(), 0, None)
+    known = partial(store.labels_by_hash, model_version=options.model_version)
+    batching = Batching(classify, known, options.batch_size, report)
+    work = _Work(first.crawl, first.roots, store, decode, batching, options, report)
     try:
-        if claim.todo:
-            work.run(claim.todo)
-        for file in claim.suspects:
-            if options.stop.is_set():
-                break
-            if store.claim_alone(crawl, file.path, owner, options.lease_seconds, model):
-                work.run([file])
-            else:
-                report.skipped(1)
+        work.run(work.claimed(chain([first], stream)))
+        work.run_suspects()
     except BaseException:
-        _give_back(store, crawl, owner)
+        _give_back(store, first.crawl, options.owner)
         raise
     if options.stop.is_set():
-        store.release(crawl, owner)
-    return ShardResult(options.stop.is_set(), len(claim.busy), claim.busy_seconds)
+        store.release(first.crawl, options.owner)
+    return ShardResult(options.stop.is_set(), work.busy, work.busy_seconds)
 
 
 @dataclass
 class _Work:
-    """The collaborators of one shard, and the labels that it gave so far, by content hash."""
+    """The collaborators of one crawl, and what was claimed of it."""
 
-    shard: Shard
+    crawl: str
+    roots: tuple[str, ...]
     store: Store
     decode: Decode
-    classify: Classify
+    batching: Batching
     options: PipelineOptions
     report: Report
-    given: dict[str, LabelFields] = field(default_factory=dict)
+    unsettled: set[str] = field(default_factory=set)  # leased, and not yet handed to be stored
+    suspects: list[FileState] = field(default_factory=list)
+    busy: int = 0
+    busy_seconds: float | None = None
 
-    def run(self, files: Sequence[FileState]) -> None:
-        """Label leased files. A batch is committed while the next one is classified."""
-        unsettled = {file.path for file in files}
+    def claimed(self, shards: Iterable[Shard]) -> Iterator[FileState]:
+        """The files to be worked; each shard is claimed when its first file is asked for."""
+        options = self.options
+        for shard in shards:
+            if options.stop.is_set():
+                return
+            claim = self.store.claim(
+                self.crawl,
+                shard.files,
+                options.owner,
+                options.lease_seconds,
+                options.model_version,
+                reopen=options.reopen,
+            )
+            self.report.claimed(claim)
+            self.suspects += claim.suspects
+            self.busy += len(claim.busy)
+            self.busy_seconds = claim.busy_seconds or self.busy_seconds
+            self.unsettled.update(file.path for file in claim.todo)
+            yield from claim.todo
+
+    def run_suspects(self) -> None:
+        """Run them one by one, each under a lease that says so."""
+        options = self.options
+        for file in self.suspects:
+            if options.stop.is_set():
+                return
+            lease = (options.owner, options.lease_seconds, options.model_version)
+            if self.store.claim_alone(self.crawl, file.path, *lease):
+                self.unsettled.add(file.path)
+                self.run([file])
+            else:
+                self.report.skipped(1)
+
+    def run(self, files: Iterable[FileState]) -> None:
+        """Label leased files. A batch is committed while the next ones are classified."""
         renewed = time.monotonic()
         with ThreadPoolExecutor(1, thread_name_prefix="store") as writer:
             writing: Future[None] | None = None
-            for outcomes in self._batches(self.decode(files, self.shard.roots)):
+            for outcomes in self.batching.outcomes(self.decode(files, self.roots)):
                 if writing is not None:
                     writing.result()
                 writing = writer.submit(self._store, outcomes)
-                unsettled.difference_update(outcome.path for outcome in outcomes)
+                self.unsettled.difference_update(outcome.path for outcome in outcomes)
                 if self.options.stop.is_set():
                     break
                 if time.monotonic() - renewed > self.options.lease_seconds / 3:
-                    self._renew(unsettled)
+                    self._renew(self.unsettled)
                     renewed = time.monotonic()
             if writing is not None:
                 writing.result()
 
-    def _batches(self, stream: Iterator[Loaded]) -> Iterator[list[Outcome]]:
-        """Outcomes, in lists that hold about a batch; only full batches reach the networks.
-
-        The same bytes are classified once: `waiting` gathers the pictures of one hash, and what
-        the catalogue knows already is copied.
-        """
-        size = self.options.batch_size
-        waiting: dict[str, list[Loaded]] = {}
-        while chunk := self._decoded(stream, size):
-            settled = [rejected(loaded) for loaded in chunk if loaded.pixels is None]
-            known = self._known([loaded for loaded in chunk if loaded.pixels is not None])
-            for loaded in chunk:
-                if loaded.pixels is None:
-                    continue
-                content_hash = str(loaded.content_hash)
-                if content_hash in known:
-                    settled.append(labelled(loaded, known[content_hash]))
-                else:
-                    waiting.setdefault(content_hash, []).append(loaded)
-            if len(waiting) >= size:
-                full = {key: waiting.pop(key) for key in list(waiting)[:size]}
-                settled += self._classified(full)
-            if settled:
-                yield settled
-        if waiting:
-            yield self._classified(waiting)
-
-    def _decoded(self, stream: Iterator[Loaded], size: int) -> list[Loaded]:
-        began = time.monotonic()
-        chunk = list(islice(stream, size))
-        self.report.decode_seconds += time.monotonic() - began
-        return chunk
-
-    def _known(self, decoded: Sequence[Loaded]) -> Mapping[str, LabelFields]:
-        """The labels of pictures that this model has labelled before, here or in the catalogue."""
-        hashes = {str(loaded.content_hash) for loaded in decoded}
-        known = {key: self.given[key] for key in hashes if key in self.given}
-        unknown = sorted(hashes - set(known))
-        if unknown:
-            known.update(self.store.labels_by_hash(unknown, self.options.model_version))
-        return known
-
-    def _classified(self, batch: Mapping[str, Sequence[Loaded]]) -> list[Outcome]:
-        import numpy as np
-
-        pixels = np.stack([_pixels(twins[0]) for twins in batch.values()])  # (N, height, width, 3)
-        began = time.monotonic()
-        predictions = self.classify(pixels)
-        seconds = time.monotonic() - began
-        if len(predictions) != len(pixels):
-            raise CountMismatch(
-                f"expected {len(pixels)} answers for {len(pixels)} pictures, received "
-                f"{len(predictions)}; nothing of this batch is stored: the classifier is at fault"
-            )
-        self.report.inferred += len(pixels)
-        self.report.batches.append((len(pixels), self.options.batch_size, seconds))
-        outcomes = []
-        for (content_hash, twins), prediction in zip(batch.items(), predictions, strict=True):
-            fields = self.given[content_hash] = fields_of(prediction)
-            outcomes += [labelled(loaded, fields) for loaded in twins]
-        return outcomes
-
     def _store(self, outcomes: list[Outcome]) -> None:
         options = self.options
-        crawl = self.shard.crawl
-        written = self.store.store(crawl, options.owner, options.model_version, outcomes)
+        written = self.store.store(self.crawl, options.owner, options.model_version, outcomes)
         self.report.stored(outcomes, written)
 
     def _renew(self, paths: set[str]) -> None:
         options = self.options
-        self.store.renew(self.shard.crawl, options.owner, sorted(paths), options.lease_seconds)
-
-
-def _pixels(loaded: Loaded) -> np.ndarray:
-    assert loaded.pixels is not None
-    return loaded.pixels
-
-
-def rejected(loaded: Loaded) -> Outcome:
-    """The outcome of a file that cannot be used."""
-    log.debug("%s: rejected as %s: %s", loaded.path, loaded.reason, loaded.detail)
-    size, mtime, content_hash = loaded.size, loaded.mtime, loaded.content_hash
-    return Outcome(loaded.path, "rejected", size, mtime, content_hash, loaded.reason)
-
-
-def labelled(loaded: Loaded, fields: LabelFields) -> Outcome:
-    """The outcome of a picture that got a label."""
-    size, mtime, content_hash = loaded.size, loaded.mtime, loaded.content_hash
-    return Outcome(loaded.path, "labelled", size, mtime, content_hash, fields=fields)
-
-
-def fields_of(prediction: Prediction) -> LabelFields:
-    """What the catalogue keeps of a prediction."""
-    return LabelFields(
-        **{name: getattr(prediction, name) for name in LabelFields.__dataclass_fields__}
-    )
+        self.store.renew(self.crawl, options.owner, sorted(paths), options.lease_seconds)
 
 
 def _give_back(store: Store, crawl: str, owner: str) -> None:

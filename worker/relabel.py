@@ -13,7 +13,7 @@ from worker.enqueue import CeleryPublisher
 from worker.local import PATHS_A_SHARD, chunks, loader
 from worker.models import Model
 from worker.owners import expire_dead, this_owner
-from worker.pipeline import PipelineOptions, Shard, run_shard
+from worker.pipeline import PipelineOptions, Shard, run_shards
 from worker.report import Report
 from worker.settings import Settings
 
@@ -36,17 +36,17 @@ def relabel(
     with Decoder(loader(model), threads=threads, ahead=2 * settings.batch_size) as decode:
         for crawl in relabelling.waiting(engine, model.version):
             paths = (FileState(path) for path, _ in relabelling.pending_paths(engine, crawl))
-            for files in chunks(paths, PATHS_A_SHARD):
-                run_shard(
-                    Shard(crawl, files, settings.roots),
-                    store=store,
-                    decode=decode,
-                    classify=model.classify,
-                    options=options,
-                    report=report,
-                )
-                if stop.is_set():
-                    return
+            files = chunks(paths, PATHS_A_SHARD)
+            run_shards(
+                (Shard(crawl, each, settings.roots) for each in files),
+                store=store,
+                decode=decode,
+                classify=model.classify,
+                options=options,
+                report=report,
+            )
+            if stop.is_set():
+                return
 
 
 def enqueue(engine: Engine, model_version: str, settings: Settings) -> int:

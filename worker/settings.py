@@ -75,12 +75,15 @@ class Settings:
         secret=True,
     )
     queue: str = _setting("fashion-cascade", kinds.text, "The queue's name on the broker.")
-    shard_size: int = _setting(64, kinds.number(1, 4096), "Paths in one message.")
+    shard_size: int = _setting(128, kinds.number(1, 4096), "Paths in one message.")
     max_queue_length: int = _setting(
         10_000, kinds.number(1, 10_000_000), "Messages waiting above which enqueue pauses."
     )
     pool_size: int = _setting(
-        1, kinds.number(1, 256), "Processes of a worker; the cores are shared out among them."
+        0,
+        kinds.number(0, 256),
+        "Processes of a worker, which share the cores out; 0: one more than cores (at most 9) on "
+        "LiteRT and OpenVINO, one on TensorFlow.",
     )
     device: str = _setting("auto", kinds.device, "Where the networks run: auto, cpu or gpu:NUMBER.")
     visibility_timeout: int = _setting(

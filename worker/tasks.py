@@ -25,7 +25,7 @@ from worker.report import Report
 
 log = logging.getLogger(__name__)
 
-# A shard that is all poison needs 2 + 2 x 64 deliveries; the rest is for outages: with pauses of
+# A shard that is all poison needs 2 + 2 x 128 deliveries; the rest is for outages: with pauses of
 # up to a minute this lasts half a day. After that the rows wait for `requeue --stale`.
 MAX_RETRIES = 1000
 

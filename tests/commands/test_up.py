@@ -86,7 +86,7 @@ def test_ctrl_c_while_all_is_starting(tmp_path: Path, sign: str) -> None:
 
 def test_a_worker_that_fails_by_itself_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
-        "FASHION_CASCADE_BATCH_SIZE", "65"
+        "FASHION_CASCADE_BATCH_SIZE", "129"
     )  # above the shard size: a worker refuses it
     process = start()
     _, stderr = process.communicate(timeout=120)

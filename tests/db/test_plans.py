@@ -57,6 +57,12 @@ def test_a_batch_of_a_new_crawl_is_looked_up_by_its_keys(catalogue: Catalogue) -
     assert "ix_catalogue_crawl_id" not in said
 
 
+def test_so_is_a_batch_of_a_table_that_was_never_analysed(catalogue: Catalogue) -> None:
+    store_some(catalogue, "new")
+    said = plan(catalogue, lambda: store_some(catalogue, "new"), "FROM catalogue")
+    assert "ix_catalogue_crawl_id" not in said
+
+
 def store_some(catalogue: Catalogue, crawl: str) -> None:
     """Store a batch of rejected pictures."""
     outcomes = [

@@ -14,11 +14,12 @@ import pytest
 from worker.app import configuration
 from worker.durations import seconds
 from worker.errors import ModelUnusable, SettingsError
-from worker.lifecycle import decode_threads, set_threads_and_device
+from worker.lifecycle import set_threads_and_device
 from worker.logs import JsonLines
 from worker.models import ModelShelf
 from worker.owners import expire_dead, is_dead, space, this_owner
 from worker.settings import Settings
+from worker.sharing import decode_threads
 from worker.swap_ins import MemoryStore
 from worker.tasks import allowed
 

@@ -1,0 +1,92 @@
+"""Accuracy against processor time: ``python -m benchmarks.accuracy [BUNDLE…] --photos FOLDER``.
+
+A row for each bundle and each backend that it has files for, on labelled photographs (folders are
+labels). Processor time is that of the networks and the routing, batches of 64, best of three
+passes; the decoder's comes on top and is the same for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.local import BATCH
+from cascade.backends import CHOICES, available
+from cascade.bundle import SHIPPED, Bundle
+from cascade.classifier import Cascade
+from cascade.dataset import decode_items, read_labelled
+from cascade.evaluation import Rate
+from cascade.report import markdown_table, percent
+
+PASSES = 3
+PICTURES = 1024  # that are timed; all of them are judged
+HEADER = (
+    "bundle",
+    "backend",
+    "leaf, in scope",
+    "out of scope found",
+    "label as wanted",
+    "ms",
+    "MB",
+)
+
+
+def row(folder: Path, backend: str, photos: Path) -> list[str]:
+    cascade = Cascade.load(folder, warm_up=BATCH, backend=backend)
+    taxonomy = cascade.taxonomy
+    pictures = decode_items(read_labelled(photos, taxonomy), cascade.preprocessing)
+    wanted = [item.label for item in pictures.items]
+    said = [
+        answer
+        for start in range(0, len(wanted), BATCH)
+        for answer in cascade.classify(pictures.pixels[start : start + BATCH])
+    ]
+    pairs = list(zip(said, wanted, strict=True))
+    outside = taxonomy.out_of_scope
+    leaf = Rate.of(a.best_leaf == w for a, w in pairs if w in taxonomy.leaves and w != outside)
+    found = Rate.of(a.best_leaf == outside for a, w in pairs if w == outside)
+    label = Rate.of(w == a.label or w.startswith(f"{a.label}/") for a, w in pairs)
+    cost = milliseconds(cascade, pictures.pixels[:PICTURES])
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return [
+        f"{folder.name} {cascade.version[:8]}",
+        backend,
+        f"{percent(leaf.value)} of {leaf.count}",
+        f"{percent(found.value)} of {found.count}",
+        percent(label.value),
+        f"{cost:.2f}",
+        f"{size / 1e6:.0f}",
+    ]
+
+
+def milliseconds(cascade: Cascade, pixels: np.ndarray) -> float:
+    """Processor milliseconds a picture, the best pass."""
+    costs = []
+    for _ in range(PASSES):
+        began = time.process_time()
+        for start in range(0, len(pixels), BATCH):
+            cascade.classify(pixels[start : start + BATCH])
+        costs.append((time.process_time() - began) / len(pixels) * 1e3)
+    return min(costs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy")
+    parser.add_argument("bundles", nargs="*", type=Path, default=[SHIPPED])
+    parser.add_argument("--photos", type=Path, required=True, help="folders that are labels")
+    parser.add_argument("--backends", nargs="*", choices=CHOICES[1:], help="only these")
+    options = parser.parse_args()
+    rows = [
+        row(folder, backend, options.photos)
+        for folder in options.bundles or [SHIPPED]
+        for backend in available(Bundle.open(folder))
+        if not options.backends or backend in options.backends
+    ]
+    print(markdown_table(HEADER, rows))
+
+
+if __name__ == "__main__":
+    main()
