@@ -1,7 +1,7 @@
 """Hold the sources of a manifest out in turn and print a table of how each is judged then.
 
-    python tools/hold_out_sources.py photos/manifest.csv [--features cache.npy]
-    python tools/hold_out_sources.py photos/manifest.csv --train 6 --work runs/held-out \\
+    python -m tools.hold_out_sources photos/manifest.csv [--features cache.npy]
+    python -m tools.hold_out_sources photos/manifest.csv --train 6 --work runs/held-out \\
         --only zappos_sedaozkaya --only owndays,optic2000 [--card BUNDLE]
 
 Sources with fewer than 30 pictures are held out together. The trunk's features of every picture

@@ -180,7 +180,9 @@ def test_two_workers_are_handed_the_same_shard_at_once(
     queue: Queue, crawl: Crawl, broker: RedisServer
 ) -> None:
     queue.run("db", "upgrade")
-    workers = [queue.start_worker(name, SLOW="0.02") for name in ("one", "two")]
+    # one process each, so that both copies of a shard cannot go to one of them
+    settings = {"SLOW": "0.02", "FASHION_CASCADE_POOL_SIZE": "1"}
+    workers = [queue.start_worker(name, **settings) for name in ("one", "two")]
     for name in ("one", "two"):
         queue.wait(lambda n=name: " ready." in queue.log(n).read_text(), "a worker that is ready")  # type: ignore[misc]
     expected = queue.fill(crawl)
