@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cascade.dataset import SPLITS, Pictures
+from cascade.dataset import Pictures
 from cascade.errors import DatasetError
 from cascade.grouping import alike, check_leaks, joined, split_by_group
-from cascade.preparation import OUT_OF_SCOPE, Prepared, check_validation, only
+from cascade.preparation import OUT_OF_SCOPE, Prepared, by_split, check_validation
 from cascade.taxonomy import Taxonomy
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def prepare_corrections(corrections: Pictures, taxonomy: Taxonomy, seed: int) ->
     items = split_by_group(items, seed, may_be_few=inner)
     check_leaks(items)
     check_validation(items)
-    return Prepared(*(only(items, corrections.pixels, split) for split in SPLITS))
+    return by_split(replace(corrections, items=tuple(items)))
 
 
 def with_corrections(prepared: Prepared, corrections: Pictures) -> tuple[Prepared, Added]:

@@ -71,7 +71,7 @@ def prepare(source: Path, taxonomy: Taxonomy, preprocessing: Preprocessing, seed
     check_validation(items)
     for label, number in counts(items).items():
         log.info("%6d %s", number, label)
-    return Prepared(*(only(items, pictures.pixels, split) for split in SPLITS))
+    return by_split(replace(pictures, items=items))
 
 
 def with_drawings(
@@ -116,7 +116,7 @@ def check_validation(items: Sequence[Item]) -> None:
         )
 
 
-def only(items: Sequence[Item], pixels: np.ndarray, split: str) -> Pictures:
-    """The pictures of one split, out of `items` and their `pixels` (N, height, width, 3)."""
-    rows = [number for number, item in enumerate(items) if item.split == split]
-    return Pictures(tuple(items[number] for number in rows), pixels[rows])
+def by_split(pictures: Pictures) -> Prepared:
+    """Pictures whose items name their split, apart."""
+    named = np.array([item.split for item in pictures.items])
+    return Prepared(*(pictures.only(named == split) for split in SPLITS))
