@@ -29,6 +29,7 @@ from cascade.routing import Routing
 from cascade.runtime import keras_runner
 from cascade.taxonomy import Decision, Taxonomy
 from cascade.training import train_network
+from cascade.training_batches import Teach
 from cascade.training_record import short_figures, training_record
 from cascade.training_settings import TrainingSettings
 from cascade.weights import read_network, write_network
@@ -45,7 +46,8 @@ class Material:
     """What a cascade is made from: pictures by split, the tree, and how pictures became tensors.
 
     ``test`` is judged and written into the card, and chooses nothing. ``terms`` is what the card
-    says about the right to use the pictures.
+    says about the right to use the pictures. ``teach`` answers for training
+    pictures of a network that all decisions share (``cascade.teaching``).
     """
 
     train: Pictures
@@ -54,6 +56,7 @@ class Material:
     test: Pictures | None = None
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     terms: str = ""
+    teach: Teach | None = None
 
 
 def build_cascade(
@@ -203,7 +206,13 @@ def _trained(
         return model, _epochs_in(folder)
     validation = concerned(material.validation, decisions, material.taxonomy)
     model, _ = train_network(
-        train, validation, decisions, material.taxonomy, settings, folder=folder
+        train,
+        validation,
+        decisions,
+        material.taxonomy,
+        settings,
+        folder=folder,
+        teach=material.teach,
     )
     unfinished = folder / f"part-{FINAL_WEIGHTS}"
     model.save_weights(unfinished)

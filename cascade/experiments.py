@@ -23,11 +23,15 @@ class Experiment:
     says: str
     options: Mapping[str, Any] = field(default_factory=dict)
     form: str = "combined"
+    mix: float | None = None  # None: as usual for the architecture
 
 
 _TWO = "two_convolutions"
 EXPERIMENTS: dict[str, Experiment] = {
     "trunk": Experiment("trunk", "pretrained trunk with a head for each decision; what is shipped"),
+    "trunk-plain": Experiment(
+        "trunk", "the same without mixed pictures and dropped blocks", {"drop_path": 0.0}, mix=0.0
+    ),
     "student": Experiment("trunk", "the trunk's first 11 blocks; for --teacher", {"blocks": 11}),
     "original": Experiment(_TWO, "64 filters of 3×3, twice", {"filters": 64, "kernel": 3}),
     "original-hierarchical": Experiment(
@@ -56,8 +60,10 @@ def experiment_settings(name: str) -> TrainingSettings:
     if found is None:
         raise ValueError(f"experiment: expected one of {', '.join(EXPERIMENTS)}, received {name!r}")
     settings = settings_for(found.architecture)
-    architecture = Architecture(found.architecture, dict(found.options))
-    return replace(settings, architecture=architecture, form=found.form)
+    options = {**settings.architecture.options, **found.options}
+    architecture = Architecture(found.architecture, options)
+    mix = settings.mix if found.mix is None else found.mix
+    return replace(settings, architecture=architecture, form=found.form, mix=mix)
 
 
 def described(name: str) -> str:

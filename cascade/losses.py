@@ -46,22 +46,29 @@ def decision_loss(
     return loss
 
 
-def taught_loss(
-    decisions: Sequence[Decision], label_smoothing: float, share: float
+def training_loss(
+    decisions: Sequence[Decision],
+    label_smoothing: float = 0.0,
+    *,
+    mixed: bool = False,
+    teacher_share: float = 0.0,
 ) -> Callable[[Any, Any], Any]:
-    """``decision_loss`` mixed with what a teacher says (distillation, Hinton et al. 2015).
+    """``decision_loss`` for pictures that show two, and for a network that also has a teacher.
 
-    Targets are ``(N, 2K)``: those of ``decision_loss``, then the teacher's probabilities. Of each
-    decision that concerns a picture, ``share`` of the loss is the cross-entropy with the teacher,
-    the rest that with the label. The teacher tells partly known labels apart, too.
+    Targets are ``(N, K)`` as for ``decision_loss``. Where pictures are ``mixed`` (see
+    ``cascade.mixing``) the ``(N, K)`` of the partner and the ``(N, 1)`` share of the loss that is
+    the picture's own stand behind. With a ``teacher_share`` the last ``(N, K)`` are a teacher's
+    probabilities: that share of the loss of each decision that concerns a picture is the
+    cross-entropy with them, the rest that with the label (distillation, Hinton et al. 2015). The
+    teacher tells partly known labels apart, too. Returns ``(N,)``.
     """
     widths = [len(decision.outcomes) for decision in decisions]
+    total = sum(widths)
     labelled = decision_loss(decisions, label_smoothing)
 
-    def loss(targets: Any, logits: Any) -> Any:
-        total = sum(widths)
-        known, taught = targets[:, :total], targets[:, total:]
-        learnt: Any = 0.0
+    def learnt(targets: Any, known: Any, logits: Any) -> Any:
+        """What a teacher's answers cost, where the decision concerns ``known``."""
+        cost: Any = 0.0
         start = 0
         for width in widths:
             columns = slice(start, start + width)
@@ -69,8 +76,22 @@ def taught_loss(
             inside = ops.cast(ops.any(known[:, columns] > 0, axis=1), logits.dtype)  # (N,)
             scores = logits[:, columns]
             log_p = scores - ops.logsumexp(scores, axis=1, keepdims=True)
-            learnt = learnt - inside * ops.sum(taught[:, columns] * log_p, axis=1)
-        return (1 - share) * labelled(known, logits) + share * learnt
+            cost = cost - inside * ops.sum(targets[:, columns] * log_p, axis=1)
+        return cost
+
+    def one(targets: Any, known: Any, logits: Any) -> Any:
+        cost = labelled(known, logits)
+        if not teacher_share:
+            return cost
+        taught = targets[:, -total:]
+        return (1 - teacher_share) * cost + teacher_share * learnt(taught, known, logits)
+
+    def loss(targets: Any, logits: Any) -> Any:
+        first = one(targets, targets[:, :total], logits)
+        if not mixed:
+            return first
+        own = targets[:, 2 * total]  # (N,)
+        return own * first + (1 - own) * one(targets, targets[:, total : 2 * total], logits)
 
     return loss
 

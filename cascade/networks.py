@@ -42,14 +42,16 @@ def build_trunk(
     pretrained: bool = True,
     frozen_blocks: int = 0,
     blocks: int = BLOCKS,
+    drop_path: float = 0.0,
     seed: int = 0,
 ) -> keras.Model:
     """One pretrained trunk with a linear head for each decision.
 
     The stem and the first ``frozen_blocks`` of its 16 blocks keep their weights; above 0 only.
     With fewer ``blocks`` the trunk ends early, and the heads read the mean of what is there.
+    ``dropout`` and ``drop_path`` (of whole blocks) are for training alone.
     """
-    trunk = efficientnet_lite0(height, width, blocks)
+    trunk = efficientnet_lite0(height, width, blocks, drop_path)
     if pretrained:
         load_imagenet_weights(trunk)
     frozen = {f"block{number}" for number in range(frozen_blocks)} | {"stem"}

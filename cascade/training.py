@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from cascade.dataset import Pictures, targets
-from cascade.losses import decision_loss, taught_loss
+from cascade.losses import training_loss
 from cascade.networks import build
 from cascade.taxonomy import Decision, Taxonomy
-from cascade.training_batches import TrainingBatches, draw_weights
+from cascade.training_batches import Teach, TrainingBatches, draw_weights
 from cascade.training_callbacks import (
     AveragedWeights,
     Judge,
@@ -52,12 +51,15 @@ def train_network(
     *,
     folder: Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    teach: Teach | None = None,
 ) -> tuple[keras.Model, list[dict[str, float]]]:
     """Train one network for ``decisions``; returns it with the figures of each epoch.
 
     With ``folder``, the state after each epoch is kept there, and a run that was killed goes on
     from it to the result that it would have had. ``callbacks`` stand behind the judging, so that
     they see an epoch's figures; one that has an attribute ``judge`` is given the ``Judge``.
+    ``teach`` answers for the pictures of a batch as they are shown, augmented and mixed; pictures
+    that were taught before (``Pictures.taught``) need none.
     """
     with tempfile.TemporaryDirectory() as scratch:
         judge = Judge(validation, decisions, taxonomy, settings.epochs)
@@ -69,14 +71,20 @@ def train_network(
         model = _network(train, decisions, settings)
         batches = TrainingBatches(
             train.pixels,
-            _answers(train, decisions, taxonomy),
+            targets(train.items, decisions, taxonomy),
             draw_weights(train.items, settings.balance),
             settings,
             keeper.epoch,
+            teach=teach if train.taught is None else train.taught,
         )
         model.compile(
             optimizer=_optimizer(settings, len(batches)),
-            loss=_loss(train, decisions, settings),
+            loss=training_loss(
+                decisions,
+                settings.label_smoothing,
+                mixed=settings.mix > 0,
+                teacher_share=0.0 if batches.teach is None else settings.teacher_share,
+            ),
             jit_compile=False,  # XLA on a CPU is many times slower for depthwise convolutions
         )
         keeper.restore(model)
@@ -91,18 +99,6 @@ def train_network(
             )
         keeper.restore_kept(model)
         return model, judge.history
-
-
-def _answers(train: Pictures, decisions: Sequence[Decision], taxonomy: Taxonomy) -> np.ndarray:
-    """``(N, K)``, or ``(N, 2K)`` with what a teacher says behind it."""
-    known = targets(train.items, decisions, taxonomy)
-    return known if train.taught is None else np.concatenate([known, train.taught], axis=1)
-
-
-def _loss(train: Pictures, decisions: Sequence[Decision], settings: TrainingSettings) -> Any:
-    if train.taught is None:
-        return decision_loss(decisions, settings.label_smoothing)
-    return taught_loss(decisions, settings.label_smoothing, settings.teacher_share)
 
 
 def _network(

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 
 from cascade.augmentation import augment
 from cascade.dataset import DRAWINGS, Item
+from cascade.mixing import mix
 from cascade.training_settings import TrainingSettings
+
+# (n, height, width, 3) uint8 -> (n, K) float32 probabilities of each decision's outcomes
+Teach = Callable[[np.ndarray], np.ndarray]
 
 
 class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
     """Augmented batches; each is a function of the seed, the epoch and its number alone.
 
-    Gives ``(n, height, width, 3)`` uint8 pictures and ``(n, K)`` float32 targets.
+    Gives ``(n, height, width, 3)`` uint8 pictures and the float32 targets of
+    ``losses.training_loss``: those in ``answers``, where pictures are mixed their partners' and
+    their own share, and what a teacher says. ``teach`` is asked about the pictures as they are
+    shown, or is an array of what was said of each before.
     """
 
     def __init__(
@@ -26,10 +33,12 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         draw: np.ndarray,
         settings: TrainingSettings,
         first_epoch: int = 0,
+        *,
+        teach: Teach | np.ndarray | None = None,
     ) -> None:
         super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
         self.pixels, self.answers, self.draw, self.settings = pixels, answers, draw, settings
-        self.epoch = first_epoch
+        self.epoch, self.teach = first_epoch, teach
         self._order = self._draw_order()
 
     def __len__(self) -> int:
@@ -40,7 +49,17 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         chosen = self._order[number * size : (number + 1) * size]
         random = np.random.default_rng((self.settings.seed, self.epoch, number))
         pictures = [augment(self.pixels[i], self.settings.augmentation, random) for i in chosen]
-        return np.stack(pictures), self.answers[chosen]
+        shown, partners, own = np.stack(pictures), np.arange(len(chosen)), np.ones(len(chosen))
+        answers = [self.answers[chosen]]
+        if self.settings.mix:
+            shown, partners, own = mix(shown, self.settings.mix, random)
+            answers += [self.answers[chosen[partners]], own[:, None]]
+        if isinstance(self.teach, np.ndarray):
+            first, second = self.teach[chosen], self.teach[chosen[partners]]
+            answers.append(own[:, None] * first + (1 - own[:, None]) * second)
+        elif self.teach is not None:
+            answers.append(self.teach(shown))
+        return shown, np.concatenate(answers, axis=1, dtype=np.float32)
 
     def on_epoch_end(self) -> None:
         self.start_epoch(self.epoch + 1)

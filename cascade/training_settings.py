@@ -20,7 +20,8 @@ class TrainingSettings:
     often. ``average`` is the momentum of the averaged weights that are kept (None: the last ones).
     ``patience`` stops after so many epochs without a better validation loss and keeps the best
     epoch's weights (None: all epochs are trained and the last one's weights kept).
-    ``teacher`` is the version of the model whose answers are learnt beside the labels, and
+    ``mix`` is the share of pictures that are blended with another or have a part of it pasted in.
+    ``teachers`` are the versions of the models whose answers are learnt beside the labels, and
     ``teacher_share`` their share of the loss.
     """
 
@@ -37,10 +38,11 @@ class TrainingSettings:
     patience: int | None = None
     freeze_batch_norm: bool = True
     augmentation: Augmentation = field(default_factory=Augmentation)
+    mix: float = 0.0
     seed: int = 2026
     limit_minutes: float | None = None
-    teacher: str | None = None
-    teacher_share: float = 0.7
+    teachers: tuple[str, ...] = ()
+    teacher_share: float = 0.5
 
     def to_json(self) -> dict[str, Any]:
         result: dict[str, Any] = json.loads(json.dumps(asdict(self)))
@@ -54,7 +56,7 @@ def settings_for(architecture: str) -> TrainingSettings:
     rate, and the best weights kept after two epochs without progress.
     """
     if architecture == "trunk":
-        return TrainingSettings()
+        return TrainingSettings(Architecture("trunk", {"drop_path": 0.1}), mix=0.5)
     return TrainingSettings(
         Architecture(architecture),
         epochs=30,

@@ -52,8 +52,13 @@ def _relu6(x: Any, name: str) -> Any:
     return keras.layers.ReLU(6.0, name=name)(x)
 
 
-def _block(x: Any, stage: Stage, stride: int, filters_in: int, name: str) -> Any:
-    """One inverted residual: expand, depthwise, project; a skip where the shape allows it."""
+def _block(
+    x: Any, stage: Stage, stride: int, filters_in: int, name: str, *, drop: float = 0.0
+) -> Any:
+    """One inverted residual: expand, depthwise, project; a skip where the shape allows it.
+
+    ``drop`` is how often training leaves the block out for a picture, where it has a skip.
+    """
     inputs = x
     if stage.expansion != 1:
         x = keras.layers.Conv2D(
@@ -67,6 +72,8 @@ def _block(x: Any, stage: Stage, stride: int, filters_in: int, name: str) -> Any
     x = keras.layers.Conv2D(stage.filters_out, 1, use_bias=False, name=f"{name}_project")(x)
     x = _batch_norm(x, f"{name}_project_bn")
     if stride == 1 and filters_in == stage.filters_out:
+        if drop:
+            x = keras.layers.Dropout(drop, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(x)
         x = keras.layers.Add(name=f"{name}_skip")([inputs, x])
     return x
 
@@ -74,12 +81,17 @@ def _block(x: Any, stage: Stage, stride: int, filters_in: int, name: str) -> Any
 BLOCKS = sum(stage.repeats for stage in STAGES)
 
 
-def efficientnet_lite0(height: int, width: int, blocks: int = BLOCKS) -> keras.Model:
+def efficientnet_lite0(
+    height: int, width: int, blocks: int = BLOCKS, drop_path: float = 0.0
+) -> keras.Model:
     """Build the trunk without its ImageNet top.
 
     Input: ``(N, height, width, 3)`` uint8 RGB, 0 to 255; the scaling ``(x - 127) / 128`` is the
     first layer. Output: ``(N, 1280)`` float32, the globally averaged features; with fewer than all
     16 ``blocks`` those of the last one, without the head: 112 of them after block 10.
+
+    ``drop_path`` is how often training leaves the last block out for a picture, those before it the
+    less the earlier they stand (Huang et al. 2016, *Deep Networks with Stochastic Depth*).
     """
     inputs = keras.Input((height, width, 3), dtype="uint8", name="pictures")
     x = keras.layers.Rescaling(1 / 128, offset=-127 / 128, name="rescale")(inputs)
@@ -95,6 +107,7 @@ def efficientnet_lite0(height: int, width: int, blocks: int = BLOCKS) -> keras.M
                 stride=stage.stride if first else 1,
                 filters_in=stage.filters_in if first else stage.filters_out,
                 name=f"block{number}",
+                drop=drop_path * number / BLOCKS,
             )
             number += 1
     if blocks >= BLOCKS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,9 +64,11 @@ def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) 
 @click.option("--input-size", metavar="WxH", help="What pictures are fitted into [90x120].")
 @click.option(
     "--teacher",
+    "teachers",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="BUNDLE",
-    help="A bundle whose answers are learnt beside the labels.",
+    multiple=True,
+    help="A bundle whose answers are learnt beside the labels; of several their mean.",
 )
 @click.option("--seed", type=click.IntRange(0), default=2026, show_default=True)
 @click.option("--limit-minutes", type=float, help="Stop after the last epoch that fits.")
@@ -88,7 +91,7 @@ def command(
     taxonomy: str | None,
     epochs: int | None,
     input_size: str | None,
-    teacher: Path | None,
+    teachers: tuple[Path, ...],
     seed: int,
     limit_minutes: float | None,
     precision: float,
@@ -130,8 +133,8 @@ def command(
         frame = _frame(input_size)
         prepared, tree = _prepared(pictures, from_catalogue, taxonomy, seed, frame)
         material = replace(_material(prepared, tree, work, drawings, frame), terms=terms)
-        if teacher is not None:
-            material, settings = _taught(material, settings, teacher)
+        if teachers:
+            material, settings = _taught(material, settings, teachers)
         bundle = build_cascade(material, settings, out, work, precision)
     except (CascadeError, ValueError) as error:
         raise click.UsageError(str(error)) from error
@@ -186,16 +189,19 @@ def _material(
 
 
 def _taught(
-    material: Material, settings: TrainingSettings, teacher: Path
+    material: Material, settings: TrainingSettings, teachers: Sequence[Path]
 ) -> tuple[Material, TrainingSettings]:
-    from cascade.classifier import Cascade
-    from cascade.teaching import taught_by
+    from cascade.teaching import Teachers, open_teacher, taught_by
 
     if not settings.architecture.shared:
         raise ValueError("--teacher: expected an experiment with one network for all decisions")
-    cascade = Cascade.load(teacher)
-    train = taught_by(cascade, material.train, material.taxonomy.decisions(settings.form))
-    return replace(material, train=train), replace(settings, teacher=cascade.version)
+    cascades = [open_teacher(teacher) for teacher in teachers]
+    decisions = material.taxonomy.decisions(settings.form)
+    settings = replace(settings, teachers=tuple(cascade.version for cascade in cascades))
+    frames = {(each.preprocessing.width, each.preprocessing.height) for each in cascades}
+    if frames == {(material.preprocessing.width, material.preprocessing.height)}:
+        return replace(material, teach=Teachers(cascades, decisions)), settings
+    return replace(material, train=taught_by(cascades, material.train, decisions)), settings
 
 
 def _frame(size: str | None) -> Preprocessing:

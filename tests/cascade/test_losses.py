@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cascade.dataset import Item, targets
-from cascade.losses import batch_loss, decision_loss, taught_loss
+from cascade.losses import batch_loss, decision_loss, training_loss
 from cascade.taxonomy import Taxonomy
 
 TREE = Taxonomy.load()
@@ -81,12 +81,33 @@ def test_what_a_teacher_says_is_its_share_of_the_loss_by_hand() -> None:
     taught[0, :4] = [0, 0, 0.25, 0.75]
     taught[0, 10] = 1.0  # a decision that does not concern the picture teaches nothing
     taught[1, 2], taught[1, 10], taught[1, 15] = 1.0, 0.5, 0.5
-    loss = np.asarray(
-        taught_loss(DECISIONS, 0.0, 0.7)(np.concatenate([known, taught], axis=1), logits)
-    )
+    both = np.concatenate([known, taught], axis=1)
+    loss = np.asarray(training_loss(DECISIONS, teacher_share=0.7)(both, logits))
     learnt = -0.75 * math.log(5 / 8) - 0.25 * math.log(1 / 8)
     assert loss[0] == pytest.approx(0.3 * -math.log(5 / 8) + 0.7 * learnt, rel=1e-5)
     assert loss[1] == pytest.approx(math.log(4) + math.log(11), rel=1e-5)
     alone = np.asarray(decision_loss(DECISIONS)(known, logits))
-    without = taught_loss(DECISIONS, 0.0, 0.0)(np.concatenate([known, taught], axis=1), logits)
-    assert np.asarray(without) == pytest.approx(alone, rel=1e-6)
+    without = np.asarray(training_loss(DECISIONS)(known, logits))
+    assert without == pytest.approx(alone, rel=1e-6)
+
+
+def test_a_picture_that_shows_two_costs_what_it_shows_of_either() -> None:
+    logits = np.zeros((2, 21), np.float32)
+    logits[:, 3] = math.log(5)  # out_of_scope 5/8, the others 1/8
+    known, partner = answers("out_of_scope", "out_of_scope"), answers("shoes/male/boots", "shoes")
+    own = np.array([[0.75], [1.0]], np.float32)
+    mixed = np.concatenate([known, partner, own], axis=1)
+    loss = np.asarray(training_loss(DECISIONS, mixed=True)(mixed, logits))
+    outside, boots = -math.log(5 / 8), -math.log(1 / 8) + math.log(11)
+    assert loss == pytest.approx([0.75 * outside + 0.25 * boots, outside], rel=1e-5)
+
+    taught = np.zeros((2, 21), np.float32)
+    taught[:, :4], taught[:, 10] = [0, 0, 0.5, 0.5], 1.0
+    loss = np.asarray(
+        training_loss(DECISIONS, mixed=True, teacher_share=1.0)(
+            np.concatenate([mixed, taught], axis=1), logits
+        )
+    )
+    primary = -0.5 * math.log(5 / 8) - 0.5 * math.log(1 / 8)
+    # the decision among shoes concerns a quarter of the first picture, and nothing of the second
+    assert loss == pytest.approx([primary + 0.25 * math.log(11), primary], rel=1e-5)

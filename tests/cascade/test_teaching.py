@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -12,8 +12,9 @@ from cascade.classifier import Cascade
 from cascade.dataset import Pictures
 from cascade.errors import BundleError, DatasetError
 from cascade.networks import build_trunk
+from cascade.routing import Routing
 from cascade.taxonomy import Taxonomy
-from cascade.teaching import taught_by
+from cascade.teaching import Teachers, open_teacher, taught_by
 from cascade.training import logits_of, train_network
 from cascade.trunk import efficientnet_lite0, load_imagenet_weights
 
@@ -21,6 +22,17 @@ from .test_building import FRAME, material
 from .test_training import PLAIN, TREE, shapes
 
 DECISIONS = TREE.decisions()
+
+
+@dataclass(frozen=True)
+class Sharper(Cascade):
+    """A cascade with other temperatures than its bundle's."""
+
+    temperatures: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def routing(self) -> Routing:
+        return replace(self.bundle.routing, temperatures=self.temperatures)
 
 
 @pytest.fixture(scope="module")
@@ -35,22 +47,37 @@ def test_a_student_learns_the_type_from_the_teacher_where_no_label_has_one(
 ) -> None:
     train, test = shapes(160, 5), shapes(80, 6)
     items = tuple(replace(item, label=item.label.split("/")[0]) for item in train.items)
-    hidden = taught_by(teacher, Pictures(items, train.pixels), DECISIONS)
+    unlabelled = Pictures(items, train.pixels)
+    hidden = taught_by([teacher], unlabelled, DECISIONS)
     assert hidden.taught is not None and hidden.taught.shape == (160, 6)
     # for each of the three decisions the probabilities add up
     assert np.add.reduceat(hidden.taught, [0, 2, 4], axis=1) == pytest.approx(1.0, abs=1e-5)
 
-    def types_right(pictures: Pictures) -> float:
+    def types_right(pictures: Pictures, teach: Teachers | None = None) -> float:
         settings = replace(PLAIN, teacher_share=0.9)
-        model, _ = train_network(pictures, test, DECISIONS, TREE, settings)
+        model, _ = train_network(pictures, test, DECISIONS, TREE, settings, teach=teach)
         flat = [n for n, item in enumerate(test.items) if item.label.startswith("flat")]
         logits = logits_of(model, test.pixels[flat])[:, 2:4]
         truth = [DECISIONS[1].outcomes.index(test.items[n].label) for n in flat]
         return float((logits.argmax(axis=1) == truth).mean())
 
     assert types_right(hidden) >= 0.85
+    assert types_right(unlabelled, Teachers([teacher, teacher], DECISIONS)) >= 0.85
     # the labels alone say nothing of dark or light
-    assert types_right(Pictures(items, train.pixels)) <= 0.75
+    assert types_right(unlabelled) <= 0.75
+
+
+def test_several_teachers_answer_with_their_mean(teacher: Cascade) -> None:
+    """Two of one bundle, of which one sees twice as sharply: logits by half the temperature."""
+    routing = teacher.bundle.routing
+    doubled = {node: value / 2 for node, value in routing.temperatures.items()}
+    sharper = Sharper(teacher.bundle, teacher.runners, temperatures=doubled)
+    pixels = shapes(20, 9).pixels
+    one, other = (Teachers([each], DECISIONS)(pixels) for each in (teacher, sharper))
+    assert np.abs(one - other).max() > 0.01
+    both = Teachers([teacher, sharper], DECISIONS)(pixels)
+    assert both == pytest.approx((one + other) / 2, abs=1e-6)
+    assert open_teacher(teacher.bundle.folder).version == teacher.version
 
 
 def test_a_teacher_that_decides_otherwise_or_cannot_see_the_pictures_is_refused(
@@ -58,10 +85,12 @@ def test_a_teacher_that_decides_otherwise_or_cannot_see_the_pictures_is_refused(
 ) -> None:
     other = Taxonomy.from_labels(["pets/cat", "pets/dog"]).decisions()
     with pytest.raises(BundleError, match="same tree"):
-        taught_by(teacher, shapes(4, 1), other)
+        taught_by([teacher], shapes(4, 1), other)
+    with pytest.raises(BundleError, match="same tree"):
+        Teachers([teacher], other)
     larger = Pictures(shapes(4, 1).items, np.zeros((4, 48, 36, 3), np.uint8))
     with pytest.raises(DatasetError, match="in files"):
-        taught_by(teacher, larger, DECISIONS)
+        taught_by([teacher], larger, DECISIONS)
     assert teacher.preprocessing == FRAME
 
 
@@ -83,3 +112,16 @@ def test_rows_keep_what_was_taught() -> None:
     some = pictures.only(np.array([False, True, False, True, False, False]))
     assert [item.path for item in some.items] == ["1", "3"]
     assert some.taught is not None and some.taught.tolist() == [[2, 3], [6, 7]]
+
+
+def test_blocks_are_dropped_in_training_alone() -> None:
+    plain = build_trunk(DECISIONS, 64, 48)
+    dropping = build_trunk(DECISIONS, 64, 48, drop_path=0.5)
+    inner = {variable.path: variable for variable in plain.trainable_variables}
+    for variable in dropping.trainable_variables:
+        variable.assign(inner[variable.path])
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 64, 48, 3)).astype(np.uint8)
+    expected = np.asarray(plain(pictures, training=False))
+    assert np.asarray(dropping(pictures, training=False)) == pytest.approx(expected, abs=1e-5)
+    rates = [layer.rate for layer in dropping.layers if layer.name.endswith("_drop")]
+    assert len(rates) == 9 and rates == sorted(rates) and rates[-1] == pytest.approx(0.5 * 14 / 16)

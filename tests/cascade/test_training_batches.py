@@ -7,7 +7,9 @@ import pytest
 
 from cascade.augmentation import NONE, Augmentation, augment
 from cascade.dataset import Item
+from cascade.mixing import mix
 from cascade.training import TrainingBatches, TrainingSettings, draw_weights
+from cascade.training_batches import Teach
 
 
 def test_small_classes_and_small_shops_are_drawn_more_often() -> None:
@@ -32,9 +34,12 @@ def numbered(count: int) -> np.ndarray:
     )
 
 
-def batches(count: int, draw: np.ndarray, **settings: object) -> TrainingBatches:
+def batches(
+    count: int, draw: np.ndarray, teach: Teach | np.ndarray | None = None, **settings: object
+) -> TrainingBatches:
     chosen = TrainingSettings(**{"augmentation": NONE, "batch_size": 8, **settings})  # type: ignore[arg-type]
-    return TrainingBatches(numbered(count), np.arange(count)[:, None], draw, chosen)
+    answers = np.arange(count)[:, None]
+    return TrainingBatches(numbered(count), answers, draw, chosen, teach=teach)
 
 
 def test_an_even_epoch_shows_every_picture_once_with_its_own_answer() -> None:
@@ -77,3 +82,52 @@ def test_mirror_alone_mirrors() -> None:
     changed = augment(picture, mirrored, np.random.default_rng(0))
     assert (changed[:, 10:] > 190).all()
     assert (changed[:, :8] < 10).all()
+
+
+def test_mixed_pictures_show_what_their_shares_say() -> None:
+    """Black and white pictures: the mean brightness of a mixed one is the share that is white."""
+    pictures = np.zeros((64, 40, 30, 3), np.uint8)
+    pictures[::2] = 255
+    mixed, partners, own = mix(pictures, 1.0, np.random.default_rng(4))
+    assert mixed.shape == pictures.shape and mixed.dtype == np.uint8
+    assert sorted(partners) == list(range(64))
+    white = np.arange(64) % 2 == 0
+    share = np.where(white, own, 0) + np.where(white[partners], 1 - own, 0)
+    assert mixed.mean(axis=(1, 2, 3)) / 255 == pytest.approx(share, abs=0.005)
+    assert ((own >= 0) & (own <= 1)).all() and ((own > 0.2) & (own < 0.8)).any()
+    grey = (mixed > 0) & (mixed < 255)
+    assert grey.any(axis=(1, 2, 3)).any()  # some are blended,
+    assert (np.ptp(mixed, axis=(1, 2, 3)) == 255).any()  # some hold a patch
+
+
+def test_a_share_of_the_pictures_stays_as_it_is() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (400, 12, 9, 3)).astype(np.uint8)
+    mixed, _, own = mix(pictures, 0.25, np.random.default_rng(1))
+    same = (mixed == pictures).all(axis=(1, 2, 3))
+    assert 0.65 < same.mean() < 0.9
+    assert (own[~same] < 1).all()
+    untouched, _, own = mix(pictures, 0.0, np.random.default_rng(1))
+    assert (untouched == pictures).all() and (own == 1).all()
+
+
+def test_a_teacher_is_asked_about_the_pictures_as_they_are_shown() -> None:
+    def brightness(pixels: np.ndarray) -> np.ndarray:
+        return pixels.mean(axis=(1, 2, 3), keepdims=True)[:, 0, 0]
+
+    drawn = batches(50, np.ones(50), teach=brightness, mix=1.0)
+    shown, answers = drawn[2]
+    assert answers.shape == (8, 4) and answers.dtype == np.float32  # own, partner's, share, taught
+    assert answers[:, 3] == pytest.approx(shown.mean(axis=(1, 2, 3)), abs=1e-4)
+    expected = answers[:, 2] * answers[:, 0] + (1 - answers[:, 2]) * answers[:, 1]
+    assert answers[:, 3] == pytest.approx(expected, abs=1.5)  # pixels are whole numbers
+
+
+def test_what_was_taught_before_is_mixed_as_the_pictures_are() -> None:
+    said = np.linspace(0, 1, 50)[:, None]
+    drawn = batches(50, np.ones(50), teach=said, mix=1.0)
+    _, answers = drawn[1]
+    first, second = answers[:, 0].astype(int), answers[:, 1].astype(int)
+    expected = answers[:, 2] * said[first, 0] + (1 - answers[:, 2]) * said[second, 0]
+    assert answers[:, 3] == pytest.approx(expected, abs=1e-6)
+    plain = batches(50, np.ones(50), teach=said)[1][1]
+    assert plain[:, 1] == pytest.approx(said[plain[:, 0].astype(int), 0])
