@@ -43,12 +43,18 @@ SEED = 20
     show_default=True,
     help="On how many of the others, at most, the answers are compared.",
 )
-def command(bundle: Path, pictures: Path, out: Path, calibrate: int, judge: int) -> None:
+@click.option("--float16", is_flag=True, help="Compare mixed precision, for GPUs, too.")
+def command(
+    bundle: Path, pictures: Path, out: Path, calibrate: int, judge: int, float16: bool
+) -> None:
     """Write a copy of BUNDLE that also runs on LiteRT, in float32 and in int8, and on OpenVINO.
 
     All are compared with TensorFlow on pictures that int8 was not calibrated with. Exit code 1: a
     backend named another leaf too often (more than 1 in 10,000, or 1 in 200 for int8 and bfloat16)
     and was left out. The labels' model version stays the same.
+
+    --float16 compares tensorflow_float16 too, which a GPU then takes by itself where labels stay
+    the same. On a CPU that takes long: half a minute a thousand pictures for the shipped networks.
 
     \b
     Example:
@@ -69,7 +75,9 @@ def command(bundle: Path, pictures: Path, out: Path, calibrate: int, judge: int)
                 f"{pictures}: expected more than {calibrate} pictures, so that some are left to "
                 f"compare on; found {len(pixels)}: name another folder or lower --calibrate"
             )
-        made, agreements = convert(bundle, out, pixels[:calibrate], pixels[calibrate:])
+        made, agreements = convert(
+            bundle, out, pixels[:calibrate], pixels[calibrate:], float16=float16
+        )
     except CascadeError as error:
         raise failed(error, MODEL) from error
     _say(agreements)

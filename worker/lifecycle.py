@@ -27,7 +27,7 @@ from worker.models import Model, ModelShelf
 from worker.owners import expire_dead, this_owner
 from worker.readiness import check_before_start
 from worker.settings import Settings, resolve
-from worker.sharing import core_share, decode_threads
+from worker.sharing import batch_size, core_share, decode_threads
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Resources:
         if model.version not in self.decoders:
             self.close_decoders()
             threads = decode_threads(self.settings)
-            ahead = 2 * self.settings.batch_size
+            ahead = 2 * batch_size(self.settings, model, self.settings.shard_size)
             self.decoders[model.version] = Decoder(loader(model), threads=threads, ahead=ahead)
         return self.decoders[model.version]
 

@@ -17,6 +17,7 @@ from worker.pipeline import PipelineOptions, Shard, Store, run_shards
 from worker.report import Report
 from worker.scan import Found, Source, check_root
 from worker.settings import Settings
+from worker.sharing import batch_size
 
 if TYPE_CHECKING:
     from cascade.images import Loaded
@@ -41,16 +42,17 @@ class LocalRun:
         Raises:
             RootGone: a folder went away on the way. What was finished is in the catalogue.
         """
+        size = batch_size(self.settings, self.model, PATHS_A_SHARD)
         options = PipelineOptions(
             owner=this_owner(),
             model_version=self.model.version,
-            batch_size=self.settings.batch_size,
+            batch_size=size,
             lease_seconds=self.settings.lease_seconds,
             stop=self.stop,
         )
         load = loader(self.model)
         threads = thread_count(self.settings.decode_threads)
-        with Decoder(load, threads=threads, ahead=2 * self.settings.batch_size) as decode:
+        with Decoder(load, threads=threads, ahead=2 * size) as decode:
             for source in sources:
                 if source.folder is not None:
                     check_root(source.folder)

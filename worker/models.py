@@ -6,6 +6,7 @@ loading a deep learning library takes.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     from cascade.routing import Prediction
     from cascade.taxonomy import Taxonomy
 
+log = logging.getLogger(__name__)
+
 DEFAULT = "default"
+BATCH = 64  # pictures at once on a CPU, where more are no quicker
 
 
 class Model(Protocol):
@@ -43,6 +47,8 @@ class Model(Protocol):
     def figures(self) -> dict[str, object]: ...
 
     def load(self) -> None: ...
+
+    def batch_size(self, most: int) -> int: ...
 
     def classify(self, pixels: np.ndarray) -> Sequence[Prediction]: ...
 
@@ -69,7 +75,7 @@ class BundleModel:
     """A bundle on disk. Safe to share between threads; not to be carried across a fork."""
 
     def __init__(self, name: str, backend: str = "auto", threads: int = 0) -> None:
-        from cascade.backends import TENSORFLOW, choose
+        from cascade.backends import ON_TENSORFLOW, choose
         from cascade.bundle import SHIPPED, Bundle
         from cascade.errors import CascadeError
 
@@ -77,11 +83,12 @@ class BundleModel:
             self._bundle = Bundle.open(SHIPPED if name == DEFAULT else Path(name), verify=False)
             self._preprocessing = self._bundle.preprocessing
             # one that it lacks is refused before any work
-            self.is_light = choose(self._bundle, backend) != TENSORFLOW
+            self.is_light = choose(self._bundle, backend) not in ON_TENSORFLOW
         except CascadeError as error:
             raise ModelUnusable(str(error)) from error
         self._backend, self._threads = backend, threads
         self._cascade: Cascade | None = None
+        self._batch_sizes: dict[int, int] = {}
         self._lock = threading.Lock()
 
     @property
@@ -138,6 +145,23 @@ class BundleModel:
             except CascadeError as error:
                 raise ModelUnusable(str(error)) from error
             give_back_memory()
+
+    def batch_size(self, most: int) -> int:
+        """How many pictures at once, at most `most`; on a GPU the networks are loaded to measure.
+
+        Raises:
+            ModelUnusable: as `load` does.
+        """
+        from cascade.backends import has_gpu
+
+        if self.is_light or not has_gpu():
+            return min(BATCH, most)
+        if most not in self._batch_sizes:
+            self.load()
+            assert self._cascade is not None
+            self._batch_sizes[most] = self._cascade.batch_that_pays(most)
+            log.info("%d pictures at once pay on this GPU", self._batch_sizes[most])
+        return self._batch_sizes[most]
 
     def classify(self, pixels: np.ndarray) -> Sequence[Prediction]:
         """Label (N, height, width, 3) uint8 RGB pictures; loads the networks on first use."""

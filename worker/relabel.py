@@ -16,6 +16,7 @@ from worker.owners import expire_dead, this_owner
 from worker.pipeline import PipelineOptions, Shard, run_shards
 from worker.report import Report
 from worker.settings import Settings
+from worker.sharing import batch_size
 
 
 def relabel(
@@ -24,16 +25,17 @@ def relabel(
     """Work on what `db.relabelling.begin` has chosen; can be stopped, killed and begun again."""
     store = relabelling.open_relabels(engine)
     expire_dead(store)
+    size = batch_size(settings, model, PATHS_A_SHARD)
     options = PipelineOptions(
         owner=this_owner(),
         model_version=model.version,
-        batch_size=settings.batch_size,
+        batch_size=size,
         lease_seconds=settings.lease_seconds,
         reopen=False,
         stop=stop,
     )
     threads = thread_count(settings.decode_threads)
-    with Decoder(loader(model), threads=threads, ahead=2 * settings.batch_size) as decode:
+    with Decoder(loader(model), threads=threads, ahead=2 * size) as decode:
         for crawl in relabelling.waiting(engine, model.version):
             paths = (FileState(path) for path, _ in relabelling.pending_paths(engine, crawl))
             files = chunks(paths, PATHS_A_SHARD)

@@ -50,16 +50,21 @@ class Settings:
     backend: str = _setting(
         "auto",
         kinds.one_of(*CHOICES),
-        "What the networks run in: tensorflow, litert_float32, litert_int8, openvino or "
-        "openvino_bf16; auto takes TensorFlow where there is a GPU, elsewhere OpenVINO or LiteRT "
-        "in float32.",
+        "What the networks run in: tensorflow, tensorflow_float16, litert_float32, litert_int8, "
+        "openvino or openvino_bf16; auto takes TensorFlow where there is a GPU, elsewhere OpenVINO "
+        "or LiteRT in float32.",
     )
     roots: tuple[str, ...] = _setting(
         (),
         kinds.texts,
         "Folders that files must lie in, separated by commas; none: every path is read.",
     )
-    batch_size: int = _setting(64, kinds.number(1, 4096), "Pictures in one step of the networks.")
+    batch_size: int = _setting(
+        0,
+        kinds.number(0, 4096),
+        "Pictures in one step of the networks; 0: 64, on a GPU what a measurement at the start "
+        "says.",
+    )
     decode_threads: int = _setting(
         0, kinds.number(0, 256), "Threads that open pictures; 0 takes one for each core."
     )

@@ -8,7 +8,7 @@ TensorFlow takes the whole machine (and much memory) in one process.
 from __future__ import annotations
 
 from worker.decode import thread_count
-from worker.models import BundleModel, open_model
+from worker.models import BundleModel, Model, open_model
 from worker.settings import Settings
 
 MOST_PROCESSES = 8  # beside the one more; from there on each has several cores
@@ -35,6 +35,15 @@ def core_share(settings: Settings) -> int:
         return max(1, thread_count(0) // settings.pool_size)
     busy = max(1, processes(settings) - 1)  # one waits while the others work
     return -(-thread_count(0) // busy)
+
+
+def batch_size(settings: Settings, model: Model, most: int) -> int:
+    """Pictures in one step of the networks: the setting, or what pays, of at most `most` at hand.
+
+    Raises:
+        ModelUnusable: the networks had to be loaded to measure it, and could not be.
+    """
+    return settings.batch_size or model.batch_size(most)
 
 
 def decode_threads(settings: Settings) -> int:

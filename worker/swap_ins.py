@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from db.records import FINAL, REASON_QUARANTINED, Claim, FileState, LabelEntry, LabelFields, Outcome
 from worker.errors import ModelUnusable
-from worker.models import label_entries
+from worker.models import BATCH, label_entries
 
 if TYPE_CHECKING:
     import numpy as np
@@ -213,6 +213,10 @@ class ConstantModel:
 
     def load(self) -> None:
         """There is nothing to load."""
+
+    def batch_size(self, most: int) -> int:
+        """As many as on a CPU."""
+        return min(BATCH, most)
 
     def classify(self, pixels: np.ndarray) -> Sequence[Prediction]:
         """The constant label for each of (N, height, width, 3) pictures."""

@@ -22,6 +22,7 @@ from worker.owners import expire_dead
 from worker.paths import is_url
 from worker.pipeline import PipelineOptions, Shard, ShardResult, run_shard
 from worker.report import Report
+from worker.sharing import batch_size
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ def _run(
     options = PipelineOptions(
         owner=held.owner,
         model_version=model.version,
-        batch_size=held.settings.batch_size,
+        batch_size=batch_size(held.settings, model, held.settings.shard_size),
         lease_seconds=held.settings.lease_seconds,
         reopen=False,
         stop=held.stop,

@@ -4,11 +4,12 @@ A runner is one network in one runtime: a function from ``(N, height, width, 3)`
 ``(N, K)`` float32 logits. What stands around it (routing, calibration, labels) is the same numpy
 code for all of them, so a backend is a way of computing the logits and nothing else.
 
-    tensorflow       the reference: Keras on TensorFlow, one frozen graph, also on a GPU
-    litert_float32   LiteRT on the CPU, the same numbers with batch norm folded in
-    litert_int8      LiteRT on the CPU, weights and activations of 8 bits
-    openvino         OpenVINO on an x86-64 CPU in float32, from the file of litert_float32
-    openvino_bf16    the same in bfloat16, where the processor has it
+    tensorflow          the reference: Keras on TensorFlow, one frozen graph, also on a GPU
+    tensorflow_float16  the same, multiplying in float16 (mixed precision), for a GPU
+    litert_float32      LiteRT on the CPU, the same numbers with batch norm folded in
+    litert_int8         LiteRT on the CPU, weights and activations of 8 bits
+    openvino            OpenVINO on an x86-64 CPU in float32, from the file of litert_float32
+    openvino_bf16       the same in bfloat16, where the processor has it
 
 A bundle always holds what the reference needs; ``fashion-cascade convert`` adds the others below
 ``backends/``. A process that runs on LiteRT or OpenVINO never imports TensorFlow.
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 Runner = Callable[["np.ndarray"], "np.ndarray"]
 
 TENSORFLOW = "tensorflow"
+TENSORFLOW_FLOAT16 = "tensorflow_float16"
+ON_TENSORFLOW = (TENSORFLOW, TENSORFLOW_FLOAT16)
 LITERT_FLOAT32 = "litert_float32"
 LITERT_INT8 = "litert_int8"
 LITERT = (LITERT_FLOAT32, LITERT_INT8)
@@ -38,7 +41,8 @@ OPENVINO_FLOAT32 = "openvino"
 OPENVINO_BF16 = "openvino_bf16"
 OPENVINO = (OPENVINO_FLOAT32, OPENVINO_BF16)
 AUTO = "auto"
-CHOICES = (AUTO, TENSORFLOW, *LITERT, *OPENVINO)
+CHOICES = (AUTO, *ON_TENSORFLOW, *LITERT, *OPENVINO)
+SAME = 0.9999  # of the pictures: from there on a backend has the reference's labels
 # those with the reference's numbers, the quickest first; the others must be asked for
 _EXACT = (OPENVINO_FLOAT32, LITERT_FLOAT32)
 _PACKAGES = dict.fromkeys(LITERT, "ai_edge_litert") | dict.fromkeys(OPENVINO, "openvino")
@@ -49,15 +53,16 @@ _GPU_DEVICES = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 def choose(bundle: Bundle, wanted: str = AUTO) -> str:
     """The backend to run on: what is wanted, or what ``auto`` means for this bundle and machine.
 
-    ``auto``: TensorFlow where it sees a GPU; else OpenVINO in float32, else LiteRT in float32,
-    where the bundle has it and it is installed; else TensorFlow. Raises ``BundleError`` where the
-    bundle does not have what is wanted, ``ValueError`` for a name that is none.
+    ``auto``: TensorFlow where it sees a GPU, in float16 if ``convert`` found the same leaf and the
+    same label on at least ``SAME`` of its pictures; else OpenVINO in float32, else LiteRT in
+    float32, where the bundle has it and it is installed; else TensorFlow. Raises ``BundleError``
+    where the bundle does not have what is wanted, ``ValueError`` for a name that is none.
     """
     if wanted not in CHOICES:
         raise ValueError(f"backend: expected one of {', '.join(CHOICES)}, received {wanted!r}")
     if wanted == AUTO:
-        if _has_gpu():
-            return TENSORFLOW
+        if has_gpu():
+            return TENSORFLOW_FLOAT16 if labels_stay(bundle, TENSORFLOW_FLOAT16) else TENSORFLOW
         usable = [name for name in _EXACT if name in available(bundle) and installed(name)]
         return usable[0] if usable else TENSORFLOW
     if wanted not in available(bundle):
@@ -83,7 +88,19 @@ def available(bundle: Bundle) -> tuple[str, ...]:
             if path_of(name, 0) in bundle.manifest["files"]
             and found.get(name, {}).get("leaves", 1) >= found.get(name, {}).get("required", 0)
         ),
+        # which needs no file, so what was found is all that speaks for it
+        *(
+            name
+            for name in (TENSORFLOW_FLOAT16,)
+            if found.get(name, {}).get("leaves", 0) >= found.get(name, {}).get("required", 1)
+        ),
     )
+
+
+def labels_stay(bundle: Bundle, backend: str) -> bool:
+    """Whether ``convert`` found the reference's leaf and label on (next to) every picture."""
+    found = bundle.manifest.get("figures", {}).get("backends", {}).get(backend, {})
+    return all(found.get(name, 0.0) >= SAME for name in ("leaves", "labels"))
 
 
 def installed(backend: str) -> bool:
@@ -98,11 +115,14 @@ def runners(bundle: Bundle, backend: str, threads: int = 0) -> list[Runner]:
     process has; TensorFlow takes its own from its own settings.
     """
     numbers = range(max(bundle.network_of_decision) + 1)
-    if backend == TENSORFLOW:
-        from cascade.runtime import keras_runner
+    if backend in ON_TENSORFLOW:
+        from cascade.runtime import in_float16, keras_runner
         from cascade.weights import read_network
 
-        return [keras_runner(read_network(bundle.folder, number)) for number in numbers]
+        networks = [read_network(bundle.folder, number) for number in numbers]
+        if backend == TENSORFLOW_FLOAT16:
+            networks = [in_float16(network) for network in networks]
+        return [keras_runner(network) for network in networks]
     if backend in OPENVINO:
         from cascade.backends.openvino import BFLOAT16, FLOAT32, OpenVINORunner
 
@@ -119,7 +139,7 @@ def path_of(backend: str, number: int) -> str:
     return f"backends/{LITERT_FLOAT32 if backend in OPENVINO else backend}/{number}.tflite"
 
 
-def _has_gpu() -> bool:
+def has_gpu() -> bool:
     """Whether TensorFlow sees a GPU. It is imported, for seconds, only where there is a device."""
     if not any(Path(device).exists() for device in _GPU_DEVICES) or find_spec(TENSORFLOW) is None:
         return False

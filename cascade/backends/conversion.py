@@ -28,6 +28,7 @@ from cascade.backends import (
     OPENVINO_BF16,
     OPENVINO_FLOAT32,
     TENSORFLOW,
+    TENSORFLOW_FLOAT16,
     installed,
     path_of,
     runners,
@@ -48,6 +49,7 @@ REQUIRED = {
     LITERT_INT8: 0.995,
     OPENVINO_FLOAT32: 0.9999,
     OPENVINO_BF16: 0.995,
+    TENSORFLOW_FLOAT16: 0.995,
 }
 
 
@@ -73,15 +75,21 @@ class Agreement:
 
 
 def convert(
-    source: Path, out_folder: Path, calibration: np.ndarray, judged: np.ndarray
+    source: Path,
+    out_folder: Path,
+    calibration: np.ndarray,
+    judged: np.ndarray,
+    *,
+    float16: bool = False,
 ) -> tuple[Bundle, dict[str, Agreement]]:
     """Copy a bundle with the files of every LiteRT backend that agrees with the reference.
 
     ``calibration`` and ``judged`` are ``(N, height, width, 3)`` uint8 pictures of the kind that the
-    cascade will see; the first set the ranges of int8, on the others each backend is compared. One
-    that agrees on fewer leaves than REQUIRED is left out. Answers with the sealed bundle and with
-    the agreement of every backend, also of those left out. Raises ``BundleError`` where
-    ``out_folder`` is taken or a set of pictures is empty.
+    cascade will see; the first set the ranges of int8, on the others each backend is compared, with
+    ``float16`` that of GPUs too (a CPU takes long for it). One that agrees on fewer leaves than
+    REQUIRED is left out. Answers with the sealed bundle and with the agreement of every backend,
+    also of those left out. Raises ``BundleError`` where ``out_folder`` is taken or a set of
+    pictures is empty.
     """
     if out_folder.exists():
         raise BundleError(f"{out_folder}: something is there already; name a new folder")
@@ -94,21 +102,21 @@ def convert(
     for number in range(max(original.network_of_decision) + 1):
         _write(part, number, calibration)
     bundle = seal(part, original.manifest["training"], original.manifest["figures"])
-    agreements = compare(bundle, judged)
+    agreements = compare(bundle, judged, float16=float16)
     for backend, agreement in agreements.items():
         if not agreement.enough and backend in LITERT:
             shutil.rmtree(part / "backends" / backend)
     figures = {
         name: asdict(each)
         for name, each in agreements.items()
-        if each.enough or name in OPENVINO  # which has no file to leave out: the figure bars it
+        if each.enough or name not in LITERT  # which have no file to leave out: the figure bars
     }
     seal(part, original.manifest["training"], {**original.manifest["figures"], "backends": figures})
     part.rename(out_folder)
     return Bundle.open(out_folder), agreements
 
 
-def compare(bundle: Bundle, pixels: np.ndarray) -> dict[str, Agreement]:
+def compare(bundle: Bundle, pixels: np.ndarray, *, float16: bool = False) -> dict[str, Agreement]:
     """Each backend against the reference, on ``(N, height, width, 3)`` uint8 pictures.
 
     OpenVINO is left out where it is not installed.
@@ -117,12 +125,13 @@ def compare(bundle: Bundle, pixels: np.ndarray) -> dict[str, Agreement]:
     expected = _logits(bundle, TENSORFLOW, pixels)
     answers = routing.label(expected)
     found = {}
-    for backend in (*LITERT, *filter(installed, OPENVINO)):
+    halves = (TENSORFLOW_FLOAT16,) if float16 else ()
+    for backend in (*LITERT, *filter(installed, OPENVINO), *halves):
         logits = _logits(bundle, backend, pixels)
         pairs = list(zip(routing.label(logits), answers, strict=True))
         apart = np.abs(routing.leaf_probabilities(logits) - routing.leaf_probabilities(expected))
         files = (bundle.folder / path_of(backend, 0)).parent
-        size = sum(file.stat().st_size for file in files.iterdir())
+        size = sum(file.stat().st_size for file in files.glob("*"))
         found[backend] = Agreement(
             len(pixels),
             sum(own.best_leaf == other.best_leaf for own, other in pairs) / len(pairs),

@@ -20,10 +20,12 @@ from cascade.backends import (
     OPENVINO_BF16,
     OPENVINO_FLOAT32,
     TENSORFLOW,
+    TENSORFLOW_FLOAT16,
     Runner,
     available,
     choose,
     installed,
+    labels_stay,
 )
 from cascade.backends.conversion import Agreement, convert
 from cascade.backends.litert import LiteRTRunner
@@ -78,6 +80,46 @@ def test_a_converted_bundle_is_the_same_model_and_says_how_well_it_agrees(
     assert agreements[LITERT_FLOAT32].confidence < 1e-4
     assert agreements[OPENVINO_FLOAT32].confidence < 1e-4
     assert set(agreements) == {*LITERT, *OPENVINO}
+
+
+def test_mixed_precision_rounds_what_is_multiplied_and_nothing_else(
+    small_bundle: Path, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    few = pixels[::20]  # a CPU takes a second for each
+    out = tmp_path / "bundle"
+    bundle, agreements = convert(small_bundle, out, pixels[1:9], few, float16=True)
+    assert TENSORFLOW_FLOAT16 in available(bundle)
+    assert 0 < agreements[TENSORFLOW_FLOAT16].confidence < 0.02
+    whole = Cascade.load(out, backend=TENSORFLOW).logits(few)
+    half = Cascade.load(out, backend=TENSORFLOW_FLOAT16).logits(few)
+    assert half.dtype == np.float32
+    scale = float(np.abs(whole).max())
+    assert half == pytest.approx(whole, abs=0.01 * scale)
+    # the logits themselves are not numbers of 11 bits
+    assert (half != half.astype(np.float16)).mean() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("leaves", "labels", "there", "same"),
+    [(1.0, 1.0, True, True), (0.9999, 0.998, True, False), (0.99, 0.99, False, False)],
+)
+def test_float16_is_there_where_it_agreed_and_taken_by_itself_where_labels_stay(
+    converted: tuple[Path, dict[str, Agreement]],
+    tmp_path: Path,
+    leaves: float,
+    labels: float,
+    there: bool,
+    same: bool,
+) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(converted[0], folder)
+    manifest = Bundle.open(folder).manifest
+    found = {"leaves": leaves, "labels": labels, "required": 0.995}
+    backends = {**manifest["figures"]["backends"], TENSORFLOW_FLOAT16: found}
+    seal(folder, manifest["training"], {**manifest["figures"], "backends": backends})
+    bundle = Bundle.open(folder)
+    assert (TENSORFLOW_FLOAT16 in available(bundle)) is there
+    assert labels_stay(bundle, TENSORFLOW_FLOAT16) is same
 
 
 @pytest.mark.parametrize("backend", EXACT)
