@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="CSV, JSON lines or Parquet with path, and maybe url, shop, product_id.",
 )
-@click.option("--shard-size", type=int, metavar="N", help="Paths in one message [64].")
+@click.option("--shard-size", type=int, metavar="N", help="Paths in one message [128].")
 @click.option("--max-queue-length", type=int, metavar="N", help="Pause above that [10000].")
 @click.option("--priority", type=click.Choice(["high", "normal", "low"]), default="normal")
 @click.option("--model", metavar="BUNDLE", help="The model that is to label them.")

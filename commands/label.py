@@ -43,7 +43,9 @@ INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 @click.option("--crawl", metavar="NAME", help="What the rows belong to [the folder's name].")
 @click.option("--model", metavar="BUNDLE", help="The bundle of networks [the shipped one].")
 @backend_option
-@click.option("--batch-size", type=int, metavar="N", help="Pictures in one step [64].")
+@click.option(
+    "--batch-size", type=int, metavar="N", help="Pictures in one step [64, on a GPU what pays]."
+)
 @format_option()
 @click.option("-0", "nul", is_flag=True, help="Paths on stdin are separated by NUL, not by lines.")
 def command(

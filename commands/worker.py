@@ -18,7 +18,9 @@ from commands.common import backend_option, catalogue_option, exit_codes
 @click.option("--pool-size", type=int, metavar="N", help="Processes [setting pool_size: as fits].")
 @click.option("--device", metavar="cpu|gpu:0|auto", help="Where the networks run [auto].")
 @backend_option
-@click.option("--batch-size", type=int, metavar="N", help="Pictures in one step [64].")
+@click.option(
+    "--batch-size", type=int, metavar="N", help="Pictures in one step [64, on a GPU what pays]."
+)
 @click.option("--metrics-port", type=int, metavar="PORT", help="Serve Prometheus metrics there.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="[text]")
 @click.option("--name", metavar="NAME", help="The worker's name [worker@HOST].")
