@@ -78,17 +78,15 @@ def build_cascade(
     for decisions in decided:  # before hours of work, not after
         _concerned(material.train, decisions, material.taxonomy)
     started = time.monotonic()
-    models, epochs = [], 0
+    models, epochs, seconds = [], 0, 0.0
     for number, decisions in enumerate(decided):
         names = ", ".join(decision.node or "primary" for decision in decisions)
         log.info("network %d of %d: %s", number + 1, len(decided), names)
         left = _time_left(settings, started)
-        model, done = _trained(
-            material, decisions, replace(settings, limit_minutes=left), work_folder / str(number)
-        )
-        models.append(model)
-        epochs += done
-    facts = {"minutes": round((time.monotonic() - started) / 60, 1), "epochs_done": epochs}
+        folder = work_folder / str(number)
+        models.append(_trained(material, decisions, replace(settings, limit_minutes=left), folder))
+        epochs, seconds = epochs + _epochs_in(folder), seconds + _state_in(folder)["seconds"]
+    facts = {"minutes": round(seconds / 60, 1), "epochs_done": epochs}
     return finish(material, settings, models, out_folder, facts, precision=precision)
 
 
@@ -107,7 +105,7 @@ def finish_from_weights(
     """
     _check_free(out_folder)
     height, width = material.preprocessing.height, material.preprocessing.width
-    models, epochs = [], 0
+    models, epochs, seconds = [], 0, 0.0
     decided = networks_of(settings.architecture, material.taxonomy.decisions(settings.form))
     for number, decisions in enumerate(decided):
         folder = work_folder / str(number)
@@ -117,7 +115,8 @@ def finish_from_weights(
         model.load_weights(_weights_in(folder))
         models.append(model)
         epochs += _epochs_in(folder)
-    facts = {"minutes": None, "epochs_done": epochs}
+        seconds += _state_in(folder)["seconds"]
+    facts = {"minutes": round(seconds / 60, 1), "epochs_done": epochs}
     return finish(material, settings, models, out_folder, facts, precision=precision)
 
 
@@ -195,15 +194,15 @@ def calibrate(
 
 def _trained(
     material: Material, decisions: Sequence[Decision], settings: TrainingSettings, folder: Path
-) -> tuple[keras.Model, int]:
-    """One network, trained now or earlier; and how many epochs it took."""
+) -> keras.Model:
+    """One network, trained now or earlier."""
     train = _concerned(material.train, decisions, material.taxonomy)
     final = folder / FINAL_WEIGHTS
     if final.is_file():
         size = material.preprocessing
         model = build(settings.architecture, decisions, size.height, size.width, settings.seed)
         model.load_weights(final)
-        return model, _epochs_in(folder)
+        return model
     validation = concerned(material.validation, decisions, material.taxonomy)
     model, _ = train_network(
         train,
@@ -217,7 +216,7 @@ def _trained(
     unfinished = folder / f"part-{FINAL_WEIGHTS}"
     model.save_weights(unfinished)
     unfinished.rename(final)
-    return model, _epochs_in(folder)
+    return model
 
 
 def concerned(pictures: Pictures, decisions: Sequence[Decision], taxonomy: Taxonomy) -> Pictures:
@@ -276,8 +275,14 @@ def _weights_in(folder: Path) -> Path:
 
 
 def _epochs_in(folder: Path) -> int:
+    return int(_state_in(folder)["epoch"])
+
+
+def _state_in(folder: Path) -> dict[str, Any]:
+    """What a network's training said of itself; the seconds are those of all its starts."""
     path = folder / "state.json"
-    return int(json.loads(path.read_text())["epoch"]) if path.is_file() else 0
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return {"epoch": 0, "seconds": 0.0} | found
 
 
 def _time_left(settings: TrainingSettings, started: float) -> float | None:

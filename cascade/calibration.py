@@ -22,6 +22,7 @@ OWN_MINIMUM = 100  # answers that a node needs for a threshold of its own; fewer
 # Half a standard deviation (one-sided 69 %). On photographs 1.28 costs a quarter of the leaves that
 # are labelled and reaches 99 % where 98 % is asked; 0 overshoots what was luck on validation.
 Z_BOUND = 0.5
+MARGIN = 5e-4  # of a probability, far above what runtimes differ by
 LEAST_ANSWERS = 30  # that must pass a threshold before anything is concluded from it
 
 
@@ -31,17 +32,20 @@ def fit_temperatures(
     """The temperature of each decision, by node, that makes the validation loss least.
 
     ``logits`` and ``answers`` are ``(N, K)``, the decisions side by side (see
-    ``cascade.dataset.targets``); partly known labels count with what they know. A decision that
-    no picture concerns keeps 1. Guo et al. 2017, On Calibration of Modern Neural Networks.
+    ``cascade.dataset.targets``). Partly known labels count, with what they know, only where fewer
+    than LEAST_ANSWERS are whole: what they know is the easier part, and a temperature that suits it
+    is too sure of the rest. A decision that no picture concerns keeps 1. Guo et al. 2017, On
+    Calibration of Modern Neural Networks.
     """
     result = {}
     start = 0
     for decision in decisions:
         columns = slice(start, start + len(decision.outcomes))
         start = columns.stop
-        concerned = answers[:, columns].sum(axis=1) > 0
+        fitting = answers[:, columns].sum(axis=1)
+        rows = fitting == 1 if (fitting == 1).sum() >= LEAST_ANSWERS else fitting > 0
         result[decision.node] = _temperature(
-            logits[concerned, columns].astype(np.float64), answers[concerned, columns]
+            logits[rows, columns].astype(np.float64), answers[rows, columns]
         )
     return result
 
@@ -191,8 +195,9 @@ def least_threshold(score: np.ndarray, right: np.ndarray, precision: float) -> f
     """The least threshold from which on the lower bound of the precision reaches what is asked.
 
     ``(n,)`` probabilities and booleans. It lies midway between the last score that passes and the
-    first that does not: on a score itself, another runtime's rounding would decide whether that
-    picture passes. None where no threshold does (also with too few answers).
+    first that does not, or a little below where all pass: on a score itself, another runtime's
+    rounding would decide whether that picture passes. None where no threshold does (also with too
+    few answers).
     """
     order = np.argsort(-score, kind="stable")
     ordered, hits = score[order], np.cumsum(right[order])
@@ -202,6 +207,7 @@ def least_threshold(score: np.ndarray, right: np.ndarray, precision: float) -> f
             continue  # equal scores pass together
         enough = number + 1 >= LEAST_ANSWERS
         if enough and wilson(int(hits[number]), number + 1, Z_BOUND)[0] >= precision:
-            after = ordered[number + 1] if number + 1 < len(ordered) else ordered[number]
-            best = float((ordered[number] + after) / 2)
+            last = number + 1 == len(ordered)
+            after = ordered[number] - 2 * MARGIN if last else ordered[number + 1]
+            best = max(0.0, float((ordered[number] + after) / 2))
     return best

@@ -133,6 +133,7 @@ class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
         self.folder, self.judge, self.patience = folder, judge, patience
         self.epoch, self.kept, self.best = 0, 0, float("inf")
         self.finished = False
+        self.seconds, self._began = 0.0, time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
         self._read()
 
@@ -154,6 +155,9 @@ class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
         if self.kept:
             model.load_weights(self._path(f"kept-{self.kept}"))
 
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        self._began = time.monotonic()
+
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         number, old = epoch + 1, (self.epoch, self.kept)
         loss = (logs or {}).get("val_loss")
@@ -164,6 +168,8 @@ class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
             self.model.stop_training = True
             self.finished = True
         self.epoch = number
+        self.seconds += time.monotonic() - self._began
+        self._began = time.monotonic()
         self._write()
         self._tidy(*old)
 
@@ -179,6 +185,7 @@ class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
             "kept": self.kept,
             "best": self.best if np.isfinite(self.best) else None,
             "finished": self.finished,
+            "seconds": round(self.seconds, 1),
             "history": self.judge.history,
         }
         unfinished = self.folder / "state.json.part"
@@ -195,6 +202,7 @@ class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
         content = json.loads(path.read_text(encoding="utf-8"))
         self.epoch, self.kept = content["epoch"], content["kept"]
         self.finished = content["finished"]
+        self.seconds = content.get("seconds", 0.0)
         self.best = float("inf") if content["best"] is None else content["best"]
         self.judge.history = content["history"]
 
