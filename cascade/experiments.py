@@ -63,7 +63,8 @@ def experiment_settings(name: str) -> TrainingSettings:
     options = {**settings.architecture.options, **found.options}
     architecture = Architecture(found.architecture, options)
     mix = settings.mix if found.mix is None else found.mix
-    return replace(settings, architecture=architecture, form=found.form, mix=mix)
+    settle = settings.settle if mix else 0  # plain is plain
+    return replace(settings, architecture=architecture, form=found.form, mix=mix, settle=settle)
 
 
 def described(name: str) -> str:

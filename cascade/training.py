@@ -32,6 +32,7 @@ from cascade.training_settings import TrainingSettings, settings_for
 
 __all__ = [
     "Judge",
+    "Settling",
     "TrainingBatches",
     "TrainingSettings",
     "accuracies",
@@ -62,7 +63,7 @@ def train_network(
     that were taught before (``Pictures.taught``) need none.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        judge = Judge(validation, decisions, taxonomy, settings.epochs)
+        judge = Judge(validation, decisions, taxonomy, settings.all_epochs)
         keeper = Keeper(folder or Path(scratch), judge, settings.patience)
         for callback in callbacks:
             if hasattr(callback, "judge"):
@@ -88,10 +89,10 @@ def train_network(
             jit_compile=False,  # XLA on a CPU is many times slower for depthwise convolutions
         )
         keeper.restore(model)
-        if not keeper.finished and keeper.epoch < settings.epochs:
+        if not keeper.finished and keeper.epoch < settings.all_epochs:
             model.fit(
                 batches,
-                epochs=settings.epochs,
+                epochs=settings.all_epochs,
                 initial_epoch=keeper.epoch,
                 verbose=0,
                 callbacks=_callbacks(settings, batches, judge, keeper, callbacks),
@@ -113,9 +114,25 @@ def _network(
     return model
 
 
+class Settling(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A schedule, or one rate, for so many steps, and ``low`` after them."""
+
+    def __init__(self, before: Any, steps: int, low: float) -> None:
+        super().__init__()
+        self.before, self.steps, self.low = before, steps, low
+
+    def __call__(self, step: Any) -> Any:
+        before = self.before(step) if callable(self.before) else self.before
+        return keras.ops.where(step < self.steps, before, self.low)
+
+
 def _optimizer(settings: TrainingSettings, steps: int) -> keras.optimizers.Optimizer:
     total = settings.epochs * steps
     rate: Any = settings.learning_rate
+    if settings.schedule not in ("cosine", "constant"):
+        raise ValueError(
+            f"schedule: expected 'cosine' or 'constant', received {settings.schedule!r}"
+        )
     if settings.schedule == "cosine":
         warm_up = min(steps, total // 10)
         rate = keras.optimizers.schedules.CosineDecay(
@@ -125,10 +142,8 @@ def _optimizer(settings: TrainingSettings, steps: int) -> keras.optimizers.Optim
             warmup_target=settings.learning_rate,
             warmup_steps=warm_up,
         )
-    elif settings.schedule != "constant":
-        raise ValueError(
-            f"schedule: expected 'cosine' or 'constant', received {settings.schedule!r}"
-        )
+    if settings.settle:
+        rate = Settling(rate, total, settings.learning_rate / 20)
     return keras.optimizers.AdamW(
         rate,
         weight_decay=settings.weight_decay,
@@ -146,7 +161,7 @@ def _callbacks(
 ) -> list[keras.callbacks.Callback]:
     """In order: what resumes sees the raw weights; what judges and keeps sees the averaged ones."""
     chain: list[keras.callbacks.Callback] = [
-        Progress(settings.epochs, len(batches)),
+        Progress(settings.all_epochs, len(batches)),
         StartEpoch(batches),
         keeper.raw(),
     ]

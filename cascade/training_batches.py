@@ -48,11 +48,12 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         size = self.settings.batch_size
         chosen = self._order[number * size : (number + 1) * size]
         random = np.random.default_rng((self.settings.seed, self.epoch, number))
-        pictures = [augment(self.pixels[i], self.settings.augmentation, random) for i in chosen]
+        settling = self.epoch >= self.settings.epochs
+        pictures = [self._shown(self.pixels[i], random, settling) for i in chosen]
         shown, partners, own = np.stack(pictures), np.arange(len(chosen)), np.ones(len(chosen))
         answers = [self.answers[chosen]]
-        if self.settings.mix:
-            shown, partners, own = mix(shown, self.settings.mix, random)
+        if self.settings.mix:  # while settling, too, so that the targets keep their form
+            shown, partners, own = mix(shown, 0.0 if settling else self.settings.mix, random)
             answers += [self.answers[chosen[partners]], own[:, None]]
         if isinstance(self.teach, np.ndarray):
             first, second = self.teach[chosen], self.teach[chosen[partners]]
@@ -60,6 +61,12 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         elif self.teach is not None:
             answers.append(self.teach(shown))
         return shown, np.concatenate(answers, axis=1, dtype=np.float32)
+
+    def _shown(self, pixels: np.ndarray, random: np.random.Generator, settling: bool) -> np.ndarray:
+        if not settling or random.random() < 0.5:
+            return augment(pixels, self.settings.augmentation, random)
+        mirrored = random.random() < self.settings.augmentation.mirror
+        return pixels[:, ::-1] if mirrored else pixels
 
     def on_epoch_end(self) -> None:
         self.start_epoch(self.epoch + 1)

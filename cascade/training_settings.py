@@ -21,6 +21,10 @@ class TrainingSettings:
     ``patience`` stops after so many epochs without a better validation loss and keeps the best
     epoch's weights (None: all epochs are trained and the last one's weights kept).
     ``mix`` is the share of pictures that are blended with another or have a part of it pasted in.
+    ``settle`` epochs come after all others, at a twentieth of the rate: nothing is mixed then, and
+    every second picture is shown as it will be served, at most mirrored. Changed pictures are all
+    resampled, so a network that saw no others is worse on the sharper ones that it is for (compare
+    Touvron et al. 2019, *Fixing the train-test resolution discrepancy*).
     ``teachers`` are the versions of the models whose answers are learnt beside the labels, and
     ``teacher_share`` their share of the loss.
     """
@@ -39,10 +43,15 @@ class TrainingSettings:
     freeze_batch_norm: bool = True
     augmentation: Augmentation = field(default_factory=Augmentation)
     mix: float = 0.0
+    settle: int = 0
     seed: int = 2026
     limit_minutes: float | None = None
     teachers: tuple[str, ...] = ()
     teacher_share: float = 0.5
+
+    @property
+    def all_epochs(self) -> int:
+        return self.epochs + self.settle
 
     def to_json(self) -> dict[str, Any]:
         result: dict[str, Any] = json.loads(json.dumps(asdict(self)))
@@ -56,7 +65,7 @@ def settings_for(architecture: str) -> TrainingSettings:
     rate, and the best weights kept after two epochs without progress.
     """
     if architecture == "trunk":
-        return TrainingSettings(Architecture("trunk", {"drop_path": 0.1}), mix=0.5)
+        return TrainingSettings(Architecture("trunk", {"drop_path": 0.1}), mix=0.5, settle=3)
     return TrainingSettings(
         Architecture(architecture),
         epochs=30,

@@ -8,7 +8,7 @@ import pytest
 from cascade.augmentation import NONE, Augmentation, augment
 from cascade.dataset import Item
 from cascade.mixing import mix
-from cascade.training import TrainingBatches, TrainingSettings, draw_weights
+from cascade.training import Settling, TrainingBatches, TrainingSettings, draw_weights
 from cascade.training_batches import Teach
 
 
@@ -131,3 +131,33 @@ def test_what_was_taught_before_is_mixed_as_the_pictures_are() -> None:
     assert answers[:, 3] == pytest.approx(expected, abs=1e-6)
     plain = batches(50, np.ones(50), teach=said)[1][1]
     assert plain[:, 1] == pytest.approx(said[plain[:, 0].astype(int), 0])
+
+
+def test_while_settling_half_of_the_pictures_are_plain_and_none_is_mixed() -> None:
+    random = np.random.default_rng(2)
+    pixels = random.integers(0, 256, (400, 24, 18, 3)).astype(np.uint8)
+    settings = TrainingSettings(batch_size=400, epochs=2, settle=1, mix=0.5)
+    drawn = TrainingBatches(pixels, np.arange(400)[:, None], np.ones(400), settings)
+
+    def plain(epoch: int) -> tuple[float, float, np.ndarray]:
+        drawn.start_epoch(epoch)
+        shown, answers = drawn[0]
+        own = pixels[answers[:, 0].astype(int)]
+        same = (shown == own).all(axis=(1, 2, 3))
+        mirrored = (shown == own[:, :, ::-1]).all(axis=(1, 2, 3))
+        return float(same.mean()), float(mirrored.mean()), answers[:, 2]
+
+    same, mirrored, share = plain(1)
+    assert same + mirrored < 0.02
+    assert (share < 1).any()
+    same, mirrored, share = plain(2)
+    assert 0.18 < same < 0.32 and 0.18 < mirrored < 0.32
+    assert (share == 1).all()
+
+
+def test_the_rate_is_low_while_settling() -> None:
+    falling = Settling(lambda step: 1.0 - step / 100, 10, 0.05)
+    assert [float(falling(step)) for step in (0, 9, 10, 50)] == pytest.approx(
+        [1.0, 0.91, 0.05, 0.05]
+    )
+    assert float(Settling(0.3, 5, 0.05)(4)) == pytest.approx(0.3)

@@ -1,0 +1,108 @@
+"""What a cascade hangs on: its answers to pictures changed in ways that leave the article as it is.
+
+    python -m tools.shortcuts photos/manifest.csv [BUNDLE …] [--split test] [--node shoes]
+
+Another shop frames, lights and mirrors its pictures differently. A network whose answers do not
+outlive a shift by a twentieth has learnt the shop's framing, however right it is in that shop.
+Prints the share of the node's pictures whose leaf, and whose gender, is right.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageEnhance
+
+from cascade.bundle import SHIPPED
+from cascade.classifier import Cascade
+from cascade.dataset import decode_items, read_labelled
+from cascade.evaluation_answers import every_logit
+from cascade.report import markdown_table, percent
+from cascade.taxonomy import Taxonomy
+
+Change = Callable[[Image.Image], Image.Image]
+WHITE = (255, 255, 255)
+
+
+def placed(scale: float = 1.0, right: float = 0.0, down: float = 0.0) -> Change:
+    """Scaled about the middle and shifted by shares of the sides, white where nothing was."""
+
+    def change(picture: Image.Image) -> Image.Image:
+        width, height = picture.size
+        x = width / 2 - (width / 2 + right * width) / scale
+        y = height / 2 - (height / 2 + down * height) / scale
+        return picture.transform(
+            picture.size,
+            Image.Transform.AFFINE,
+            (1 / scale, 0, x, 0, 1 / scale, y),
+            resample=Image.Resampling.BILINEAR,
+            fillcolor=WHITE,
+        )
+
+    return change
+
+
+def blurred(picture: Image.Image) -> Image.Image:
+    small = picture.resize((picture.width // 2, picture.height // 2), Image.Resampling.BILINEAR)
+    return small.resize(picture.size, Image.Resampling.BICUBIC)
+
+
+CHANGES: Mapping[str, Change] = {
+    "as it is": lambda picture: picture,
+    "mirrored": lambda picture: picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    "without colour": lambda picture: ImageEnhance.Color(picture).enhance(0),
+    "a tenth darker": lambda picture: ImageEnhance.Brightness(picture).enhance(0.9),
+    "at half the resolution": blurred,
+    "0.85 times as large": placed(scale=0.85),
+    "1.15 times as large": placed(scale=1.15),
+    "a twentieth to the right": placed(right=0.05),
+    "a twentieth down": placed(down=0.05),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("bundles", nargs="*", type=Path)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--node", default="shoes")
+    arguments = parser.parse_args()
+    cascades = [Cascade.load(folder) for folder in arguments.bundles or [SHIPPED]]
+    split = arguments.split if arguments.pictures.is_file() else None
+    items = [
+        item
+        for item in read_labelled(arguments.pictures, Taxonomy.load(), split)
+        if item.label.startswith(f"{arguments.node}/") and "?" not in item.label
+    ]
+    sets = [decode_items(items, cascade.preprocessing) for cascade in cascades]
+    labels = [item.label for item in sets[0].items]
+    names = [f"{part} {cascade.version[:4]}" for cascade in cascades for part in ("leaf", "gender")]
+    rows = []
+    for name, change in CHANGES.items():
+        row = [name]
+        for cascade, pictures in zip(cascades, sets, strict=True):
+            changed = [np.asarray(change(Image.fromarray(pixels))) for pixels in pictures.pixels]
+            row += shares(cascade, np.stack(changed), arguments.node, labels)
+        rows.append(row)
+    print(f"{len(labels)} pictures below {arguments.node}\n")
+    print(markdown_table(("the picture", *names), rows))
+
+
+def shares(cascade: Cascade, pixels: np.ndarray, node: str, labels: Sequence[str]) -> list[str]:
+    """The leaf and the gender, each by the node's own network."""
+    routing = cascade.routing
+    decision = next(each for each in routing.decisions if each.node == node)
+    chosen = every_logit(cascade, pixels)[:, routing.columns(decision)].argmax(axis=1)
+    said = [decision.outcomes[number] for number in chosen]
+    leaf = np.mean([own == other for own, other in zip(said, labels, strict=True)])
+    gender = np.mean(
+        [own.split("/")[1] == other.split("/")[1] for own, other in zip(said, labels, strict=True)]
+    )
+    return [percent(float(leaf)), percent(float(gender))]
+
+
+if __name__ == "__main__":
+    main()
