@@ -125,6 +125,13 @@ class Settling(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore
         before = self.before(step) if callable(self.before) else self.before
         return keras.ops.where(step < self.steps, before, self.low)
 
+    def get_config(self) -> dict[str, Any]:
+        """What Keras asks for when it describes a compiled network."""
+        before = self.before
+        if callable(before):
+            before = keras.saving.serialize_keras_object(before)
+        return {"before": before, "steps": self.steps, "low": self.low}
+
 
 def _optimizer(settings: TrainingSettings, steps: int) -> keras.optimizers.Optimizer:
     total = settings.epochs * steps

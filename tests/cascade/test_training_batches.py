@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import keras
 import numpy as np
 import pytest
 
@@ -161,3 +164,7 @@ def test_the_rate_is_low_while_settling() -> None:
         [1.0, 0.91, 0.05, 0.05]
     )
     assert float(Settling(0.3, 5, 0.05)(4)) == pytest.approx(0.3)
+    # Keras asks a compiled network's schedule to describe itself when the network is written
+    cosine = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    described = json.loads(json.dumps(Settling(cosine, 10, 0.05).get_config()))
+    assert (described["steps"], described["low"]) == (10, 0.05)

@@ -165,7 +165,7 @@ def test_what_is_wrong_is_said_with_its_exit_code(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     refused(tmp_path, "absent", code=2, says="found nothing there")
     refused(tmp_path, "empty", code=2, says="the folder is empty")
-    refused(tmp_path, "spring", "--batch-size", "0", code=2, says="expected a whole number")
+    refused(tmp_path, "spring", "--batch-size", "-1", code=2, says="expected a whole number")
     refused(tmp_path, "spring", "--model", "nowhere", code=5, says="no bundle there")
     refused(tmp_path, "spring", "--model", "constant:hats", code=5, says="expected a leaf")
     nobody = "postgresql://user:secret@127.0.0.1:1/x"

@@ -352,7 +352,9 @@ def test_leases_are_renewed_while_a_shard_is_worked(tmp_path: Path) -> None:
     # a third of this lease passes between any two batches
     run(store, pictures, classify=slow, options=replace(OPTIONS, lease_seconds=1e-6))
     assert len(until) == 3
-    assert until[2] == pytest.approx(until[0], abs=1e-5)
+    # unrenewed it would have run out 15 seconds ago; the third batch may be with the networks before
+    # the second one's renewal is stored
+    assert until[2] >= until[0] - 5 - 1e-5
 
 
 def test_decoding_runs_ahead_but_no_further_than_allowed() -> None:
