@@ -352,8 +352,8 @@ def test_leases_are_renewed_while_a_shard_is_worked(tmp_path: Path) -> None:
     # a third of this lease passes between any two batches
     run(store, pictures, classify=slow, options=replace(OPTIONS, lease_seconds=1e-6))
     assert len(until) == 3
-    # unrenewed it would have run out 15 seconds ago; the third batch may be with the networks before
-    # the second one's renewal is stored
+    # unrenewed it would have run out 15 seconds ago; the third batch may be with the networks
+    # before the renewal of the second one is stored
     assert until[2] >= until[0] - 5 - 1e-5
 
 
