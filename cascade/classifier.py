@@ -8,13 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade.backends import AUTO, ON_TENSORFLOW, TENSORFLOW, Runner, choose, has_gpu, runners
+from cascade.backends import (
+    AUTO,
+    BATCH,
+    ON_TENSORFLOW,
+    TENSORFLOW,
+    Runner,
+    choose,
+    has_gpu,
+    runners,
+)
 from cascade.bundle import SHIPPED, Bundle
 from cascade.images import Preprocessing
 from cascade.routing import Prediction, Routing
 from cascade.taxonomy import Taxonomy
-
-BATCH = 64  # on a CPU more at once is no quicker
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT = "default"
-BATCH = 64  # pictures at once on a CPU, where more are no quicker
 
 
 class Model(Protocol):
@@ -152,7 +151,7 @@ class BundleModel:
         Raises:
             ModelUnusable: as `load` does.
         """
-        from cascade.backends import has_gpu
+        from cascade.backends import BATCH, has_gpu
 
         if self.is_light or not has_gpu():
             return min(BATCH, most)

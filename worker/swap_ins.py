@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from db.records import FINAL, REASON_QUARANTINED, Claim, FileState, LabelEntry, LabelFields, Outcome
 from worker.errors import ModelUnusable
-from worker.models import BATCH, label_entries
+from worker.models import label_entries
 
 if TYPE_CHECKING:
     import numpy as np
@@ -216,6 +216,8 @@ class ConstantModel:
 
     def batch_size(self, most: int) -> int:
         """As many as on a CPU."""
+        from cascade.backends import BATCH
+
         return min(BATCH, most)
 
     def classify(self, pixels: np.ndarray) -> Sequence[Prediction]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cascade.backends import BATCH
 from cascade.batch_size import batch_that_pays
-from cascade.classifier import BATCH, Cascade
+from cascade.classifier import Cascade
 
 
 class Device:

@@ -35,6 +35,21 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_bundle_made_again_from_its_work_still_says_how_long_training_took(
+    built: Path, tmp_path: Path
+) -> None:
+    """A resumed start takes no time of its own: what counts is kept beside the weights."""
+    work = tmp_path / "work"
+    shutil.copytree(built / "work", work)
+    for state in work.glob("*/state.json"):
+        content = json.loads(state.read_text())
+        assert content["seconds"] > 0
+        state.write_text(json.dumps({**content, "seconds": 1800.0}))
+    networks = len(list(work.glob("*/state.json")))
+    again = build_cascade(material(), PLAIN, tmp_path / "again", work, 0.7)
+    assert again.manifest["training"]["minutes"] == 30.0 * networks
+
+
 def test_the_bundle_answers_and_says_what_it_was_made_of(built: Path) -> None:
     cascade = Cascade.load(built / "bundle")
     test = shapes(60, 3)
