@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -184,12 +185,18 @@ def seal(folder: Path, training: Mapping[str, Any], figures: Mapping[str, Any]) 
     return Bundle.open(folder)
 
 
-def add_to_card(folder: Path, section: str) -> Bundle:
-    """Put a section of Markdown behind a bundle's card; the model's version stays."""
+def add_to_card(folder: Path, title: str, text: str) -> Bundle:
+    """Put a section of Markdown behind a bundle's card; the model's version stays.
+
+    ``title`` comes without its number signs; a section that has it already is replaced.
+    """
     manifest = Bundle.open(folder).manifest
     card = folder / CARD
-    text = card.read_text(encoding="utf-8").rstrip("\n")
-    card.write_text(f"{text}\n\n{section.rstrip()}\n", encoding="utf-8")
+    heading = f"## {title}"
+    sections = re.split(r"^(?=## )", card.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    kept = [each for each in sections if each.partition("\n")[0] != heading]
+    before = "".join(kept).rstrip("\n")
+    card.write_text(f"{before}\n\n{heading}\n\n{text.strip()}\n", encoding="utf-8")
     return seal(folder, manifest.get("training", {}), manifest.get("figures", {}))
 
 

@@ -112,19 +112,37 @@ def _error(logits: np.ndarray, fits: np.ndarray, decisions: Sequence[Decision]) 
     return result
 
 
+@dataclass(frozen=True)
+class Strangers:
+    """What a cascade that was trained without some sources says of their pictures.
+
+    With no sources held out these are the pictures of the test split, for comparison.
+    """
+
+    routing: Routing
+    items: tuple[Item, ...]
+    logits: np.ndarray  # (N, K), of every network
+
+    def rates(self, source: str | None = None) -> dict[str, Rate]:
+        """Shares by the names that they have in a report; of one source, or of all."""
+        rows = [n for n, item in enumerate(self.items) if source in (None, item.source)]
+        items = tuple(self.items[n] for n in rows)
+        outcomes = Answers(self.routing, self.logits[rows], items).outcomes()
+        return {name: Rate.of(each.right[each.counts]) for name, each in outcomes.items()}
+
+
 def hold_out(
     features: Features, sources: Sequence[str], taxonomy: Taxonomy, precision: float = 0.98
-) -> dict[str, Rate]:
-    """Train without ``sources``, tune on the validation pictures that are left, judge on them.
+) -> Strangers:
+    """Train without ``sources``, tune on the validation pictures that are left, answer for them.
 
-    All their pictures are judged, whatever their split: none was trained on. With no sources the
-    test split is judged, for comparison.
+    All their pictures are answered for, whatever their split: none was trained on.
     """
     decisions = taxonomy.decisions()
     parts = _Parts.of(features.items, sources)
     heads = fit_heads(features.only(parts.train), decisions, taxonomy)
     logits = heads.logits(features.values)
-    return _judged(taxonomy, features.items, logits, parts, precision)
+    return _strangers(taxonomy, features.items, logits, parts, precision)
 
 
 def hold_out_trained(
@@ -133,7 +151,7 @@ def hold_out_trained(
     taxonomy: Taxonomy,
     settings: TrainingSettings,
     folder: Path,
-) -> dict[str, Rate]:
+) -> Strangers:
     """As ``hold_out``, but the network is trained without ``sources`` as ``settings`` say.
 
     ``settings`` are those of a network that all decisions share. Its state lies in ``folder``, and
@@ -152,7 +170,7 @@ def hold_out_trained(
     needed = parts.validation | parts.judged
     logits = np.zeros((len(pictures), sum(len(d.outcomes) for d in decisions)), np.float32)
     logits[needed] = logits_of(model, pictures.pixels[needed])
-    return _judged(taxonomy, pictures.items, logits, parts)
+    return _strangers(taxonomy, pictures.items, logits, parts)
 
 
 @dataclass(frozen=True)
@@ -171,14 +189,14 @@ class _Parts:
         return cls(~out & (split == "train"), ~out & (split == "validation"), judged)
 
 
-def _judged(
+def _strangers(
     taxonomy: Taxonomy,
     items: Sequence[Item],
     logits: np.ndarray,
     parts: _Parts,
     precision: float = 0.98,
-) -> dict[str, Rate]:
-    """Temperatures and thresholds from the validation rows, shares on the judged ones."""
+) -> Strangers:
+    """Temperatures and thresholds from the validation rows, answers for the judged ones."""
     decisions = taxonomy.decisions()
     chosen = [items[int(n)] for n in np.flatnonzero(parts.validation)]
     answers = targets(chosen, decisions, taxonomy)
@@ -186,6 +204,5 @@ def _judged(
     routing = Routing(taxonomy, decisions, fit_temperatures(seen, answers, decisions))
     found = tune_thresholds(routing, seen, [item.label for item in chosen], precision)
     routing = replace(routing, thresholds=thresholds_of(found))
-    strangers = tuple(items[int(n)] for n in np.flatnonzero(parts.judged))
-    outcomes = Answers(routing, logits[parts.judged], strangers).outcomes()
-    return {name: Rate.of(each.right[each.counts]) for name, each in outcomes.items()}
+    judged = tuple(items[int(n)] for n in np.flatnonzero(parts.judged))
+    return Strangers(routing, judged, logits[parts.judged])

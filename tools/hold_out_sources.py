@@ -2,12 +2,15 @@
 
     python -m tools.hold_out_sources photos/manifest.csv [--features cache.npy]
     python -m tools.hold_out_sources photos/manifest.csv --train 6 --work runs/held-out \\
-        --only zappos_sedaozkaya --only owndays,optic2000 [--card BUNDLE]
+        --experiment trunk-plain --experiment trunk \\
+        --only zappos_sedaozkaya,owndays,optic2000 --only myntra [--card BUNDLE]
 
 Sources with fewer than 30 pictures are held out together. The trunk's features of every picture
 are worked out once (and kept with --features), heads are trained anew for each source. With --train
-the whole network is trained so many epochs without the sources instead; a stopped run goes on. With
---card the table is put into a bundle's model card.
+the whole network of each experiment is trained so many epochs without the sources instead; a
+stopped run goes on. Sources that --only names with commas between are held out by one training
+and judged one by one. With --card the table is put into a bundle's model card, in the place of the
+one of its kind that was there.
 """
 
 from __future__ import annotations
@@ -22,17 +25,22 @@ from pathlib import Path
 import numpy as np
 
 from cascade.bundle import add_to_card
-from cascade.dataset import Item, decode_items, read_manifest
+from cascade.dataset import Item, Pictures, decode_items, read_manifest
 from cascade.evaluation import Rate
-from cascade.experiments import experiment_settings
-from cascade.holdout import Features, hold_out, hold_out_trained, trunk_features
+from cascade.experiments import EXPERIMENTS, experiment_settings
+from cascade.holdout import Features, Strangers, hold_out, hold_out_trained, trunk_features
 from cascade.images import Preprocessing
 from cascade.report import markdown_table, rate_cells
 from cascade.taxonomy import Taxonomy
 
-Judge = Callable[[Sequence[str]], Mapping[str, Rate]]
+Judge = Callable[[Sequence[str]], Strangers]
 FEWEST = 30
-CARD = "All pictures of the sources, judged by a cascade that was trained without them: "
+HEADS = "heads on the frozen trunk"
+TITLES = {
+    False: "Shops that training never saw, heads alone",
+    True: "Shops that training never saw, the whole network",
+}
+CARD = "All pictures of the sources, judged by a cascade that was trained without them"
 SHOWN = (
     "primary",
     "glasses",
@@ -44,6 +52,7 @@ SHOWN = (
     "out_of_scope found",
     "in-scope lost",
     "labels right, at any depth",
+    "labels without review",
     "labels without review right",
 )
 
@@ -54,26 +63,30 @@ def main() -> None:
     parser.add_argument("--features", type=Path, help="Where the features are kept.")
     parser.add_argument("--only", action="append", help="Sources, comma between; may come again.")
     parser.add_argument("--train", type=int, metavar="EPOCHS", help="Train the whole network.")
+    parser.add_argument(
+        "--experiment", action="append", choices=EXPERIMENTS, help="May come again."
+    )
     parser.add_argument("--work", type=Path, default=Path("runs/held-out"))
     parser.add_argument("--card", type=Path, metavar="BUNDLE")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    taxonomy = Taxonomy.load()
-    items = read_manifest(arguments.manifest, taxonomy)
-    judge = trained(arguments, items, taxonomy) if arguments.train else heads(arguments, items)
-    rows = []
+    items = read_manifest(arguments.manifest, Taxonomy.load())
+    asked, rows = judges(arguments, items), []
     for names in held_out(items, arguments.only):
-        rates = judge(names)
-        title = ", ".join(names) or "none (test split)"
-        rows.append([title, *(cell(rates.get(name)) for name in SHOWN)])
-        print(rows[-1], flush=True)
-    table = markdown_table(("held out", *SHOWN), rows)
+        for network, judge in asked.items():
+            for title, rates in judged(names, judge(names)):
+                rows.append([title, network, *(cell(rates.get(name)) for name in SHOWN)])
+                print(rows[-1], flush=True)
+    table = markdown_table(("held out", "network", *SHOWN), rows)
     print(table)
     if arguments.card:
-        how = f"the whole network, {arguments.train} epochs" if arguments.train else "heads alone"
-        add_to_card(
-            arguments.card, f"## Shops that training never saw\n\n{CARD}{how}.\n\n{table}\n"
+        how = f"{arguments.train} epochs; " if arguments.train else ""
+        shared = "; ".join(
+            names.replace(",", ", ") for names in arguments.only or () if "," in names
         )
+        together = f" Held out by one training, judged one by one: {shared}." if shared else ""
+        section = f"{CARD} ({how}share, 95 % interval, pictures).{together}\n\n{table}\n"
+        add_to_card(arguments.card, TITLES[bool(arguments.train)], section)
 
 
 def held_out(items: Sequence[Item], only: Sequence[str] | None) -> list[tuple[str, ...]]:
@@ -84,19 +97,30 @@ def held_out(items: Sequence[Item], only: Sequence[str] | None) -> list[tuple[st
     return [(), *((s,) for s, n in sources.most_common() if n >= FEWEST), small]
 
 
-def heads(arguments: argparse.Namespace, items: Sequence[Item]) -> Judge:
-    taxonomy = Taxonomy.load()
-    features = load_features(items, arguments.features)
-    return lambda names: hold_out(features, names, taxonomy)
+def judged(names: Sequence[str], strangers: Strangers) -> list[tuple[str, Mapping[str, Rate]]]:
+    """A row for each source that has enough pictures; one for all where none has."""
+    counts = Counter(item.source for item in strangers.items)
+    apart = [name for name in names if counts[name] >= FEWEST]
+    if not apart:
+        return [(", ".join(names) or "none (test split)", strangers.rates())]
+    return [(name, strangers.rates(name)) for name in apart]
 
 
-def trained(arguments: argparse.Namespace, items: Sequence[Item], taxonomy: Taxonomy) -> Judge:
-    settings = replace(experiment_settings("trunk"), epochs=arguments.train)
+def judges(arguments: argparse.Namespace, items: Sequence[Item]) -> Mapping[str, Judge]:
+    """Who is to be judged, by name."""
+    if not arguments.train:
+        features = load_features(items, arguments.features)
+        return {HEADS: lambda names: hold_out(features, names, Taxonomy.load())}
     pictures = decode_items(items, Preprocessing())
+    return {name: trained(arguments, pictures, name) for name in arguments.experiment or ["trunk"]}
 
-    def judge(names: Sequence[str]) -> Mapping[str, Rate]:
-        folder = arguments.work / ("-".join(names) or "none") / str(arguments.train)
-        return hold_out_trained(pictures, names, taxonomy, settings, folder)
+
+def trained(arguments: argparse.Namespace, pictures: Pictures, experiment: str) -> Judge:
+    settings = replace(experiment_settings(experiment), epochs=arguments.train)
+
+    def judge(names: Sequence[str]) -> Strangers:
+        folder = arguments.work / experiment / ("-".join(names) or "none") / str(arguments.train)
+        return hold_out_trained(pictures, names, Taxonomy.load(), settings, folder)
 
     return judge
 

@@ -39,12 +39,27 @@ def joined(*parts: Features) -> Features:
 def test_heads_learn_and_a_strange_source_is_worse_than_one_that_is_known() -> None:
     known, strange = drawn("known", 0, 1), drawn("strange", 2.5, 2)
     both = joined(known, strange)
-    seen = hold_out(both, (), TREE)["primary"]
+    seen = hold_out(both, (), TREE).rates()["primary"]
     assert seen.count == 100  # the test split
     assert (seen.value or 0) > 0.95
-    unseen = hold_out(both, ("strange",), TREE)["primary"]
+    unseen = hold_out(both, ("strange",), TREE).rates()["primary"]
     assert unseen.count == 400  # every picture of it
     assert (unseen.value or 1) < (seen.value or 0)
+
+
+def test_sources_held_out_together_are_judged_each_by_its_own_pictures() -> None:
+    known, near, far = drawn("known", 0, 1), drawn("near", 0, 2, 120), drawn("far", 0, 3, 80)
+    far.values[:, :4] = far.values[:, [2, 3, 0, 1]]  # where pets look like toys
+    strangers = hold_out(joined(known, near, far), ("near", "far"), TREE)
+    together = strangers.rates()["primary"]
+    apart = {name: strangers.rates(name)["primary"] for name in ("near", "far")}
+    assert {name: rate.count for name, rate in apart.items()} == {"near": 120, "far": 80}
+    assert together.count == 200
+    assert (apart["near"].value or 0) > 0.95  # as the known one is
+    assert (apart["far"].value or 1) < 0.05
+    weighted = sum((rate.value or 0) * rate.count for rate in apart.values()) / 200
+    assert together.value is not None
+    assert abs(together.value - weighted) < 1e-9
 
 
 def test_partly_known_labels_teach_the_primary_decision() -> None:
@@ -81,8 +96,10 @@ def test_a_whole_network_is_trained_without_the_source_and_judged_on_all_of_it(
         augmentation=NONE,
         average=None,
     )
-    seen = hold_out_trained(pictures, (), tree, settings, tmp_path / "seen")["leaf, in scope"]
-    unseen = hold_out_trained(pictures, ("strange",), tree, settings, tmp_path / "unseen")
+    known = hold_out_trained(pictures, (), tree, settings, tmp_path / "seen")
+    seen = known.rates()["leaf, in scope"]
+    strangers = hold_out_trained(pictures, ("strange",), tree, settings, tmp_path / "unseen")
+    unseen = strangers.rates()
     assert seen.count == 30  # the test split
     assert unseen["leaf, in scope"].value is not None
     assert unseen["leaf, in scope"].count == 80  # every picture of the source
