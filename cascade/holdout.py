@@ -22,6 +22,7 @@ from cascade.routing import Routing, softmax
 from cascade.taxonomy import Decision, Taxonomy
 
 if TYPE_CHECKING:
+    from cascade.training_batches import Teach
     from cascade.training_settings import TrainingSettings
 
 STEPS = 300
@@ -122,6 +123,7 @@ class Strangers:
     routing: Routing
     items: tuple[Item, ...]
     logits: np.ndarray  # (N, K), of every network
+    teach: Teach | None = None  # for another network to learn from, where a whole one was trained
 
     def rates(self, source: str | None = None) -> dict[str, Rate]:
         """Shares by the names that they have in a report; of one source, or of all."""
@@ -151,26 +153,34 @@ def hold_out_trained(
     taxonomy: Taxonomy,
     settings: TrainingSettings,
     folder: Path,
+    *,
+    teach: Teach | None = None,
 ) -> Strangers:
     """As ``hold_out``, but the network is trained without ``sources`` as ``settings`` say.
 
     ``settings`` are those of a network that all decisions share. Its state lies in ``folder``, and
-    a run that was stopped goes on from there.
+    a run that was stopped goes on from there. ``teach`` is what it learns from beside the labels:
+    that of a network which never saw the ``sources`` either.
     """
     from cascade.priors import expect_true_shares
+    from cascade.runtime import keras_runner
     from cascade.training import logits_of, train_network
 
     decisions = taxonomy.decisions(settings.form)
     parts = _Parts.of(pictures.items, sources)
     train, validation = pictures.only(parts.train), pictures.only(parts.validation)
-    model, _ = train_network(train, validation, decisions, taxonomy, settings, folder=folder)
+    model, _ = train_network(
+        train, validation, decisions, taxonomy, settings, folder=folder, teach=teach
+    )
     expect_true_shares(
         model, decisions, train, validation, taxonomy=taxonomy, balance=settings.balance
     )
     needed = parts.validation | parts.judged
     logits = np.zeros((len(pictures), sum(len(d.outcomes) for d in decisions)), np.float32)
     logits[needed] = logits_of(model, pictures.pixels[needed])
-    return _strangers(taxonomy, pictures.items, logits, parts)
+    found = _strangers(taxonomy, pictures.items, logits, parts)
+    run = keras_runner(model)
+    return replace(found, teach=lambda pixels: found.routing.outcome_probabilities(run(pixels)))
 
 
 @dataclass(frozen=True)

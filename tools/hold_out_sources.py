@@ -2,15 +2,15 @@
 
     python -m tools.hold_out_sources photos/manifest.csv [--features cache.npy]
     python -m tools.hold_out_sources photos/manifest.csv --train 6 --work runs/held-out \\
-        --experiment trunk-plain --experiment trunk \\
+        --experiment trunk-plain --experiment trunk --experiment trunk+trunk-plain \\
         --only zappos_sedaozkaya,owndays,optic2000 --only myntra [--card BUNDLE]
 
 Sources with fewer than 30 pictures are held out together. The trunk's features of every picture
 are worked out once (and kept with --features), heads are trained anew for each source. With --train
-the whole network of each experiment is trained so many epochs without the sources instead; a
-stopped run goes on. Sources that --only names with commas between are held out by one training
-and judged one by one. With --card the table is put into a bundle's model card, in the place of the
-one of its kind that was there.
+the whole network of each experiment is trained so many epochs without the sources instead, and
+trunk+trunk-plain learns from trunk-plain beside the labels; a stopped run goes on. Sources that
+--only names with commas between are held out by one training and judged one by one. With --card
+the table is put into a bundle's model card, in the place of the one of its kind that was there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy as np
 from cascade.bundle import add_to_card
 from cascade.dataset import Item, Pictures, decode_items, read_manifest
 from cascade.evaluation import Rate
-from cascade.experiments import EXPERIMENTS, experiment_settings
+from cascade.experiments import experiment_settings
 from cascade.holdout import Features, Strangers, hold_out, hold_out_trained, trunk_features
 from cascade.images import Preprocessing
 from cascade.report import markdown_table, rate_cells
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", help="Sources, comma between; may come again.")
     parser.add_argument("--train", type=int, metavar="EPOCHS", help="Train the whole network.")
     parser.add_argument(
-        "--experiment", action="append", choices=EXPERIMENTS, help="May come again."
+        "--experiment", action="append", metavar="NAME[+TEACHER]", help="May come again."
     )
     parser.add_argument("--work", type=Path, default=Path("runs/held-out"))
     parser.add_argument("--card", type=Path, metavar="BUNDLE")
@@ -115,12 +115,16 @@ def judges(arguments: argparse.Namespace, items: Sequence[Item]) -> Mapping[str,
     return {name: trained(arguments, pictures, name) for name in arguments.experiment or ["trunk"]}
 
 
-def trained(arguments: argparse.Namespace, pictures: Pictures, experiment: str) -> Judge:
-    settings = replace(experiment_settings(experiment), epochs=arguments.train)
+def trained(arguments: argparse.Namespace, pictures: Pictures, network: str) -> Judge:
+    """Trains an experiment without sources; ``network`` is its name, or ``NAME+TEACHER``."""
+    name, _, teacher = network.partition("+")
+    settings = replace(experiment_settings(name), epochs=arguments.train)
+    ask = trained(arguments, pictures, teacher) if teacher else None
 
     def judge(names: Sequence[str]) -> Strangers:
-        folder = arguments.work / experiment / ("-".join(names) or "none") / str(arguments.train)
-        return hold_out_trained(pictures, names, Taxonomy.load(), settings, folder)
+        folder = arguments.work / network / ("-".join(names) or "none") / str(arguments.train)
+        teach = ask(names).teach if ask else None
+        return hold_out_trained(pictures, names, Taxonomy.load(), settings, folder, teach=teach)
 
     return judge
 

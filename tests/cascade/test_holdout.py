@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,11 +74,19 @@ def test_partly_known_labels_teach_the_primary_decision() -> None:
     assert np.abs(logits[:, 2:]).max() < 0.2
 
 
-def test_a_whole_network_is_trained_without_the_source_and_judged_on_all_of_it(
-    tmp_path: Path,
-) -> None:
-    """In one source cats are dark and dogs are light; the strange one has it the other way."""
-    tree = Taxonomy.from_labels(["pets/cat", "pets/dog"])
+PETS = Taxonomy.from_labels(["pets/cat", "pets/dog"])
+SMALL = TrainingSettings(
+    Architecture("two_convolutions", {"filters": 4}),
+    epochs=8,
+    batch_size=16,
+    learning_rate=3e-3,
+    augmentation=NONE,
+    average=None,
+)
+
+
+def dark_cats_and_light_cats() -> Pictures:
+    """Cats are dark and dogs light in the source ``known``, the other way in ``strange``."""
     random = np.random.default_rng(4)
     items, pixels = [], []
     for number in range(240):
@@ -87,21 +96,49 @@ def test_a_whole_network_is_trained_without_the_source_and_judged_on_all_of_it(
         items.append(Item(f"{number}", label, split, source))
         shade = 60 if cat != strange else 200
         pixels.append(random.integers(shade - 40, shade + 40, (20, 15, 3), dtype=np.uint8))
-    pictures = Pictures(tuple(items), np.stack(pixels))
-    settings = TrainingSettings(
-        Architecture("two_convolutions", {"filters": 4}),
-        epochs=8,
-        batch_size=16,
-        learning_rate=3e-3,
-        augmentation=NONE,
-        average=None,
-    )
-    known = hold_out_trained(pictures, (), tree, settings, tmp_path / "seen")
+    return Pictures(tuple(items), np.stack(pixels))
+
+
+def test_a_whole_network_is_trained_without_the_source_and_judged_on_all_of_it(
+    tmp_path: Path,
+) -> None:
+    """In one source cats are dark and dogs are light; the strange one has it the other way."""
+    pictures = dark_cats_and_light_cats()
+    known = hold_out_trained(pictures, (), PETS, SMALL, tmp_path / "seen")
     seen = known.rates()["leaf, in scope"]
-    strangers = hold_out_trained(pictures, ("strange",), tree, settings, tmp_path / "unseen")
+    strangers = hold_out_trained(pictures, ("strange",), PETS, SMALL, tmp_path / "unseen")
     unseen = strangers.rates()
     assert seen.count == 30  # the test split
     assert unseen["leaf, in scope"].value is not None
     assert unseen["leaf, in scope"].count == 80  # every picture of the source
     assert (unseen["leaf, in scope"].value or 0) < 0.1  # it never saw that it can be otherwise
     assert (tmp_path / "unseen" / "state.json").is_file()
+
+
+def test_a_network_that_never_saw_a_source_can_teach_another(tmp_path: Path) -> None:
+    pictures = dark_cats_and_light_cats()
+    teacher = hold_out_trained(pictures, ("strange",), PETS, SMALL, tmp_path / "teacher")
+    assert teacher.teach is not None
+    said = teacher.teach(pictures.pixels)
+    assert said.shape == (240, 3)  # pets; cat or dog
+    np.testing.assert_allclose(said[:, 1:].sum(axis=1), 1, atol=1e-5)
+    cats = np.array([item.label == "pets/cat" for item in pictures.items])
+    strange = np.array([item.source == "strange" for item in pictures.items])
+    assert ((said[:, 1] > 0.5) == (cats != strange)).mean() > 0.95  # dark is a cat to it
+
+    def contrary(pixels: np.ndarray) -> np.ndarray:
+        return said_of(pixels)[:, [0, 2, 1]]
+
+    said_of = teacher.teach
+    settings = replace(SMALL, teacher_share=1.0)
+    pupil = hold_out_trained(
+        pictures, ("strange",), PETS, settings, tmp_path / "pupil", teach=contrary
+    )
+    # it believes the teacher, not the labels, so what its teacher takes for a dog is to it more of
+    # a cat than any that its teacher takes for a cat (how sure it is follows the validation labels)
+    cats = [item.label == "pets/cat" for item in pupil.items]
+    for network, right in ((teacher, False), (pupil, True)):
+        catlike = network.logits[:, 1] - network.logits[:, 2]
+        more, less = catlike[cats], catlike[np.invert(cats)]
+        assert ((more[:, None] > less).mean() > 0.95) == right
+        assert ((more[:, None] > less).mean() < 0.05) != right
