@@ -94,7 +94,8 @@ class NodeThreshold:
     ``answers`` labels of the validation pictures stop there, ``right`` of the ``judged`` ones
     (those whose truth settles it); ``candidates`` would without a threshold. ``pooled`` where the
     node borrowed the threshold of its level, ``assumed`` where even that had too little evidence
-    and the probability itself has to reach the asked precision.
+    and the probability itself has to reach the asked precision; ``floor`` where it has to although
+    the evidence would do with less.
     """
 
     node: str
@@ -103,7 +104,7 @@ class NodeThreshold:
     answers: int
     judged: int
     right: int
-    how: str  # own, pooled, assumed
+    how: str  # own, pooled, assumed, floor
 
 
 def tune_thresholds(
@@ -114,7 +115,9 @@ def tune_thresholds(
     Leaves first, then the nodes above them on the pictures that are left, as the labels stop. What
     must reach it is a lower bound of the precision, not the share itself, so that it holds on
     other pictures too. Nodes with few answers share a threshold with the nodes beside them: same
-    category, same depth; where even those are too few, the probability itself must reach it.
+    category, same depth; where even those are too few, the probability itself must reach it. So
+    must that of out_of_scope always, since how often such a label is wrong depends on how much of
+    a crawl is out of scope, and a picture that is thrown out is not looked at again.
     ``routing`` carries the temperatures; its thresholds are not used.
     """
     if not 0 < precision < 1:
@@ -130,7 +133,8 @@ def tune_thresholds(
         for nodes in nodes_by_depth(taxonomy, top):
             sums = np.stack([leaves[:, leaves_below_mask(taxonomy, n)].sum(axis=1) for n in nodes])
             level = _Level(nodes, sums.argmax(axis=0), sums.max(axis=0), left, fits, taxonomy)
-            found.update(level.tune(precision))
+            floor = precision if top == taxonomy.out_of_scope else 0.0
+            found.update(level.tune(precision, floor))
             thresholds = np.array([found[node].threshold for node in nodes])
             left = left & ~(level.score >= thresholds[level.best])
     return found
@@ -161,7 +165,7 @@ class _Level:
     fits: np.ndarray
     taxonomy: Taxonomy
 
-    def tune(self, precision: float) -> dict[str, NodeThreshold]:
+    def tune(self, precision: float, floor: float) -> dict[str, NodeThreshold]:
         right = np.zeros(len(self.best), bool)
         known = np.zeros(len(self.best), bool)
         for number, node in enumerate(self.nodes):
@@ -178,6 +182,8 @@ class _Level:
             if own.sum() >= OWN_MINIMUM:
                 alone = least_threshold(self.score[own], right[own], precision)
                 how, threshold = (how, threshold) if alone is None else ("own", alone)
+            if threshold < floor:
+                how, threshold = "floor", floor
             passed = here & (self.score >= threshold)
             result[node] = NodeThreshold(
                 node,

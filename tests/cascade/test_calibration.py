@@ -152,6 +152,22 @@ def test_nodes_with_few_answers_share_or_assume_a_threshold() -> None:
     assert set(thresholds_of(nothing).values()) == {0.98}
 
 
+def test_nothing_is_thrown_out_by_a_threshold_under_the_precision() -> None:
+    """Of 100 answers "none" at 0.7 all are right, so the evidence would let them all through."""
+    logits = np.zeros((400, ROUTING.width))
+    none = TREE.decisions()[0].outcomes.index("none")
+    logits[:200, none] = np.log(0.7 / 0.15)  # three outcomes: 0.7 and twice 0.15
+    logits[200:, 0] = np.log(0.7 / 0.15)
+    labels = ["none"] * 200 + ["pets/cat"] * 200
+    found = tune_thresholds(ROUTING, logits, labels, 0.9)
+    assert (found["none"].threshold, found["none"].how) == (0.9, "floor")
+    assert found["none"].answers == 0  # all 200 are for a person to look at
+    assert found["pets/cat"].threshold < 0.7  # what stays in the catalogue needs evidence alone
+    routing = Routing(TREE, DECISIONS, thresholds=thresholds_of(found))
+    answer = routing.label(logits[:1])[0]
+    assert (answer.label, answer.needs_review) == ("none", True)
+
+
 def test_a_precision_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="98"):
         tune_thresholds(ROUTING, np.zeros((0, ROUTING.width)), [], 98)
