@@ -13,7 +13,7 @@ from worker.settings import Settings
     ("cores", "backend", "pool_size", "processes", "share"),
     [
         (2, "litert_float32", 0, 3, 1),  # one works on while another waits
-        (1, "litert_int8", 0, 2, 1),
+        (1, "litert_float32", 0, 2, 1),
         (2, "openvino", 0, 3, 1),
         (16, "litert_float32", 0, 9, 2),
         (16, "tensorflow", 0, 1, 16),  # a gigabyte each, and threads of its own
