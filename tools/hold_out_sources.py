@@ -66,6 +66,7 @@ def main() -> None:
     parser.add_argument(
         "--experiment", action="append", metavar="NAME[+TEACHER]", help="May come again."
     )
+    parser.add_argument("--seed", type=int, help="Of --train [as the experiment says].")
     parser.add_argument("--work", type=Path, default=Path("runs/held-out"))
     parser.add_argument("--card", type=Path, metavar="BUNDLE")
     arguments = parser.parse_args()
@@ -119,10 +120,13 @@ def trained(arguments: argparse.Namespace, pictures: Pictures, network: str) -> 
     """Trains an experiment without sources; ``network`` is its name, or ``NAME+TEACHER``."""
     name, _, teacher = network.partition("+")
     settings = replace(experiment_settings(name), epochs=arguments.train)
+    run = str(arguments.train)
+    if arguments.seed is not None:
+        settings, run = replace(settings, seed=arguments.seed), f"{run}-{arguments.seed}"
     ask = trained(arguments, pictures, teacher) if teacher else None
 
     def judge(names: Sequence[str]) -> Strangers:
-        folder = arguments.work / network / ("-".join(names) or "none") / str(arguments.train)
+        folder = arguments.work / network / ("-".join(names) or "none") / run
         teach = ask(names).teach if ask else None
         return hold_out_trained(pictures, names, Taxonomy.load(), settings, folder, teach=teach)
 
