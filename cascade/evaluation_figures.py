@@ -22,6 +22,7 @@ from cascade.evaluation import (
 )
 from cascade.evaluation_answers import PRIMARY, Answers
 from cascade.evaluation_bootstrap import group_intervals
+from cascade.evaluation_cuts import THRESHOLDS, Cut, cut_at, widest_cuts
 from cascade.routing import Routing
 
 LEAF_CONFUSION = "leaf"
@@ -61,6 +62,7 @@ class Evaluation:
     """What ``judge`` measured. ``rates`` are shares with counts, ``numbers`` plain figures.
 
     ``intervals`` are the numbers' 95 % bootstrap intervals, ``sources`` the rates by source.
+    ``cuts`` and ``widest`` (by precision) are what one threshold on the best leaf would give.
     """
 
     pictures: int
@@ -73,6 +75,8 @@ class Evaluation:
     bins: list[Bin]
     confusions: dict[str, Confusion]
     sources: dict[str, dict[str, Rate]] = field(default_factory=dict)
+    cuts: list[Cut] = field(default_factory=list)
+    widest: dict[float, Cut] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, lists and dictionaries; the confusion matrices as counts."""
@@ -86,6 +90,8 @@ class Evaluation:
                 {"node": row.node, "threshold": row.threshold} | row.rate.to_json()
                 for row in self.stops
             ],
+            "cuts": [cut.to_json() for cut in self.cuts],
+            "widest_cuts": {f"{aim:g}": cut.to_json() for aim, cut in self.widest.items()},
             "leaves": [
                 {"leaf": row.leaf, "f1": row.f1} | row.found.to_json() for row in self.leaves
             ],
@@ -112,6 +118,7 @@ def evaluation_of(answers: Answers) -> Evaluation:
         names[answers.truth[known]].tolist(), names[answers.best[known]].tolist(), taxonomy.leaves
     )
     hits, certainty = answers.best == answers.truth, answers.certainty
+    sure, right = certainty[inside], hits[inside]
     return Evaluation(
         pictures=len(answers.items),
         partly_known=int((~known).sum()),
@@ -120,9 +127,11 @@ def evaluation_of(answers: Answers) -> Evaluation:
         intervals=group_intervals(answers),
         stops=_stops(answers),
         leaves=_leaf_rows(taxonomy.leaves, table),
-        bins=reliability(certainty[inside], hits[inside]),
+        bins=reliability(sure, right),
         confusions={LEAF_CONFUSION: Confusion(taxonomy.leaves, table)} | _decided(answers),
         sources=_by_source(answers),
+        cuts=[cut_at(sure, right, threshold) for threshold in THRESHOLDS],
+        widest=widest_cuts(sure, right),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cascade.evaluation import Rate
+from cascade.evaluation_cuts import Cut
 from cascade.evaluation_figures import Confusion, Evaluation
 
 
@@ -52,6 +53,8 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 RATES = ("measure", "share", "95 % interval", "right / of")
 NUMBERS = ("figure", "value", "95 % interval")
 LEAVES = ("leaf", "found", "95 % interval", "right / of", "F1")
+CUTS = ("best leaf at least as sure as", "covered", *RATES[1:])
+WIDEST = ("most that is covered at", *CUTS[1:], "least sure")
 
 
 def rate_rows(rates: Mapping[str, Rate]) -> list[list[str]]:
@@ -75,6 +78,23 @@ def leaf_rows(evaluation: Evaluation) -> list[list[str]]:
         [row.leaf, *rate_cells(row.found), "–" if row.f1 is None else f"{row.f1:.3f}"]
         for row in evaluation.leaves
     ]
+
+
+def cut_rows(evaluation: Evaluation) -> list[list[str]]:
+    """Rows under ``CUTS``: what is covered by one threshold in scope, and how much is right."""
+    return [[f"{cut.threshold:g}", *_cut_cells(cut)] for cut in evaluation.cuts]
+
+
+def widest_rows(evaluation: Evaluation) -> list[list[str]]:
+    """Rows under ``WIDEST``: for each precision, the most that one threshold can cover."""
+    return [
+        [f"{100 * aim:g} % precision", *_cut_cells(cut), f"{cut.threshold:.3f}"]
+        for aim, cut in evaluation.widest.items()
+    ]
+
+
+def _cut_cells(cut: Cut) -> list[str]:
+    return [percent(cut.covered.value), *rate_cells(cut.right)]
 
 
 def source_table(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
@@ -104,6 +124,8 @@ def terminal(evaluation: Evaluation) -> str:
         table(NUMBERS, number_rows(evaluation)),
         table(LEAVES, leaf_rows(evaluation)),
         table(("label stops at", "threshold", *RATES[1:]), stop_rows(evaluation)),
+        table(CUTS, cut_rows(evaluation)),
+        table(WIDEST, widest_rows(evaluation)),
     ]
     if evaluation.sources:
         parts.append(table(*source_table(evaluation)))

@@ -12,16 +12,20 @@ import numpy as np
 from cascade.evaluation_answers import Answers
 from cascade.evaluation_figures import Evaluation
 from cascade.report import (
+    CUTS,
     LEAVES,
     NUMBERS,
     RATES,
+    WIDEST,
+    cut_rows,
     leaf_rows,
     number_rows,
     rate_rows,
     source_table,
     stop_rows,
+    widest_rows,
 )
-from cascade.report_plots import confusion_png, reliability_png
+from cascade.report_plots import confusion_png, coverage_png, reliability_png
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem }
@@ -48,6 +52,12 @@ def html_report(
         _table(LEAVES, leaf_rows(evaluation)),
         "<h2>Where labels stop</h2>",
         _table(("label stops at", "threshold", *RATES[1:]), stop_rows(evaluation)),
+        "<h2>Precision and coverage</h2>",
+        "<p>In scope, by the probability of the best leaf. The second table chooses its thresholds "
+        "by the pictures that it counts: no threshold that was chosen elsewhere covers more.</p>",
+        _table(CUTS, cut_rows(evaluation)),
+        _table(WIDEST, widest_rows(evaluation)),
+        _image(coverage_png(evaluation.cuts), "precision against coverage"),
     ]
     if evaluation.sources:
         header, rows = source_table(evaluation)

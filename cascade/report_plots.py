@@ -1,14 +1,15 @@
-"""Reliability diagrams and confusion matrices as PNG. Matplotlib is imported when one is drawn."""
+"""Reliability, coverage and confusion matrices as PNG. Matplotlib is imported when one is drawn."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cascade.evaluation import Bin
+from cascade.evaluation_cuts import Cut
 from cascade.evaluation_figures import Confusion
 
 if TYPE_CHECKING:
@@ -57,6 +58,21 @@ def reliability_png(bins: Sequence[Bin], title: str = "") -> bytes:
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("confidence")
     axes.set_ylabel("share that is right")
+    axes.set_title(title, fontsize=9)
+    return _png(figure)
+
+
+def coverage_png(cuts: Iterable[Cut], title: str = "") -> bytes:
+    """How many of the answers are right against how many are taken, the surest first."""
+    figure, axes = _figure(4.5, 3.5)
+    taken = sorted((cut for cut in cuts if cut.right.count), key=lambda cut: cut.right.count)
+    shares = [(cut.covered.value, cut.right.value, cut.right.interval) for cut in taken]
+    covered, right, spans = zip(*shares, strict=True) if shares else ((), (), ())
+    axes.fill_between(covered, [low for low, _ in spans], [high for _, high in spans], alpha=0.2)
+    axes.plot(covered, right, marker="o", markersize=3)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("share that is taken")
+    axes.set_ylabel("share of these that is right")
     axes.set_title(title, fontsize=9)
     return _png(figure)
 

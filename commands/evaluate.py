@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--figures",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Write confusion matrices (PNG, CSV) and the reliability diagram into this folder.",
+    help="Write confusion matrices (PNG, CSV) and the reliability and coverage diagrams here.",
 )
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
 def command(
@@ -121,10 +121,11 @@ def _reported() -> Iterator[None]:
 
 
 def _write_figures(folder: Path, evaluation: Evaluation) -> None:
-    from cascade.report_plots import confusion_png, reliability_png
+    from cascade.report_plots import confusion_png, coverage_png, reliability_png
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "reliability.png").write_bytes(reliability_png(evaluation.bins))
+    (folder / "coverage.png").write_bytes(coverage_png(evaluation.cuts))
     for name, each in evaluation.confusions.items():
         stem = "confusion-" + name.replace("/", "-")
         (folder / f"{stem}.png").write_bytes(confusion_png(each, name))
@@ -134,4 +135,4 @@ def _write_figures(folder: Path, evaluation: Evaluation) -> None:
             for truth, row in zip(each.names, each.table.tolist(), strict=True)
         ]
         (folder / f"{stem}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    click.echo(f"{folder}: matrices and diagram", err=True)
+    click.echo(f"{folder}: matrices and diagrams", err=True)

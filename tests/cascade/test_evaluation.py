@@ -21,6 +21,7 @@ from cascade.evaluation import (
     tree_distance,
     wilson,
 )
+from cascade.evaluation_cuts import cut_at, widest_cuts
 from cascade.evaluation_figures import judge
 from cascade.report import terminal
 from cascade.routing import Routing
@@ -89,6 +90,29 @@ def test_calibration_error_by_hand() -> None:
     assert calibration_error(np.array([]), np.array([])) is None
 
 
+def test_cuts_by_hand() -> None:
+    #                      right: yes  yes  no   yes  yes  yes  no
+    confidence = np.array([0.99, 0.90, 0.80, 0.80, 0.70, 0.70, 0.60])[[3, 0, 6, 1, 5, 2, 4]]
+    right = np.array([True, True, False, True, True, True, False])[[3, 0, 6, 1, 5, 2, 4]]
+    cut = cut_at(confidence, right, 0.8)  # the threshold itself is in
+    assert (cut.right, cut.covered) == (Rate(3, 4), Rate(4, 7))
+    assert cut_at(confidence, right, 0.999).right.value is None
+    found = widest_cuts(confidence, right, (1.0, 0.8, 0.7, 0.5))
+    # the two of 0.80 come together: all right are the first two only
+    assert (found[1.0].threshold, found[1.0].covered) == (0.90, Rate(2, 7))
+    # 3 of 4 is too few, 5 of 6 is enough: what lies between does not end the search
+    assert (found[0.8].right, found[0.8].covered) == (Rate(5, 6), Rate(6, 7))
+    assert found[0.7].covered == found[0.5].covered == Rate(7, 7)
+    assert found[0.7].right == Rate(5, 7)
+
+
+def test_a_precision_that_no_cut_reaches_is_left_out() -> None:
+    assert widest_cuts(np.array([0.9, 0.5]), np.array([False, True]), (0.9, 0.5)).keys() == {0.5}
+    assert widest_cuts(np.zeros(0), np.zeros(0, bool)) == {}
+    hundred = np.arange(100) < 7  # 0.07 * 100 is a little more than 7 in floats
+    assert widest_cuts(np.full(100, 0.5), hundred, (0.07,))[0.07].right == Rate(7, 100)
+
+
 def test_an_answer_is_right_where_all_leaves_that_fit_lie_below_it() -> None:
     fits = fits_matrix(["shoes/?/boots", "shoes/male/boots", "shoes/female", "glasses"], TREE)
     assert fits.sum(axis=1).tolist() == [2, 1, 6, 2]
@@ -130,7 +154,11 @@ def test_an_evaluation_counts_what_a_person_counts() -> None:
     assert stops["pets/cat"] == (1, 2)
     assert stops["toys"] == (2, 2)
     assert found.numbers["mean tree distance of the mistakes"] == pytest.approx((2 + 3) / 2)
+    # in scope: cat .72 right and wrong, ball .42 right, and one that is none (.8)
+    assert (found.cuts[0].threshold, found.cuts[0].right) == (0.5, Rate(1, 3))
+    assert found.cuts[0].covered == Rate(3, 4)
     text = terminal(found)
+    assert "best leaf at least as sure as" in text
     assert "6 pictures, 1 of them" in text
     assert "83.33 %" in text
     assert found.to_json()["rates"]["primary"]["right"] == 5

@@ -74,7 +74,7 @@ def test_evaluate_writes_the_page_and_the_figures(
     )
     assert "data:image/png;base64," in (tmp_path / "page.html").read_text()
     names = {path.name for path in (tmp_path / "figures").iterdir()}
-    assert {"reliability.png", "confusion-leaf.png", "confusion-shoes.csv"} <= names
+    assert {"reliability.png", "coverage.png", "confusion-leaf.png", "confusion-shoes.csv"} <= names
     with Image.open(tmp_path / "figures" / "confusion-leaf.png") as picture:
         assert picture.size[0] > 300
 
