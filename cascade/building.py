@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from cascade.averaging import train_averaged
 from cascade.bundle import Bundle, BundleParts, seal, write_json, write_parts
 from cascade.calibration import fit_temperatures, thresholds_of, tune_thresholds
 from cascade.classifier import Cascade
@@ -28,7 +29,6 @@ from cascade.report_card import model_card
 from cascade.routing import Routing
 from cascade.runtime import keras_runner
 from cascade.taxonomy import Decision, Taxonomy
-from cascade.training import train_network
 from cascade.training_batches import Teach
 from cascade.training_record import short_figures, training_record
 from cascade.training_settings import TrainingSettings
@@ -100,7 +100,8 @@ def finish_from_weights(
     """A bundle from what a training run that was stopped has left in its work folder.
 
     Takes each network's final weights, or those after its last full epoch. The folder of one
-    network (``latest.weights.h5`` in it) will do where the architecture has but one.
+    network (``latest.weights.h5`` in it) will do where the architecture has but one, and so will
+    that of one of several runs.
     Raises ``BundleError`` where a network was not begun.
     """
     _check_free(out_folder)
@@ -204,7 +205,7 @@ def _trained(
         model.load_weights(final)
         return model
     validation = concerned(material.validation, decisions, material.taxonomy)
-    model, _ = train_network(
+    model, _ = train_averaged(
         train,
         validation,
         decisions,
@@ -279,10 +280,10 @@ def _epochs_in(folder: Path) -> int:
 
 
 def _state_in(folder: Path) -> dict[str, Any]:
-    """What a network's training said of itself; the seconds are those of all its starts."""
-    path = folder / "state.json"
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return {"epoch": 0, "seconds": 0.0} | found
+    """What a network's training said of itself: epochs and seconds, of all its starts and runs."""
+    paths = (folder / "state.json", *sorted(folder.glob("*/state.json")))
+    states = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
+    return {name: sum(state.get(name, 0) for state in states) for name in ("epoch", "seconds")}
 
 
 def _time_left(settings: TrainingSettings, started: float) -> float | None:

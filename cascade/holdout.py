@@ -162,14 +162,15 @@ def hold_out_trained(
     a run that was stopped goes on from there. ``teach`` is what it learns from beside the labels:
     that of a network which never saw the ``sources`` either.
     """
+    from cascade.averaging import train_averaged
     from cascade.priors import expect_true_shares
     from cascade.runtime import keras_runner
-    from cascade.training import logits_of, train_network
+    from cascade.training import logits_of
 
     decisions = taxonomy.decisions(settings.form)
     parts = _Parts.of(pictures.items, sources)
     train, validation = pictures.only(parts.train), pictures.only(parts.validation)
-    model, _ = train_network(
+    model, _ = train_averaged(
         train, validation, decisions, taxonomy, settings, folder=folder, teach=teach
     )
     expect_true_shares(

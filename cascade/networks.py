@@ -32,6 +32,11 @@ class Architecture:
         """Whether one network answers every decision."""
         return self.name == "trunk"
 
+    @property
+    def pretrained(self) -> bool:
+        """Whether training starts from weights that are the same for every seed."""
+        return self.name == "trunk" and bool(self.options.get("pretrained", True))
+
 
 def build_trunk(
     decisions: Sequence[Decision],

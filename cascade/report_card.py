@@ -46,12 +46,15 @@ def model_card(
 
 def _summary(training: Mapping[str, Any]) -> str:
     settings = training["settings"]
+    runs = settings.get("runs", 1)
+    mean = f" The weights are the mean of {runs} trainings." if runs > 1 else ""
     return (
         f"A cascade of {training['networks']} network(s) of the architecture "
         f"`{settings['architecture']['name']}`, form `{settings['form']}`, seed "
         f"{settings['seed']}. Trained {training['date']}, {training['epochs_done']} epoch(s), "
         f"{training['minutes']} minutes on {training['machine']}. Thresholds for "
         f"{100 * training['precision']:.3g} % precision, temperatures fitted on validation."
+        f"{mean}"
     )
 
 

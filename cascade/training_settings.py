@@ -25,6 +25,8 @@ class TrainingSettings:
     every second picture is shown as it will be served, at most mirrored. Changed pictures are all
     resampled, so a network that saw no others is worse on the sharper ones that it is for (compare
     Touvron et al. 2019, *Fixing the train-test resolution discrepancy*).
+    ``runs`` trainings, from seeds that follow on one another, are averaged weight by weight
+    (``cascade.averaging``).
     ``teachers`` are the versions of the models whose answers are learnt beside the labels, and
     ``teacher_share`` their share of the loss.
     """
@@ -44,6 +46,7 @@ class TrainingSettings:
     augmentation: Augmentation = field(default_factory=Augmentation)
     mix: float = 0.0
     settle: int = 0
+    runs: int = 1
     seed: int = 2026
     limit_minutes: float | None = None
     teachers: tuple[str, ...] = ()

@@ -70,6 +70,13 @@ def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) 
     multiple=True,
     help="A bundle whose answers are learnt beside the labels; of several their mean.",
 )
+@click.option(
+    "--runs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Train so often, each from the next seed, and average the weights.",
+)
 @click.option("--seed", type=click.IntRange(0), default=2026, show_default=True)
 @click.option("--limit-minutes", type=float, help="Stop after the last epoch that fits.")
 @click.option(
@@ -92,6 +99,7 @@ def command(
     epochs: int | None,
     input_size: str | None,
     teachers: tuple[Path, ...],
+    runs: int,
     seed: int,
     limit_minutes: float | None,
     precision: float,
@@ -127,7 +135,8 @@ def command(
     try:
         from cascade.building import build_cascade
 
-        settings = replace(experiment_settings(experiment), seed=seed, limit_minutes=limit_minutes)
+        settings = replace(experiment_settings(experiment), seed=seed, runs=runs)
+        settings = replace(settings, limit_minutes=limit_minutes)
         settings = settings if epochs is None else replace(settings, epochs=epochs)
         settings = settings if form is None else replace(settings, form=form)
         frame = _frame(input_size)

@@ -67,6 +67,7 @@ def main() -> None:
         "--experiment", action="append", metavar="NAME[+TEACHER]", help="May come again."
     )
     parser.add_argument("--seed", type=int, help="Of --train [as the experiment says].")
+    parser.add_argument("--runs", type=int, default=1, help="Of --train: average so many.")
     parser.add_argument("--work", type=Path, default=Path("runs/held-out"))
     parser.add_argument("--card", type=Path, metavar="BUNDLE")
     arguments = parser.parse_args()
@@ -119,8 +120,10 @@ def judges(arguments: argparse.Namespace, items: Sequence[Item]) -> Mapping[str,
 def trained(arguments: argparse.Namespace, pictures: Pictures, network: str) -> Judge:
     """Trains an experiment without sources; ``network`` is its name, or ``NAME+TEACHER``."""
     name, _, teacher = network.partition("+")
-    settings = replace(experiment_settings(name), epochs=arguments.train)
+    settings = replace(experiment_settings(name), epochs=arguments.train, runs=arguments.runs)
     run = str(arguments.train)
+    if arguments.runs > 1:
+        run += f"-x{arguments.runs}"
     if arguments.seed is not None:
         settings, run = replace(settings, seed=arguments.seed), f"{run}-{arguments.seed}"
     ask = trained(arguments, pictures, teacher) if teacher else None
