@@ -20,8 +20,10 @@ else
 	$(BIN)/fashion-cascade stats --catalogue $(CATALOGUE) --format table
 endif
 
+# two files at a time: half the tests wait for servers and processes
+JOBS ?= 2
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 # docs/commands.md, from the commands' own help
 docs: $(VENV)/.label
@@ -69,7 +71,7 @@ VALIDATION ?= ../shared/photos/validation
 SHIPPED := runs/shipped
 TERMS := The photographs come from the sources that are counted above. Only those of home are free (CC0). The others are pictures of shops, found in public collections without a grant that covers them (the one of Zappos asks for academic use). They were used to train and to test this bundle; none of them, and no part of one, is distributed with it.
 train: $(VENV)/.label
-	test -d $(SHIPPED)/trained || $(BIN)/fashion-cascade train $(MANIFEST) --drawings 40 --terms "$(TERMS)" --out $(SHIPPED)/trained --work $(SHIPPED)/work
+	test -d $(SHIPPED)/trained || $(BIN)/fashion-cascade train $(MANIFEST) --experiment trunk-plain --runs 2 --drawings 40 --terms "$(TERMS)" --out $(SHIPPED)/trained --work $(SHIPPED)/work
 	test -d $(SHIPPED)/bundle || $(BIN)/fashion-cascade convert $(SHIPPED)/trained --pictures $(VALIDATION) --float16 --out $(SHIPPED)/bundle || test -d $(SHIPPED)/bundle # 1: a backend was left out
 	$(BIN)/fashion-cascade evaluate $(MANIFEST) --split test --model $(SHIPPED)/bundle --compare cascade/default_bundle
 
