@@ -28,9 +28,12 @@ class Experiment:
 
 _TWO = "two_convolutions"
 EXPERIMENTS: dict[str, Experiment] = {
-    "trunk": Experiment("trunk", "pretrained trunk with a head for each decision; what is shipped"),
+    "trunk": Experiment("trunk", "pretrained trunk with a head for each decision, pictures mixed"),
     "trunk-plain": Experiment(
-        "trunk", "the same without mixed pictures and dropped blocks", {"drop_path": 0.0}, mix=0.0
+        "trunk",
+        "the same, nothing mixed or dropped; ships as a mean of two",
+        {"drop_path": 0.0},
+        mix=0.0,
     ),
     "student": Experiment("trunk", "the trunk's first 11 blocks; for --teacher", {"blocks": 11}),
     "original": Experiment(_TWO, "64 filters of 3×3, twice", {"filters": 64, "kernel": 3}),
