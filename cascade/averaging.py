@@ -41,24 +41,13 @@ def train_averaged(
     ``train_network``. Each run keeps its state in a folder of its own below ``folder``, and one
     that was stopped goes on.
 
-    Raises ``ValueError`` for a network that does not start from pretrained weights, whose
-    trainings end far apart so that the mean of their weights knows nothing, and for a limit of
-    time, which would stop the first run and leave none for the others.
+    Raises ``ValueError`` as ``check_runs`` does.
     """
     if settings.runs == 1:
         return train_network(
             train, validation, decisions, taxonomy, settings, folder=folder, teach=teach
         )
-    if not settings.architecture.pretrained:
-        raise ValueError(
-            f"runs: expected 1 for {settings.architecture.name}, which starts from random weights; "
-            f"received {settings.runs}: only trainings from the same weights can be averaged"
-        )
-    if settings.limit_minutes is not None:
-        raise ValueError(
-            f"limit_minutes: expected none with {settings.runs} runs, received "
-            f"{settings.limit_minutes:g}; take one run, or stop and go on later"
-        )
+    check_runs(settings)
     weights, figures = [], []
     for number in range(settings.runs):
         one = replace(settings, runs=1, seed=settings.seed + number)
@@ -71,6 +60,26 @@ def train_averaged(
         figures += history
     model.set_weights([np.mean(values, axis=0) for values in zip(*weights, strict=True)])
     return model, figures
+
+
+def check_runs(settings: TrainingSettings) -> None:
+    """Raise ``ValueError`` where several runs cannot be averaged.
+
+    Trainings that do not start from pretrained weights end far apart, and the mean of their weights
+    knows nothing; a limit of time would stop the first run and leave none for the others.
+    """
+    if settings.runs == 1:
+        return
+    if not settings.architecture.pretrained:
+        raise ValueError(
+            f"runs: expected 1 for {settings.architecture.name}, which starts from random weights; "
+            f"received {settings.runs}: only trainings from the same weights can be averaged"
+        )
+    if settings.limit_minutes is not None:
+        raise ValueError(
+            f"limit_minutes: expected none with {settings.runs} runs, received "
+            f"{settings.limit_minutes:g}; take one run, or stop and go on later"
+        )
 
 
 def run_folder(folder: Path, number: int) -> Path:

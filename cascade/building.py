@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cascade.averaging import train_averaged
+from cascade.averaging import check_runs, train_averaged
 from cascade.bundle import Bundle, BundleParts, seal, write_json, write_parts
 from cascade.calibration import fit_temperatures, thresholds_of, tune_thresholds
 from cascade.classifier import Cascade
@@ -70,9 +70,11 @@ def build_cascade(
 
     What is done so far lies in ``work_folder``, and a run that was stopped goes on from there.
     Raises ``DatasetError`` where pictures are missing for a decision or the work folder belongs to
-    other settings, ``BundleError`` where ``out_folder`` is taken.
+    other settings, ``BundleError`` where ``out_folder`` is taken, ``ValueError`` for runs
+    that cannot be averaged.
     """
     _check_free(out_folder)
+    check_runs(settings)
     _check_work(material, settings, work_folder)
     decided = networks_of(settings.architecture, material.taxonomy.decisions(settings.form))
     for decisions in decided:  # before hours of work, not after

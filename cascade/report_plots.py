@@ -1,4 +1,4 @@
-"""Reliability, coverage and confusion matrices as PNG. Matplotlib is imported when one is drawn."""
+"""Diagrams and confusion matrices as PNG. Matplotlib is imported when one is drawn."""
 
 from __future__ import annotations
 

@@ -135,8 +135,9 @@ def command(
     try:
         from cascade.building import build_cascade
 
-        settings = replace(experiment_settings(experiment), seed=seed, runs=runs)
-        settings = replace(settings, limit_minutes=limit_minutes)
+        settings = replace(
+            experiment_settings(experiment), seed=seed, runs=runs, limit_minutes=limit_minutes
+        )
         settings = settings if epochs is None else replace(settings, epochs=epochs)
         settings = settings if form is None else replace(settings, form=form)
         frame = _frame(input_size)

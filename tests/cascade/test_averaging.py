@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from cascade.averaging import run_folder, train_averaged
+from cascade.building import build_cascade
 from cascade.dataset import Pictures, targets
 from cascade.networks import Architecture
 from cascade.training import TrainingSettings, accuracies, logits_of, train_network
 
-from .test_training import PRIMARY, SETTINGS, TREE, shapes, weights
+from .test_building import material
+from .test_training import PLAIN, PRIMARY, SETTINGS, TREE, shapes, weights
 
 TRUNK = Architecture("trunk", {"blocks": 3, "drop_path": 0.1})
 TWICE = replace(
@@ -24,7 +26,6 @@ TWICE = replace(
     epochs=2,
     learning_rate=1e-3,
     freeze_batch_norm=True,
-    settle=0,
     runs=2,
 )
 TRAIN, VALIDATION = shapes(96, 1), shapes(40, 2)
@@ -44,7 +45,7 @@ def same(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_without_settling_it_is_the_mean_of_trainings_from_two_seeds() -> None:
+def test_it_is_the_mean_of_trainings_from_two_seeds() -> None:
     first, second = weights(alone(TWICE.seed)), weights(alone(TWICE.seed + 1))
     assert not same(first, second)
     mean = [(a + b) / 2 for a, b in zip(first, second, strict=True)]
@@ -86,6 +87,12 @@ def test_networks_that_start_anywhere_are_not_averaged() -> None:
         averaged(replace(TWICE, architecture=Architecture("trunk", {"pretrained": False})))
     with pytest.raises(ValueError, match=r"limit_minutes: expected none with 2 runs, received 5"):
         averaged(replace(TWICE, limit_minutes=5.0))
+
+
+def test_a_refused_run_leaves_no_work_behind(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="runs: expected 1"):
+        build_cascade(material(), replace(PLAIN, runs=2), tmp_path / "bundle", tmp_path / "work")
+    assert not any(tmp_path.iterdir())
 
 
 def stopping_at(start: int) -> Any:
