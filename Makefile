@@ -35,7 +35,7 @@ test-heavy: $(VENV)/.test
 
 # the fault tests at full size: 3,000 pictures, the shipped cascade
 test-faults: $(VENV)/.test
-	FAULT_PICTURES=3000 FAULT_MODEL=default $(BIN)/python -m pytest tests/worker/test_queue.py tests/worker/test_outages.py --timeout 3600
+	FAULT_PICTURES=3000 FAULT_MODEL=default $(BIN)/python -m pytest tests/worker/queue/test_queue.py tests/worker/queue/test_outages.py --timeout 3600
 
 # twenty minutes of deliveries, with the memory of each process
 soak: $(VENV)/.test

@@ -18,9 +18,9 @@ from benchmarks.local import BATCH
 from cascade.backends import CHOICES, TENSORFLOW_FLOAT16, available, has_gpu
 from cascade.bundle import SHIPPED, Bundle
 from cascade.classifier import Cascade
-from cascade.dataset import decode_items, read_labelled
-from cascade.evaluation import Rate
-from cascade.report import markdown_table, percent
+from cascade.data.dataset import decode_items, read_labelled
+from cascade.evaluation.metrics import Rate
+from cascade.evaluation.tables import markdown_table, percent
 from cascade.routing import Prediction
 
 PASSES = 3

@@ -3,7 +3,7 @@
     python -m benchmarks.catalogue_plans SQLITE_URL POSTGRESQL_URL > docs/query-plans.md
 
 of catalogues that benchmarks.catalogue_rows made. The first look at the nearest rows is left out
-(`db.runs.near`), since it is the same for all.
+(`db.index_pages.near`), since it is the same for all.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from benchmarks.catalogue_reads import Question, documented
-from db import runs
+from db import index_pages
 from db.catalogue import Catalogue
-from db.models import catalogue as table
 from db.queries import page
+from db.tables import catalogue as table
 
 HEAD = """# Query plans
 
@@ -77,7 +77,7 @@ def first_page(engine: Engine, question: Question) -> Callable[[], object]:
 
 
 def main(*urls: str) -> None:
-    runs.ROWS_NEAR = 0
+    index_pages.ROWS_NEAR = 0
     engines = [Catalogue.open(url).engine for url in urls]
     with engines[0].connect() as connection:
         rows = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()

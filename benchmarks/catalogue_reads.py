@@ -22,11 +22,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from benchmarks.catalogue_rows import CRAWLS, START
-from db import parquet, session
+from db import session
 from db.catalogue import Catalogue
-from db.models import catalogue as table
+from db.exports import parquet
 from db.queries import Filter, count, page
 from db.summaries import stats
+from db.tables import catalogue as table
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,14 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from db import counters
 from db.catalogue import Catalogue
 from db.check import check
 from db.migrations.versions.r0003_counters import triggers
-from db.models import catalogue as table
-from db.models import path_key
 from db.records import LabelEntry
 from db.session import writing
+from db.tables import catalogue as table
+from db.tables import path_key
+from db.writes import counters
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ROWS_A_MINUTE = 50_000

@@ -27,9 +27,9 @@ from sqlalchemy.engine import Engine
 
 from benchmarks.catalogue_rows import LABELS, LEAVES, MODELS, SHOPS, zipf
 from db.catalogue import Catalogue
-from db.models import catalogue as table
 from db.records import FileState, LabelFields, Outcome, PendingRow
 from db.session import writing
+from db.tables import catalogue as table
 
 BATCH = 256
 MODEL = MODELS[1]

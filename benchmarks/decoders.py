@@ -20,7 +20,7 @@ from benchmarks import corpus
 from benchmarks.local import BATCH
 from cascade.backends import LITERT_FLOAT32
 from cascade.classifier import Cascade
-from cascade.images import Preprocessing, decode, fit
+from cascade.pictures.decode import Preprocessing, decode, fit
 
 Decoder = Callable[[bytes, Preprocessing], np.ndarray]
 

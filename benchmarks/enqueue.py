@@ -17,11 +17,11 @@ from pathlib import Path
 import psutil
 
 from db.catalogue import Catalogue
+from worker.crawl_progress import standings
 from worker.enqueue import Enqueuer
-from worker.local_broker import LocalBroker
-from worker.manifests import read_manifest
+from worker.queue.local_broker import LocalBroker
 from worker.settings import Settings
-from worker.standing import standings
+from worker.sources.manifest import read_manifest
 
 
 def write_manifest(file: Path, paths: int) -> None:

@@ -30,7 +30,7 @@ def parts() -> tuple[Any, Any]:
 @app.task(name="gathering.label", base=Batches, flush_every=64, flush_interval=0.5)
 def label(requests: Sequence[Any]) -> None:
     from benchmarks.local import ahead
-    from cascade.images import load
+    from cascade.pictures.decode import load
 
     cascade, client = parts()
     paths = [request.args[0] for request in requests]

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.measuring import Labels, Pass, in_process
 from cascade.classifier import Cascade
-from cascade.images import Preprocessing, load
+from cascade.pictures.decode import Preprocessing, load
 
 BATCH = 64
 
@@ -96,10 +96,10 @@ def label(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
 
     from db.catalogue import Catalogue
     from worker.local import LocalRun
-    from worker.models import open_model
+    from worker.model_loader import open_model
     from worker.report import Report
-    from worker.scan import Found, sources
     from worker.settings import Settings
+    from worker.sources.scan import Found, sources
 
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(catalogue_url=f"sqlite:///{folder}/catalogue.db", batch_size=BATCH)
@@ -128,7 +128,7 @@ def keras_predict(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
     """``tf.data`` over the folder and ``model.predict``; nothing is written."""
     import tensorflow as tf
 
-    from cascade.weights import read_network
+    from cascade.networks.serialisation import read_network
 
     cascade = Cascade.load(bundle, warm_up=0, backend="litert_float32")
     frame, model = cascade.preprocessing, read_network(bundle, 0)
@@ -167,7 +167,10 @@ def onnx_loop(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
     if not file.is_file():  # by a process of its own, so that TensorFlow is not in this one
         file.write_bytes(_exported(bundle))
     session = onnxruntime.InferenceSession(str(file), options, ["CPUExecutionProvider"])
-    blank = np.zeros((BATCH, cascade.preprocessing.height, cascade.preprocessing.width, 3), "uint8")
+    blank = np.zeros(
+        (BATCH, cascade.preprocessing.height, cascade.preprocessing.width, 3),
+        "uint8",
+    )
     session.run(None, {"pictures": blank})
 
     def work() -> Labels:

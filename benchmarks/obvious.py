@@ -21,7 +21,7 @@ def parts() -> tuple[Any, Any, Any]:
     import sqlalchemy as sa
 
     from cascade.bundle import Bundle
-    from cascade.weights import read_network
+    from cascade.networks.serialisation import read_network
 
     bundle = Bundle.open(os.environ["FASHION_CASCADE_MODEL"])
     engine = sa.create_engine(os.environ["FASHION_CASCADE_CATALOGUE_URL"])
@@ -32,7 +32,7 @@ def parts() -> tuple[Any, Any, Any]:
 def label(path: str) -> None:
     import sqlalchemy as sa
 
-    from cascade.images import load
+    from cascade.pictures.decode import load
 
     bundle, network, engine = parts()
     pixels = load(path, bundle.preprocessing).pixels

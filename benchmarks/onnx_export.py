@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from cascade.weights import read_network
+from cascade.networks.serialisation import read_network
 
 OPSET = 17
 

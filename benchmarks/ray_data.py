@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.local import BATCH, cores
 from benchmarks.measuring import Labels, Machine, Pass, Peak, cpu_of, tree
 from cascade.classifier import Cascade
-from cascade.images import load
+from cascade.pictures.decode import load
 
 
 class Labeller:

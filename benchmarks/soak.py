@@ -21,9 +21,9 @@ import psutil
 
 from db import ledger
 from db.catalogue import Catalogue
-from worker.broker import queue_length, unacknowledged
 from worker.enqueue import Enqueuer
-from worker.local_broker import LocalBroker
+from worker.queue.broker import queue_length, unacknowledged
+from worker.queue.local_broker import LocalBroker
 from worker.settings import BY_NAME, Settings, resolve
 
 MOST_DELIVERIES, SHARD, PICTURES = 200_000, 8, 2_000

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from cascade.errors import BundleError, BundleTampered
-from cascade.images import Preprocessing
+from cascade.pictures.decode import Preprocessing
 from cascade.routing import THRESHOLDS, Routing
 from cascade.taxonomy import Decision, Taxonomy
 
@@ -42,7 +42,7 @@ BACKENDS = "backends/"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle. Networks are read on demand by ``cascade.weights``."""
+    """A verified bundle. Networks are read on demand by ``cascade.networks.serialisation``."""
 
     folder: Path
     manifest: Mapping[str, Any]

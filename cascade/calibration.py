@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cascade.evaluation import correct_at, fits_matrix, leaves_below_mask, wilson
+from cascade.evaluation.metrics import correct_at, fits_matrix, leaves_below_mask, wilson
 from cascade.routing import Routing
 from cascade.taxonomy import Decision, Taxonomy
 
@@ -32,10 +32,10 @@ def fit_temperatures(
     """The temperature of each decision, by node, that makes the validation loss least.
 
     ``logits`` and ``answers`` are ``(N, K)``, the decisions side by side (see
-    ``cascade.dataset.targets``). Partly known labels count, with what they know, only where fewer
-    than LEAST_ANSWERS are whole: what they know is the easier part, and a temperature that suits it
-    is too sure of the rest. A decision that no picture concerns keeps 1. Guo et al. 2017, On
-    Calibration of Modern Neural Networks.
+    ``cascade.data.dataset.targets``). Partly known labels count, with what they know, only where
+    fewer than LEAST_ANSWERS are whole: what they know is the easier part, and a temperature that
+    suits it is too sure of the rest. A decision that no picture concerns keeps 1. Guo et al. 2017,
+    On Calibration of Modern Neural Networks.
     """
     result = {}
     start = 0

@@ -19,7 +19,7 @@ from cascade.backends import (
     runners,
 )
 from cascade.bundle import SHIPPED, Bundle
-from cascade.images import Preprocessing
+from cascade.pictures.decode import Preprocessing
 from cascade.routing import Prediction, Routing
 from cascade.taxonomy import Taxonomy
 
@@ -79,8 +79,8 @@ class Cascade:
         """Pictures at once, at most ``most``: on a GPU as many as a short measurement says pay."""
         if self.backend not in ON_TENSORFLOW or not has_gpu():
             return min(BATCH, most)
-        from cascade.batch_size import batch_that_pays
-        from cascade.runtime import too_large
+        from cascade.backends.best_batch_size import batch_that_pays
+        from cascade.backends.tensorflow import too_large
 
         shape = (self.preprocessing.height, self.preprocessing.width, 3)
         # the first network sees every picture

@@ -6,8 +6,8 @@ CascadeError
 │   └── BundleTampered   a file of it is not the one that its manifest names
 └── DatasetError       a labelled folder or manifest cannot be trained on or judged by
 
-A picture that cannot be used is no exception to its caller: ``cascade.images.decode`` answers with
-a ``Rejected`` that carries a reason code.
+A picture that cannot be used is no exception to its caller: ``cascade.pictures.decode.decode``
+answers with a ``Rejected`` that carries a reason code.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ import click
 from commands.common import exit_codes, opened
 
 if TYPE_CHECKING:
-    from cascade.dataset import Item, Pictures
-    from cascade.images import Loaded
-    from cascade.preprocessing import Preprocessing
+    from cascade.data.dataset import Item, Pictures
+    from cascade.pictures.decode import Loaded
+    from cascade.pictures.preprocessing import Preprocessing
     from cascade.taxonomy import Taxonomy
     from db.records import Row
 
@@ -60,7 +60,7 @@ def corrected_pictures(
     """
     import numpy as np
 
-    from cascade.dataset import Pictures
+    from cascade.data.dataset import Pictures
     from cascade.errors import DatasetError
 
     left_out: Counter[str] = Counter()
@@ -86,7 +86,7 @@ def _chosen(
     rows: Sequence[Row], taxonomy: Taxonomy, left_out: Counter[str]
 ) -> list[tuple[Item, Row]]:
     """One row for each content, with a label of the tree; the others are counted."""
-    from cascade.dataset import Item
+    from cascade.data.dataset import Item
     from cascade.errors import TaxonomyError
 
     by_content: dict[str, list[Row]] = defaultdict(list)

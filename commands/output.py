@@ -55,7 +55,7 @@ def write(
 
 
 def _json_lines(records: Iterable[Record], columns: Sequence[str], out: TextIO) -> int:
-    from db.cells import json_line
+    from db.exports.text_encoding import json_line
 
     number = 0
     for record in records:
@@ -65,7 +65,7 @@ def _json_lines(records: Iterable[Record], columns: Sequence[str], out: TextIO) 
 
 
 def _csv(records: Iterable[Record], columns: Sequence[str], out: TextIO) -> int:
-    from db.cells import to_cell
+    from db.exports.text_encoding import to_cell
 
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
@@ -77,7 +77,7 @@ def _csv(records: Iterable[Record], columns: Sequence[str], out: TextIO) -> int:
 
 
 def _table(records: Iterable[Record], columns: Sequence[str], out: TextIO) -> int:
-    from db.cells import to_terminal
+    from db.exports.text_encoding import to_terminal
 
     rows = ([to_terminal(record[name]) for name in columns] for record in records)
     first = list(itertools.islice(rows, MEASURED_ROWS))

@@ -33,7 +33,7 @@ class RowWriter:
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write some rows; each must have every column."""
-        from db.cells import json_line, to_cell, to_terminal
+        from db.exports.text_encoding import json_line, to_cell, to_terminal
 
         if not self._began:
             self._began = True

@@ -36,23 +36,8 @@ from contextlib import AbstractContextManager
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from db import (
-    bulk,
-    claims,
-    clocks,
-    corrections,
-    counters,
-    leases,
-    lookups,
-    pending,
-    registry,
-    schema,
-    session,
-)
-from db.convert import fields_of, outcome_values, unique_by_path
+from db import clocks, corrections, schema, session
 from db.errors import UnknownLabel
-from db.leases import Asking
-from db.models import catalogue, path_key
 from db.records import (
     Claim,
     FileState,
@@ -61,6 +46,10 @@ from db.records import (
     Outcome,
     PendingRow,
 )
+from db.tables import catalogue, path_key
+from db.writes import bulk, claims, counters, leases, lookups, pending, registry
+from db.writes.leases import Asking
+from db.writes.row_values import fields_of, outcome_values, unique_by_path
 
 STORES_A_SETTLING = 64  # batches between two times that the counters' changes are added up
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from db import counters, schema
-from db.models import catalogue, metadata, model_versions
+from db import schema
 from db.session import reading
+from db.tables import catalogue, metadata, model_versions
+from db.writes import counters
 
 
 @dataclass(frozen=True)

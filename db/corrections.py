@@ -14,14 +14,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from db import bulk, clocks
-from db.convert import text
+from db import clocks
 from db.errors import InvalidRecord
 from db.filters import label_entries
-from db.labelling import label_fits
-from db.leases import RowState, chunks
-from db.models import catalogue, corrections, label_history, relabels
+from db.label_patterns import label_fits
 from db.session import reading, writing
+from db.tables import catalogue, corrections, label_history, relabels
+from db.writes import bulk
+from db.writes.leases import RowState, chunks
+from db.writes.row_values import text
 
 BANDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)  # lower ends of the confidence bands
 FILE_CHANGED = "the file's bytes changed"

@@ -10,8 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from db.labelling import matching
-from db.models import (
+from db.label_patterns import matching
+from db.records import LabelEntry
+from db.tables import (
     CONFIDENCES,
     FAILED,
     STATUS_LITERALS,
@@ -21,7 +22,6 @@ from db.models import (
     labels,
     path_key,
 )
-from db.records import LabelEntry
 
 Condition = sa.ColumnElement[bool]
 

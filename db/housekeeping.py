@@ -10,12 +10,14 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from db import clocks, counters, exports, ledger
-from db.convert import text
+from db import clocks, ledger
 from db.errors import ExportError, InvalidRecord, mapped
+from db.exports import text as text_exports
 from db.filters import Filter
-from db.models import catalogue, crawls, forgotten, path_key, relabels
 from db.session import reading, shown, writing
+from db.tables import catalogue, crawls, forgotten, path_key, relabels
+from db.writes import counters
+from db.writes.row_values import text
 
 KINDS = ("crawl", "path", "hash")
 
@@ -25,7 +27,7 @@ class Archived:
     """A crawl that lies in a file now, and no more in the catalogue."""
 
     crawl: str
-    exported: exports.Exported
+    exported: text_exports.Exported
 
 
 def forget(engine: Engine, kind: str, value: str, *, by: str, note: str | None = None) -> int:
@@ -81,7 +83,7 @@ def archive(engine: Engine, crawl: str, target: Path) -> Archived:
     ledger.require_crawl(engine, crawl)
     with reading(engine) as connection:
         before = _standing(connection, crawl)
-    done = exports.export_text(engine, Filter(crawl=crawl), target, "jsonl")
+    done = text_exports.export_text(engine, Filter(crawl=crawl), target, "jsonl")
     mine = catalogue.c.crawl == crawl
     with writing(engine) as connection:
         if engine.dialect.name == "postgresql":  # nobody writes between the look and the delete

@@ -8,12 +8,13 @@ from datetime import timedelta
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from db import claims, clocks
-from db.convert import NO_LABEL
+from db import clocks
 from db.errors import InvalidRecord
-from db.models import STATUS_LITERALS, catalogue, crawls, path_key
 from db.records import FINAL, STATUSES
 from db.session import reading, writing
+from db.tables import STATUS_LITERALS, catalogue, crawls, path_key
+from db.writes import claims
+from db.writes.row_values import NO_LABEL
 
 PATHS_A_PAGE = 10_000
 CRAWLS_NAMED = 10  # in the message about an unknown one

@@ -30,14 +30,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from db import runs
-from db.convert import ROW_NAMES
+from db import index_pages
 from db.errors import InvalidQuery
 from db.filters import Condition, Filter, conditions, wanted_labels
-from db.models import catalogue
 from db.records import Row
 from db.session import reading
 from db.summaries import Count, stats
+from db.tables import catalogue
+from db.writes.row_values import ROW_NAMES
 
 __all__ = ["ORDERS", "Count", "Filter", "Page", "Row"]
 __all__ += ["count", "fits_no_label", "page", "rows", "stats", "table"]
@@ -101,7 +101,7 @@ def table(engine: Engine, wanted: Filter) -> Any:
     Raises:
         ExportError: pyarrow is not installed (the extra ``data``).
     """
-    from db.parquet import arrow_table
+    from db.exports.parquet import arrow_table
 
     return arrow_table(engine, wanted)
 
@@ -180,7 +180,7 @@ def _first(
     """The rows of a page."""
     if order.name == "id":
         span = _span(connection, wanted, order, after)
-        close = runs.near(connection, wanted, span, down=order.down)
+        close = index_pages.near(connection, wanted, span, down=order.down)
         if close is not None:
             query = sa.select(*_COLUMNS).where(*close).order_by(*order.clauses()).limit(limit)
             found = connection.execute(query).all()
@@ -203,7 +203,7 @@ def _query(
         return ordered.where(*conditions(connection, wanted), *bounds)
     span = _span(connection, wanted, order, after)
     if limit is not None:
-        first = runs.first_ids(connection, wanted, span, limit, down=order.down)
+        first = index_pages.first_ids(connection, wanted, span, limit, down=order.down)
         if first is not None:
             return ordered.join_from(first, catalogue, catalogue.c.id == first.c.id)
     return ordered.where(*conditions(connection, wanted), *span.conditions())
@@ -211,6 +211,6 @@ def _query(
 
 def _span(
     connection: Connection, wanted: Filter, order: _Order, after: list[Any] | None
-) -> runs.Span:
-    found = runs.span_of(connection, wanted)
+) -> index_pages.Span:
+    found = index_pages.span_of(connection, wanted)
     return found.beyond(None if after is None else after[0], down=order.down)

@@ -20,12 +20,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from db import clocks, history, ledger, registry
+from db import clocks, ledger
 from db.catalogue import Catalogue
-from db.convert import ROW_NAMES
 from db.errors import InvalidRecord
 from db.filters import Filter, conditions
-from db.models import (
+from db.records import STATUSES, PendingRow, Row
+from db.session import reading, writing
+from db.tables import (
     LABEL_COLUMNS,
     STATUS_LITERALS,
     catalogue,
@@ -33,8 +34,8 @@ from db.models import (
     model_versions,
     relabels,
 )
-from db.records import STATUSES, PendingRow, Row
-from db.session import reading, writing
+from db.writes import history, registry
+from db.writes.row_values import ROW_NAMES
 
 ROWS_A_TRANSACTION = 1000
 SAMPLES = 3

@@ -10,8 +10,8 @@ from sqlalchemy.engine import Connection, Engine
 
 from db.errors import InvalidQuery
 from db.filters import Condition, Filter, conditions, storable, wanted_labels
-from db.models import catalogue, catalogue_counted, effective_label
 from db.session import reading
+from db.tables import catalogue, catalogue_counted, effective_label
 
 GROUPS = {"crawl": "crawl", "shop": "shop", "model": "model_version", "day": "day"}
 _KNOWN_TO_COUNTERS = {"label", "category", "gender", "type", "status", "reason"} | {

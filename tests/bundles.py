@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from cascade.dataset import Pictures
-    from cascade.training_settings import TrainingSettings
+    from cascade.data.dataset import Pictures
+    from cascade.training.settings import TrainingSettings
 
 
 def drawn(folder: Path, per_leaf: int, seed: int, split: str) -> Pictures:
     """Decoded drawings of every leaf of the shipped tree."""
-    from cascade.dataset import decode_items, drawn_items
+    from cascade.data.dataset import decode_items, drawn_items
     from cascade.drawings import write_sample_crawl
-    from cascade.images import Preprocessing
+    from cascade.pictures.decode import Preprocessing
     from cascade.taxonomy import Taxonomy
 
     write_sample_crawl(folder, per_leaf, seed, junk=False, labelled=True)
@@ -29,8 +29,8 @@ def drawn(folder: Path, per_leaf: int, seed: int, split: str) -> Pictures:
 
 def small_settings(**changes: Any) -> TrainingSettings:
     """Small networks of the original's kind, trained in seconds."""
-    from cascade.networks import Architecture
-    from cascade.training_settings import settings_for
+    from cascade.networks.architectures import Architecture
+    from cascade.training.settings import settings_for
 
     settings = replace(
         settings_for("two_convolutions"),
@@ -49,8 +49,8 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Its labels stop where it is 60 % sure. It answers far better than chance on drawings and knows
     nothing of photographs.
     """
-    from cascade.building import Material, build_cascade
     from cascade.taxonomy import Taxonomy
+    from cascade.training.build import Material, build_cascade
 
     folder = tmp_path_factory.mktemp("small-bundle")
     material = Material(
@@ -65,7 +65,7 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def quick_bundle(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small bundle with LiteRT, so that a process that labels with it starts in no time."""
-    from cascade.backends.conversion import convert
+    from cascade.conversion import convert
 
     folder = tmp_path_factory.mktemp("quick-bundle")
     pixels = drawn(folder / "drawings", 2, 11, "test").pixels

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from cascade.images import REASONS, Preprocessing
+from cascade.pictures.decode import REASONS, Preprocessing
 from cli import main
 from tools.write_docs import PAGE, commands_page
 

@@ -11,7 +11,7 @@ import argparse
 import csv
 from pathlib import Path
 
-from cascade.dataset import read_folder
+from cascade.data.dataset import read_folder
 from cascade.taxonomy import Taxonomy
 
 

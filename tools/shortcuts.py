@@ -18,9 +18,9 @@ from PIL import Image, ImageEnhance
 
 from cascade.bundle import SHIPPED
 from cascade.classifier import Cascade
-from cascade.dataset import decode_items, read_labelled
-from cascade.evaluation_answers import every_logit
-from cascade.report import markdown_table, percent
+from cascade.data.dataset import decode_items, read_labelled
+from cascade.evaluation.answers import every_logit
+from cascade.evaluation.tables import markdown_table, percent
 from cascade.taxonomy import Taxonomy
 
 Change = Callable[[Image.Image], Image.Image]

@@ -22,7 +22,7 @@ from worker.report import Report
 if TYPE_CHECKING:
     import numpy as np
 
-    from cascade.images import Loaded
+    from cascade.pictures.decode import Loaded
     from cascade.routing import Prediction
 
 log = logging.getLogger(__name__)

@@ -16,11 +16,11 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from worker.errors import RootGone
-from worker.paths import to_os_path, to_text
-from worker.scan import is_healthy
+from worker.sources.paths import to_os_path, to_text
+from worker.sources.scan import is_healthy
 
 if TYPE_CHECKING:
-    from cascade.images import Loaded
+    from cascade.pictures.decode import Loaded
     from db.records import FileState
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Decoder:
     """Decodes files in threads of its own; a context manager that ends them.
 
     Args:
-        load: what opens one file, ``cascade.images.load`` with its preprocessing.
+        load: what opens one file, ``cascade.pictures.decode.load`` with its preprocessing.
         threads: how many files are decoded at once.
         ahead: how many decoded pictures may wait to be taken.
     """
@@ -94,7 +94,7 @@ class Decoder:
             return self._load(os_path, roots)
         except Exception as error:  # one picture never fails its shard
             log.exception("%s: decoding raised what it should have caught", to_text(os_path))
-            from cascade.images import Loaded
+            from cascade.pictures.decode import Loaded
 
             return Loaded(os_path, None, None, None, None, "unreadable", repr(error))
 

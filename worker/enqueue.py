@@ -20,10 +20,10 @@ from typing import Protocol
 from db.catalogue import Catalogue
 from db.records import PendingRow
 from worker.errors import SettingsError
-from worker.models import open_model
-from worker.paths import is_url
-from worker.scan import state_of
+from worker.model_loader import open_model
 from worker.settings import Settings, resolve
+from worker.sources.paths import is_url
+from worker.sources.scan import state_of
 
 ROWS_A_FLUSH = 4096  # rows in one transaction
 PAUSE_SECONDS = 0.5  # between two looks at a queue that is too long
@@ -51,7 +51,7 @@ class CeleryPublisher:
     """Publishes shards as messages to the broker of the settings."""
 
     def __init__(self, settings: Settings) -> None:
-        from worker.app import client
+        from worker.queue.app import client
 
         self._settings = settings
         self._app = client(settings)
@@ -71,8 +71,8 @@ class CeleryPublisher:
         Raises:
             BrokerUnreachable: it was not taken; its rows are in the ledger.
         """
-        from worker import broker
-        from worker.app import PRIORITIES, TASK
+        from worker.queue import broker
+        from worker.queue.app import PRIORITIES, TASK
 
         message: dict[str, object] = {
             "crawl": crawl,
@@ -92,7 +92,7 @@ class CeleryPublisher:
 
     def length(self) -> int:
         """Messages waiting on the broker."""
-        from worker import broker
+        from worker.queue import broker
 
         return broker.queue_length(self._settings)
 

@@ -9,19 +9,19 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from db.records import FileState
+from worker.concurrency import batch_size
 from worker.decode import Decoder, Load, thread_count
-from worker.models import Model
-from worker.owners import this_owner
-from worker.paths import is_url
+from worker.lease_owners import this_owner
+from worker.model_loader import Model
 from worker.pipeline import PipelineOptions, Shard, Store, run_shards
 from worker.report import Report
-from worker.scan import Found, Source, check_root
 from worker.settings import Settings
-from worker.sharing import batch_size
+from worker.sources.paths import is_url
+from worker.sources.scan import Found, Source, check_root
 
 if TYPE_CHECKING:
-    from cascade.images import Loaded
-    from cascade.preprocessing import Preprocessing
+    from cascade.pictures.decode import Loaded
+    from cascade.pictures.preprocessing import Preprocessing
 
 # one claim, so one transaction; after a kill this many pictures at most are run one by one
 PATHS_A_SHARD = 1024
@@ -76,13 +76,13 @@ def loader(model: Model) -> Load:
 
 def opener(preprocessing: Preprocessing) -> Load:
     """What opens one file, on a disk or in an object store, as `preprocessing` says."""
-    from cascade import images
-    from worker import remote
+    from cascade.pictures import decode
+    from worker.sources import object_store
 
     def load(path: str, roots: Sequence[str]) -> Loaded:
         if is_url(path):
-            return remote.load(path, preprocessing, roots)
-        return images.load(path, preprocessing, roots)
+            return object_store.load(path, preprocessing, roots)
+        return decode.load(path, preprocessing, roots)
 
     return load
 

@@ -23,7 +23,7 @@ from worker.batching import Batching, Classify
 from worker.report import Report
 
 if TYPE_CHECKING:
-    from cascade.images import Loaded
+    from cascade.pictures.decode import Loaded
 
 log = logging.getLogger(__name__)
 

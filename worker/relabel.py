@@ -8,15 +8,15 @@ from sqlalchemy.engine import Engine
 
 from db import relabelling
 from db.records import FileState
+from worker.concurrency import batch_size
 from worker.decode import Decoder, thread_count
 from worker.enqueue import CeleryPublisher
+from worker.lease_owners import expire_dead, this_owner
 from worker.local import PATHS_A_SHARD, chunks, loader
-from worker.models import Model
-from worker.owners import expire_dead, this_owner
+from worker.model_loader import Model
 from worker.pipeline import PipelineOptions, Shard, run_shards
 from worker.report import Report
 from worker.settings import Settings
-from worker.sharing import batch_size
 
 
 def relabel(

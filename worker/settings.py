@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cascade.backends import CHOICES
-from worker import setting_kinds as kinds
+from worker import setting_types as kinds
 from worker.errors import SettingsError
 
 PREFIX = "FASHION_CASCADE_"

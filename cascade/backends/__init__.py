@@ -117,8 +117,8 @@ def runners(bundle: Bundle, backend: str, threads: int = 0) -> list[Runner]:
     """
     numbers = range(max(bundle.network_of_decision) + 1)
     if backend in ON_TENSORFLOW:
-        from cascade.runtime import in_float16, keras_runner
-        from cascade.weights import read_network
+        from cascade.backends.tensorflow import in_float16, keras_runner
+        from cascade.networks.serialisation import read_network
 
         networks = [read_network(bundle.folder, number) for number in numbers]
         if backend == TENSORFLOW_FLOAT16:

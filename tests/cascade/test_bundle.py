@@ -12,10 +12,10 @@ import pytest
 from cascade.bundle import Bundle, BundleParts, add_to_card, seal, write_parts
 from cascade.classifier import Cascade
 from cascade.errors import BundleError, BundleTampered
-from cascade.images import Preprocessing
-from cascade.networks import Architecture, build, networks_of
+from cascade.networks.architectures import Architecture, build, networks_of
+from cascade.networks.serialisation import read_network, write_network
+from cascade.pictures.decode import Preprocessing
 from cascade.taxonomy import Taxonomy
-from cascade.weights import read_network, write_network
 
 TREE = Taxonomy.from_labels(["pets/cat", "pets/dog", "toys/car", "toys/ball", "none"], "none")
 FRAME = Preprocessing(width=18, height=24)

@@ -12,9 +12,9 @@ from cascade.calibration import (
     thresholds_of,
     tune_thresholds,
 )
-from cascade.dataset import Item, targets
-from cascade.evaluation import calibration_error
-from cascade.evaluation_figures import judge
+from cascade.data.dataset import Item, targets
+from cascade.evaluation.evaluate import judge
+from cascade.evaluation.metrics import calibration_error
 from cascade.routing import Routing, softmax
 from cascade.taxonomy import Taxonomy
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cascade.drawings import LEAVES, render, write_sample_crawl
-from cascade.images import Preprocessing, load
+from cascade.pictures.decode import Preprocessing, load
 from cascade.taxonomy import Taxonomy
 
 

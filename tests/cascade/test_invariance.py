@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cascade.classifier import Cascade
 from cascade.drawings import LEAVES, render
-from cascade.images import decode
+from cascade.pictures.decode import decode
 from cascade.routing import Prediction
 
 COUNT = 64

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-from db import corrections, exports, relabelling
+from db import corrections, relabelling
 from db.catalogue import Catalogue
 from db.corrections import Correction
+from db.exports import text as text_exports
 from db.queries import Filter, page
 from db.records import FileState
 from tests.db.samples import CRAWL, LEASE_SECONDS, MODEL, OTHER_MODEL, labelled, sandals
@@ -57,7 +58,7 @@ def export(store: Catalogue, _name: str, seconds: float, folder: Path) -> object
     before = 0
     for number in rounds(seconds):
         target = folder / f"{number}.jsonl"
-        done = exports.export_text(store.engine, Filter(), target, "jsonl")
+        done = text_exports.export_text(store.engine, Filter(), target, "jsonl")
         lines = [json.loads(line) for line in target.read_text().splitlines()]
         assert len(lines) == done.rows >= before
         before = done.rows

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from db import ledger
 from db.catalogue import Catalogue
 from db.errors import InvalidRecord, UnknownLabel
-from db.models import catalogue as table
-from db.models import label_history
 from db.records import STATUSES, FileState, LabelEntry, PendingRow
+from db.tables import catalogue as table
+from db.tables import label_history
 from tests.db.samples import (
     CRAWL,
     DEAD_AT_ONCE,

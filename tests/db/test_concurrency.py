@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from db import ledger
 from db.catalogue import Catalogue
 from db.check import check
-from db.models import catalogue as table
-from db.models import corrections, label_history
 from db.queries import Filter, rows
+from db.tables import catalogue as table
+from db.tables import corrections, label_history
 from tests.db.churn import BOOTS, ROLES
 
 ROOT = Path(__file__).parents[2]

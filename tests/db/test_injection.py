@@ -17,16 +17,17 @@ import duckdb
 import pytest
 import sqlalchemy as sa
 
-from db import exports, parquet
 from db.catalogue import Catalogue
-from db.cells import from_cell
+from db.exports import parquet
+from db.exports import text as text_exports
+from db.exports.text_encoding import from_cell
 from db.filters import Filter
-from db.models import catalogue as table
-from db.models import crawls, path_key
 from db.queries import count, page, rows
 from db.records import LabelEntry
 from db.session import writing
 from db.summaries import stats
+from db.tables import catalogue as table
+from db.tables import crawls, path_key
 from tests.db.samples import MODEL
 
 LONG = "x" * 4096
@@ -149,10 +150,10 @@ def test_every_export_holds_every_text(
     """Read by programs that share no code with us."""
     expected = [filled[number] for number in sorted(filled)]
     csv_file, lines = tmp_path / "o.csv", tmp_path / "o.jsonl"
-    exports.export_text(catalogue.engine, Filter(), csv_file, "csv")
-    exports.export_text(catalogue.engine, Filter(), lines, "jsonl")
+    text_exports.export_text(catalogue.engine, Filter(), csv_file, "csv")
+    text_exports.export_text(catalogue.engine, Filter(), lines, "jsonl")
     parquet.export_parquet(catalogue.engine, Filter(), tmp_path / "o.parquet")
-    exports.export_sqlite(catalogue.engine, Filter(), tmp_path / "o.db")
+    text_exports.export_sqlite(catalogue.engine, Filter(), tmp_path / "o.db")
 
     with csv_file.open(newline="", encoding="utf-8") as file:
         cells = [line["path"] for line in csv.DictReader(file)]
@@ -179,7 +180,7 @@ def test_an_export_may_have_any_name(
     catalogue: Catalogue, filled: dict[int, str], tmp_path: Path, name: str
 ) -> None:
     target = tmp_path / f"{name}.csv"
-    done = exports.export_text(catalogue.engine, Filter(), target, "csv")
+    done = text_exports.export_text(catalogue.engine, Filter(), target, "csv")
     assert done.rows == len(TEXTS)
     assert sorted(p.name for p in tmp_path.glob("*.csv*")) == sorted(
         [target.name, f"{target.name}.sha256"]

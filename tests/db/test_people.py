@@ -7,16 +7,17 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from db import corrections, registry, relabelling
+from db import corrections, relabelling
 from db.catalogue import Catalogue
 from db.check import check
 from db.corrections import Accuracy, Applied, Correction
 from db.errors import InvalidRecord
-from db.models import corrections as log
-from db.models import label_history
 from db.queries import Filter, count, rows
 from db.records import FileState, Row
 from db.session import reading, writing
+from db.tables import corrections as log
+from db.tables import label_history
+from db.writes import registry
 from tests.db.samples import (
     CRAWL,
     LEASE_SECONDS,

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.catalogue_plans import explained, first_page
 from benchmarks.catalogue_reads import documented
 from benchmarks.catalogue_rows import MODELS, fill
-from db import runs
+from db import index_pages
 from db.catalogue import Catalogue
 from db.queries import Filter, page
 from db.records import Outcome, PendingRow
@@ -27,7 +27,9 @@ def plan(catalogue: Catalogue, work: Callable[[], object], part: str = "") -> st
 def test_the_documented_filters_use_their_index(
     catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "ROWS_NEAR", 0)  # so few that the first look would find them all
+    monkeypatch.setattr(
+        index_pages, "ROWS_NEAR", 0
+    )  # so few that the first look would find them all
     fill(catalogue, ROWS)
     wrong = {}
     for asked in documented(catalogue.engine):

@@ -11,14 +11,15 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from db import check, counters, runs
+from db import check, index_pages
 from db.catalogue import Catalogue
 from db.errors import InvalidQuery
-from db.models import catalogue as table
-from db.models import crawls, path_key
 from db.queries import Filter, count, page, rows
 from db.session import reading, writing
 from db.summaries import stats
+from db.tables import catalogue as table
+from db.tables import crawls, path_key
+from db.writes import counters
 from tests.db.reference import fits
 from tests.db.samples import LABELS, NASTY_PATHS
 
@@ -150,7 +151,7 @@ def test_filters_find_what_the_reference_finds(
     asked: list[Filter],
     near: int,
 ) -> None:
-    monkeypatch.setattr(runs, "ROWS_NEAR", near)
+    monkeypatch.setattr(index_pages, "ROWS_NEAR", near)
     made = fill(store, drawn)
     for wanted in asked:
         expected = [r["id"] for r in made if fits(r, wanted, made, TREE)]
@@ -176,7 +177,7 @@ def test_pages_are_the_whole_cut_up(
     order_by: str,
     near: int,
 ) -> None:
-    monkeypatch.setattr(runs, "ROWS_NEAR", near)
+    monkeypatch.setattr(index_pages, "ROWS_NEAR", near)
     made = fill(store, drawn)
     name, down = order_by.removeprefix("-"), order_by.startswith("-")
     fitting = [r for r in made if fits(r, wanted, made, TREE) and r[name] is not None]

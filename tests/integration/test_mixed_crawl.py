@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 from cascade.drawings import LEAVES, render
-from cascade.images import REASONS
+from cascade.pictures.decode import REASONS
 from tests.pictures import BAD, encoded
 
 ROOT = Path(__file__).parents[2]

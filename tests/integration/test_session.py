@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
-from cascade.dataset import read_folder
+from cascade.data.dataset import read_folder
 from cascade.taxonomy import Taxonomy
 from tests.commands.running import lines, run
 

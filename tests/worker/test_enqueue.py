@@ -20,9 +20,9 @@ from tests.servers import wait_until
 from tests.worker.crawls import MODEL_NAME, write_crawl
 from worker.enqueue import Enqueuer
 from worker.errors import BrokerUnreachable, InputError
-from worker.manifests import read_manifest
-from worker.models import open_model
+from worker.model_loader import open_model
 from worker.settings import Settings
+from worker.sources.manifest import read_manifest
 
 pytestmark = pytest.mark.servers
 

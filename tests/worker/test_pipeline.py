@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cascade.images import Loaded, Preprocessing, load
+from cascade.pictures.decode import Loaded, Preprocessing, load
 from cascade.routing import Prediction
 from db.catalogue import Catalogue
 from db.queries import Filter, rows
@@ -21,10 +21,10 @@ from tests.pictures import HTML
 from tests.worker.crawls import MODEL_NAME, write_crawl
 from worker.decode import Decoder
 from worker.errors import CountMismatch, RootGone
+from worker.memory_store import ConstantModel, MemoryStore
 from worker.pipeline import PipelineOptions, Shard, ShardResult, run_shard
 from worker.report import Report
-from worker.scan import state_of
-from worker.swap_ins import ConstantModel, MemoryStore
+from worker.sources.scan import state_of
 
 CRAWL = "spring"
 MODEL = ConstantModel(MODEL_NAME.removeprefix("constant:"))

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from worker.app import configuration
+from worker.concurrency import decode_threads
 from worker.durations import seconds
 from worker.errors import ModelUnusable, SettingsError
-from worker.lifecycle import set_threads_and_device
+from worker.lease_owners import expire_dead, is_dead, space, this_owner
 from worker.logs import JsonLines
-from worker.models import ModelShelf
-from worker.owners import expire_dead, is_dead, space, this_owner
+from worker.memory_store import MemoryStore
+from worker.model_loader import ModelShelf
+from worker.queue.app import configuration
+from worker.queue.lifecycle import set_threads_and_device
+from worker.queue.tasks import allowed
 from worker.settings import Settings
-from worker.sharing import decode_threads
-from worker.swap_ins import MemoryStore
-from worker.tasks import allowed
 
 
 @pytest.mark.parametrize(

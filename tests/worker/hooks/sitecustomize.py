@@ -10,10 +10,10 @@ SLOW = float(os.environ.get("SLOW", "0"))
 
 
 class Hook(importlib.abc.MetaPathFinder):
-    """Wraps ``cascade.images.load`` when the module is imported."""
+    """Wraps ``cascade.pictures.decode.load`` when the module is imported."""
 
     def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
-        if name != "cascade.images":
+        if name != "cascade.pictures.decode":
             return None
         sys.meta_path.remove(self)
         spec = importlib.machinery.PathFinder.find_spec(name, path)

@@ -1,0 +1,241 @@
+"""Labelled pictures: read from a folder of folders or a manifest, split by group, decoded once."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from cascade.errors import DatasetError, TaxonomyError
+from cascade.pictures.decode import Preprocessing, load
+from cascade.taxonomy import Decision, Taxonomy
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "validation", "test")
+DRAWINGS = "drawings"  # the source of pictures that cascade.drawings made
+MOST_LEVELS = 4  # folders above the one that was named in which labels may begin
+PICTURE_ENDINGS = {
+    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif", ".bmp", ".tif", ".tiff", ".mpo"),
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One labelled picture. ``label`` is a path of the taxonomy, parts of it may be ``?``."""
+
+    path: str
+    label: str
+    split: str | None = None
+    source: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Decoded pictures with what they are: ``pixels`` is ``(N, height, width, 3)`` uint8.
+
+    ``taught`` is what a teacher says of each: ``(N, K)`` float32, the probabilities of each
+    decision's outcomes side by side.
+    """
+
+    items: tuple[Item, ...]
+    pixels: np.ndarray
+    rejected: tuple[tuple[Item, str], ...] = ()
+    taught: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def only(self, rows: np.ndarray) -> Pictures:
+        """The pictures of some rows, ``(n,)`` numbers or ``(N,)`` bool."""
+        chosen = np.flatnonzero(rows) if rows.dtype == bool else rows
+        items = tuple(self.items[int(number)] for number in chosen)
+        taught = None if self.taught is None else self.taught[chosen]
+        return Pictures(items, self.pixels[chosen], taught=taught)
+
+
+def read_folder(
+    folder: str | Path, taxonomy: Taxonomy | None, split: str | None = None
+) -> list[Item]:
+    """Every picture below ``folder``; the folders between are its label.
+
+    Folders below a leaf (``out_of_scope/shirts``) only sort its pictures further. With no taxonomy
+    the label is the whole folder path. Raises ``DatasetError`` for a folder that is no label.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise DatasetError(f"{root}: expected a folder whose folders are labels")
+    items = []
+    for path in sorted(root.rglob("*")):
+        if path.suffix.lower() not in PICTURE_ENDINGS or not path.is_file():
+            continue
+        parts = path.relative_to(root).parts[:-1]
+        label = "/".join(parts) if taxonomy is None else _label_below(root, path, taxonomy)
+        items.append(Item(str(path), label, split))
+    if not items:
+        raise DatasetError(f"{root}: no pictures in it; expected folders like shoes/female/sandals")
+    return items
+
+
+def read_manifest(manifest: str | Path, taxonomy: Taxonomy | None) -> list[Item]:
+    """A CSV with the columns ``path, label`` and optionally ``split, source, group``.
+
+    Paths are relative to the manifest. Raises ``DatasetError`` naming the line.
+    """
+    base = Path(manifest).parent
+    items = []
+    with Path(manifest).open(newline="", encoding="utf-8") as lines:
+        reader = csv.DictReader(lines)
+        if not {"path", "label"} <= set(reader.fieldnames or ()):
+            raise DatasetError(
+                f"{manifest}: expected the columns path, label[, split, source, group]; "
+                f"received {reader.fieldnames}"
+            )
+        for number, row in enumerate(reader, 2):
+            split = row.get("split") or None
+            if split not in (None, *SPLITS):
+                raise DatasetError(
+                    f"{manifest}, line {number}: split {split!r} is none of {SPLITS}"
+                )
+            parts = tuple(row["label"].split("/"))
+            label = row["label"]
+            if taxonomy is not None:
+                label = _label_of(parts, taxonomy, f"{manifest}, line {number}")
+            path = str(base / row["path"])
+            items.append(Item(path, label, split, row.get("source") or "", row.get("group") or ""))
+    return items
+
+
+def read_labelled(
+    source: str | Path, taxonomy: Taxonomy | None, split: str | None = None
+) -> list[Item]:
+    """The items of a folder of labels or of a manifest (a file), of one split if asked.
+
+    Raises ``DatasetError`` where nothing is left.
+    """
+    if not Path(source).is_file():
+        return read_folder(source, taxonomy, split)
+    items = [i for i in read_manifest(source, taxonomy) if split is None or i.split == split]
+    if not items:
+        raise DatasetError(
+            f"{source}: no pictures in it" + (f" of split {split!r}" if split else "")
+        )
+    return items
+
+
+def _label_below(root: Path, path: Path, taxonomy: Taxonomy) -> str:
+    """The label that the folders from ``root`` to the picture are; where they are none, a hint."""
+    try:
+        return _label_of(path.relative_to(root).parts[:-1], taxonomy, path)
+    except DatasetError as error:
+        if (hint := _label_above(root.resolve(), path.resolve(), taxonomy)) is not None:
+            raise DatasetError(f"{error}. {hint}") from None
+        raise
+
+
+def _label_above(root: Path, path: Path, taxonomy: Taxonomy) -> str | None:
+    """What to say where the labels begin in a folder above ``root``; None where they do not."""
+    for folder in root.parents[:MOST_LEVELS]:
+        with suppress(DatasetError):
+            label = _label_of(path.relative_to(folder).parts[:-1], taxonomy, path)
+            return (
+                "The folders below the one that you name are the labels: name "
+                f"{folder}, below which it is {label}"
+            )
+    return None
+
+
+def _label_of(parts: Sequence[str], taxonomy: Taxonomy, where: object) -> str:
+    """The longest beginning of ``parts`` that is a label; what follows a leaf is detail."""
+    for end in range(len(parts), 0, -1):
+        text = "/".join(parts[:end])
+        try:
+            compatible = taxonomy.compatible_leaves(text)
+        except TaxonomyError:
+            continue
+        if end == len(parts) or compatible == (text,):
+            return text if "?" in parts else taxonomy.parse(text)
+    raise DatasetError(
+        f"{where}: {'/'.join(parts)!r} is no label of the taxonomy; "
+        f"expected one like {taxonomy.leaves[0]!r}, or shoes/?/boots for an unknown part"
+    )
+
+
+def decode_items(items: Sequence[Item], preprocessing: Preprocessing, threads: int = 4) -> Pictures:
+    """Decode every picture by the same function that serves. Rejected ones are set apart."""
+    with ThreadPoolExecutor(threads) as pool:
+        loaded = list(pool.map(lambda item: load(item.path, preprocessing), items))
+    kept, pixels, rejected = [], [], []
+    for item, picture in zip(items, loaded, strict=True):
+        if picture.pixels is None:
+            rejected.append((item, picture.reason or "unreadable"))
+        else:
+            kept.append(item)
+            pixels.append(picture.pixels)
+    if rejected:
+        log.warning(
+            "%d of %d pictures left out: %s",
+            len(rejected),
+            len(items),
+            Counter(r for _, r in rejected),
+        )
+    shape = (0, preprocessing.height, preprocessing.width, 3)
+    stacked = np.stack(pixels) if pixels else np.zeros(shape, np.uint8)
+    return Pictures(tuple(kept), stacked, tuple(rejected))
+
+
+def targets(items: Iterable[Item], decisions: Sequence[Decision], taxonomy: Taxonomy) -> np.ndarray:
+    """What each decision's network should answer: ``(N, K)`` float32, 0 or 1.
+
+    For each decision, the outcomes that fit the label are 1. One 1 is a known answer, several a
+    partly known one, and all zero means that the picture does not lie below the decision's node.
+    """
+    columns = [
+        (outcome, frozenset(taxonomy.leaves_below(outcome)))
+        for decision in decisions
+        for outcome in decision.outcomes
+    ]
+    rows = []
+    cache: dict[str, list[bool]] = {}
+    for item in items:
+        if item.label not in cache:
+            fits = frozenset(taxonomy.compatible_leaves(item.label))
+            cache[item.label] = [bool(fits & below) for _, below in columns]
+        rows.append(cache[item.label])
+    return np.array(rows, np.float32).reshape(len(rows), len(columns))
+
+
+def fingerprint(items: Iterable[Item], pixels: np.ndarray) -> str:
+    """A hash of the training data: labels, groups and decoded pixels, independent of folders."""
+    digests = sorted(
+        hashlib.blake2b(
+            f"{item.label}|{item.split}|{item.group}|".encode() + picture.tobytes(), digest_size=16
+        ).digest()
+        for item, picture in zip(items, pixels, strict=True)
+    )
+    return hashlib.blake2b(b"".join(digests), digest_size=16).hexdigest()
+
+
+def counts(items: Iterable[Item]) -> dict[str, int]:
+    """How many pictures each label has, by label."""
+    return dict(sorted(Counter(item.label for item in items).items()))
+
+
+def drawn_items(folder: str | Path, taxonomy: Taxonomy, split: str) -> list[Item]:
+    """Drawings written by ``cascade.drawings``, as a source of their own."""
+    return [replace(item, source=DRAWINGS) for item in read_folder(folder, taxonomy, split)]
+
+
+def batches(count: int, size: int) -> Iterator[slice]:
+    """Slices of at most ``size`` that cover ``count`` items in order."""
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))

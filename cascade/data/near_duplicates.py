@@ -1,0 +1,155 @@
+"""Which pictures belong together, and how groups become splits.
+
+Colour variants, sizes and repeats of one article look alike: if some of them are trained on and
+others judged, the figures come out too good. So a group lies in one split.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from cascade.data.dataset import SPLITS, Item
+from cascade.errors import DatasetError
+
+SIDE = 16  # the hash has SIDE × SIDE bits
+STEP = 4  # levels that a neighbour must be brighter: less is noise of the encoder
+MOST_BITS = 20  # of 256 that nearly identical pictures may differ in
+# mean difference of nearly identical pixels as a share of what is not white: thin spectacles on
+# white differ from others by few levels, and all of it is the spectacles
+MOST_CHANGED = 0.15
+NOISE_LEVELS = 1.0  # an encoder's own, allowed to any picture
+SHARES = {"validation": 0.15, "test": 0.15}
+LEAST_GROUPS = len(SPLITS)
+
+
+def difference_hashes(pixels: np.ndarray) -> np.ndarray:
+    """``(N, height, width, 3)`` uint8 to ``(N, 4)`` uint64: 256 bits, each "darker than its right
+    neighbour" in a picture shrunk to 17 × 16 grey pixels. Krawetz 2013 (dHash)."""
+    rows = np.zeros((len(pixels), SIDE * SIDE // 64), np.uint64)
+    for number, picture in enumerate(pixels):
+        grey = Image.fromarray(picture).convert("L").resize((SIDE + 1, SIDE), Image.Resampling.BOX)
+        levels = np.asarray(grey, np.int16)
+        bits = levels[:, 1:] - levels[:, :-1] > STEP
+        rows[number] = np.packbits(bits).view(np.uint64)
+    return rows
+
+
+def alike(pixels: np.ndarray) -> list[str]:
+    """The group of each picture: identical and nearly identical ones share a name.
+
+    ``(N, height, width, 3)`` uint8. Hashes choose the pairs, the pixels decide; what is alike to
+    a third picture is in one group with it. Compares all pairs: 20,000 pictures take seconds.
+    """
+    hashes = difference_hashes(pixels)
+    parents = list(range(len(pixels)))
+    for number in range(len(pixels) - 1):
+        later = hashes[number + 1 :] ^ hashes[number]
+        near = np.flatnonzero(np.bitwise_count(later).sum(axis=1) <= MOST_BITS) + number + 1
+        for other in near:
+            first, second = _root(parents, number), _root(parents, int(other))
+            if first != second and _nearly_same(pixels[number], pixels[other]):
+                parents[max(first, second)] = min(first, second)
+    return [f"alike-{_root(parents, number):06d}" for number in range(len(pixels))]
+
+
+def _root(parents: list[int], number: int) -> int:
+    while parents[number] != number:
+        parents[number] = parents[parents[number]]
+        number = parents[number]
+    return number
+
+
+def _nearly_same(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two uint8 pictures differ by little of what is in them."""
+    one, other = first.astype(np.int16), second.astype(np.int16)
+    content = max(float((255 - one).mean()), float((255 - other).mean()))
+    return float(np.abs(one - other).mean()) <= NOISE_LEVELS + MOST_CHANGED * content
+
+
+def joined(*names: Sequence[str]) -> list[str]:
+    """One group for each picture out of several ways to group them; '' says nothing of a picture.
+
+    Pictures that share a name in any of the lists are in one group, and so are those that a third
+    one joins.
+    """
+    parents = list(range(len(names[0])))
+    for each in names:
+        first: dict[str, int] = {}
+        for number, name in enumerate(each):
+            one, other = _root(parents, number), _root(parents, first.setdefault(name, number))
+            if name and one != other:
+                parents[max(one, other)] = min(one, other)
+    return [f"joined-{_root(parents, number):06d}" for number in range(len(parents))]
+
+
+def split_by_group(
+    items: Sequence[Item], seed: int, may_be_few: frozenset[str] = frozenset()
+) -> list[Item]:
+    """Give every item a split, whole groups at a time, label by label, in the shares of ``SHARES``.
+
+    A group counts for the label that most of its pictures have. Raises ``DatasetError`` with the
+    numbers for labels with fewer than three groups: one of the splits would have none. Labels that
+    ``may_be_few`` are trained on then.
+    """
+    members: dict[str, list[Item]] = defaultdict(list)
+    for number, item in enumerate(items):
+        members[item.group or f"alone-{number}"].append(item)
+    by_label: dict[str, list[str]] = defaultdict(list)
+    for group, its in sorted(members.items()):
+        by_label[Counter(item.label for item in its).most_common(1)[0][0]].append(group)
+    _check_enough({k: v for k, v in by_label.items() if k not in may_be_few}, members)
+    split_of: dict[str, str] = {}
+    for number, label in enumerate(sorted(by_label)):
+        random = np.random.default_rng((seed, number))
+        groups = [by_label[label][n] for n in random.permutation(len(by_label[label]))]
+        total = sum(len(members[group]) for group in groups)
+        shares = SHARES if len(groups) >= LEAST_GROUPS else {}
+        for split, share in shares.items():
+            taken = 0
+            # at least one, and always one left for each split that is still to come
+            while groups and (not taken or taken < share * total) and len(groups) > 1:
+                group = groups.pop()
+                split_of[group], taken = split, taken + len(members[group])
+        split_of |= dict.fromkeys(groups, "train")
+    return [
+        replace(item, split=split_of[item.group or f"alone-{number}"])
+        for number, item in enumerate(items)
+    ]
+
+
+def _check_enough(by_label: Mapping[str, list[str]], members: Mapping[str, list[Item]]) -> None:
+    few = [
+        f"{label}: {len(groups)} ({sum(len(members[g]) for g in groups)} pictures)"
+        for label, groups in sorted(by_label.items())
+        if len(groups) < LEAST_GROUPS
+    ]
+    if few:
+        raise DatasetError(
+            f"too few groups of pictures for {', '.join(few)}; each label needs at least "
+            f"{LEAST_GROUPS}, one for each of {', '.join(SPLITS)}: add other articles of it (more "
+            "views or sizes of the same one do not count), or leave the label out"
+        )
+
+
+def check_leaks(items: Sequence[Item]) -> None:
+    """Raise ``DatasetError`` where a group lies in more than one split, naming two pictures."""
+    first: dict[str, Item] = {}
+    leaks: dict[str, tuple[Item, Item]] = {}
+    for item in items:
+        if not item.group:
+            continue
+        known = first.setdefault(item.group, item)
+        if known.split != item.split:
+            leaks.setdefault(item.group, (known, item))
+    if leaks:
+        group, (one, other) = next(iter(leaks.items()))
+        raise DatasetError(
+            f"{len(leaks)} group(s) lie in more than one split, so the figures would come out too "
+            f"good; group {group!r} for one: {one.path} is in {one.split}, {other.path} in "
+            f"{other.split}: move each group into one split"
+        )

@@ -1,0 +1,1 @@
+"""Evaluation: metrics, answers, comparisons and reports."""

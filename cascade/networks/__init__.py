@@ -1,0 +1,1 @@
+"""Keras networks: architectures, the pretrained trunk, and their files."""

@@ -1,0 +1,1 @@
+"""From a file to the tensor: reading, format, colour, fitting."""

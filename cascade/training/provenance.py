@@ -1,0 +1,42 @@
+"""What a bundle remembers of how it came about."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from cascade.data.dataset import Pictures, counts, fingerprint
+from cascade.evaluation.evaluate import Evaluation
+from cascade.training.settings import TrainingSettings
+
+
+def training_record(
+    train: Pictures,
+    settings: TrainingSettings,
+    facts: Mapping[str, Any],
+    networks: int,
+    precision: float,
+) -> dict[str, Any]:
+    """What a bundle's manifest keeps of its training; ``facts`` (minutes, epochs) as they came."""
+    sources = Counter(item.source for item in train.items)
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": f"{os.cpu_count()} × {platform.machine()}, {platform.system()}",
+        "settings": settings.to_json(),
+        "networks": networks,
+        "precision": precision,
+        "fingerprint": fingerprint(train.items, train.pixels),
+        "pictures": counts(train.items),
+        "sources": dict(sorted(sources.items())),
+        **facts,
+    }
+
+
+def short_figures(evaluation: Evaluation) -> dict[str, Any]:
+    """For the manifest: the figures without matrices and curves."""
+    full = evaluation.to_json()
+    return {name: full[name] for name in ("pictures", "partly_known", "rates", "numbers")}

@@ -1,0 +1,259 @@
+"""Searching settings for one decision: trials over a grid or at random, ranked at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cascade.bundle import write_json
+from cascade.data.dataset import Item, Pictures, decode_items
+from cascade.errors import DatasetError
+from cascade.evaluation.metrics import wilson
+from cascade.evaluation.tables import markdown_table
+from cascade.networks.architectures import Architecture
+from cascade.pictures.decode import Preprocessing
+from cascade.taxonomy import Decision, Taxonomy
+from cascade.training.augmentation import NONE, Augmentation
+from cascade.training.settings import TrainingSettings, settings_for
+
+log = logging.getLogger(__name__)
+
+# the original's grid: 12 trials
+ORIGINAL_GRID: dict[str, list[Any]] = {
+    "filter_size": [3, 5, 7],
+    "filters_number": [32, 64, 96, 128],
+}
+OPTIONS = {  # name in a sweep -> name in Architecture.options
+    "filter_size": "kernel",
+    "filters_number": "filters",
+    "second_filters": "second_filters",
+    "dense": "dense",
+    "dropout": "dropout",
+    "l2": "l2",
+    "frozen_blocks": "frozen_blocks",
+    "blocks": "blocks",
+}
+SETTINGS = ("learning_rate", "batch_size", "balance", "label_smoothing")
+AUGMENTATIONS = {"none": NONE, "full": Augmentation()}
+NAMES = (*OPTIONS, *SETTINGS, "augmentation", "input_size")
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """What is searched: the values by name, for one decision, with one architecture.
+
+    ``trials`` None means the whole grid, a number so many random ones of it.
+    """
+
+    decision: Decision
+    taxonomy: Taxonomy
+    space: Mapping[str, Sequence[Any]] = field(default_factory=lambda: ORIGINAL_GRID)
+    architecture: str = "two_convolutions"
+    epochs: int = 10
+    seed: int = 2026
+    trials: int | None = None
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One finished trial: its values and how well it did on validation."""
+
+    name: str
+    values: Mapping[str, Any]
+    accuracy: float
+    loss: float
+    pictures: int
+    weights: int
+    epochs: int
+    seconds: float
+
+
+def parse_space(texts: Sequence[str]) -> dict[str, list[Any]]:
+    """``["filter_size=3,5", "dense=512,none"]`` to values by name. Raises ``ValueError``.
+
+    A dense list of several layers is written ``512x256``, an input size ``90x120``.
+    """
+    space: dict[str, list[Any]] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        if not equals or name not in NAMES or not values:
+            raise ValueError(
+                f"expected NAME=VALUE,VALUE with a name of {', '.join(NAMES)}; received {text!r}"
+            )
+        space[name] = [_value(name, value.strip()) for value in values.split(",")]
+    return space
+
+
+def _value(name: str, text: str) -> Any:
+    if name in ("dense", "augmentation", "input_size"):
+        if name == "augmentation" and text not in AUGMENTATIONS:
+            raise ValueError(
+                f"augmentation: expected {' or '.join(AUGMENTATIONS)}, received {text!r}"
+            )
+        if name != "augmentation" and text != "none":
+            [int(part) for part in text.split("x")]  # numbers, or a ValueError that shows the text
+        return text
+    number = float(text)
+    return int(number) if number.is_integer() and "." not in text else number
+
+
+def trials_of(plan: SweepPlan) -> list[dict[str, Any]]:
+    """The values of each trial, always in the same order for the same plan."""
+    names = list(plan.space)
+    grid = [
+        dict(zip(names, values, strict=True)) for values in itertools.product(*plan.space.values())
+    ]
+    if plan.trials is None or plan.trials >= len(grid):
+        return grid
+    random = np.random.default_rng(plan.seed)
+    return [grid[n] for n in sorted(random.choice(len(grid), plan.trials, replace=False))]
+
+
+def trial_name(values: Mapping[str, Any]) -> str:
+    """A folder's name: the values, readable."""
+    name = ",".join(f"{key}={value}" for key, value in values.items()).replace("/", "_")
+    return name if len(name) < 150 else hashlib.sha256(name.encode()).hexdigest()[:24]
+
+
+def settings_of(plan: SweepPlan, values: Mapping[str, Any]) -> TrainingSettings:
+    """A trial's training settings."""
+    options = {
+        OPTIONS[name]: _layers(value) if name == "dense" else value
+        for name, value in values.items()
+        if name in OPTIONS
+    }
+    changes: dict[str, Any] = {name: values[name] for name in SETTINGS if name in values}
+    if "augmentation" in values:
+        changes["augmentation"] = AUGMENTATIONS[values["augmentation"]]
+    return replace(
+        settings_for(plan.architecture),
+        architecture=Architecture(plan.architecture, options),
+        epochs=plan.epochs,
+        seed=plan.seed,
+        **changes,
+    )
+
+
+def _layers(text: str) -> list[int]:
+    return [] if text == "none" else [int(part) for part in text.split("x")]
+
+
+class Frames:
+    """The pictures at each input size that a sweep asks for, decoded once a size."""
+
+    def __init__(self, train: Pictures, validation: Pictures, preprocessing: Preprocessing) -> None:
+        self.preprocessing = preprocessing
+        self.known = {(preprocessing.width, preprocessing.height): (train, validation)}
+
+    def at(self, size: str | None) -> tuple[Pictures, Pictures]:
+        """Train and validation pictures at ``WIDTHxHEIGHT``; None: as they are."""
+        if size is None:
+            return next(iter(self.known.values()))
+        width, height = (int(part) for part in size.split("x"))
+        if (width, height) not in self.known:
+            frame = replace(self.preprocessing, width=width, height=height)
+            train, validation = next(iter(self.known.values()))
+            self.known[width, height] = (
+                _decoded(train.items, frame),
+                _decoded(validation.items, frame),
+            )
+        return self.known[width, height]
+
+
+def _decoded(items: Sequence[Item], frame: Preprocessing) -> Pictures:
+    pictures = decode_items(items, frame)
+    if len(pictures) != len(items):
+        raise DatasetError("input_size: the pictures must lie in files, to be decoded again")
+    return pictures
+
+
+def run_sweep(plan: SweepPlan, frames: Frames, folder: Path) -> list[TrialResult]:
+    """Run every trial that is not done yet, logged for TensorBoard below ``folder``.
+
+    Returns the best first. A sweep that was stopped goes on: finished trials are read from their
+    ``result.json``, and the one under way from its last epoch. Raises ``DatasetError`` where
+    ``folder`` is another sweep's.
+    """
+    from cascade.training.sweep_trial import run_trial
+    from cascade.training.tensorboard import write_experiment
+
+    trials = trials_of(plan)
+    _check_folder(plan, folder)
+    write_experiment(folder, plan.space)
+    results, started = [], time.monotonic()
+    for number, values in enumerate(trials):
+        name = trial_name(values)
+        done = folder / name / "result.json"
+        if not done.is_file():
+            log.info("trial %d of %d: %s", number + 1, len(trials), name)
+            result = run_trial(plan, values, frames.at(values.get("input_size")), folder / name)
+            write_json(done, result.__dict__ | {"values": dict(values)})
+            minutes = (time.monotonic() - started) / (number + 1) * (len(trials) - number - 1) / 60
+            log.info("accuracy %.4f; %.1f minutes left", result.accuracy, minutes)
+        results.append(TrialResult(**json.loads(done.read_text(encoding="utf-8"))))
+    ranked = sorted(results, key=lambda result: (-result.accuracy, result.loss))
+    (folder / "ranking.md").write_text(ranking(ranked), encoding="utf-8")
+    return ranked
+
+
+def _check_folder(plan: SweepPlan, folder: Path) -> None:
+    wanted = {
+        "node": plan.decision.node,
+        "outcomes": list(plan.decision.outcomes),
+        "space": {name: list(values) for name, values in plan.space.items()},
+        "architecture": plan.architecture,
+        "epochs": plan.epochs,
+        "seed": plan.seed,
+        "trials": plan.trials,
+    }
+    path = folder / "sweep.json"
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != wanted:
+        raise DatasetError(f"{folder}: holds a sweep of other values; name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, wanted)
+
+
+def recommended(ranked: Sequence[TrialResult]) -> TrialResult:
+    """The smallest network that cannot be told from the best: inside its 95 % interval."""
+    best = ranked[0]
+    least = wilson(round(best.accuracy * best.pictures), best.pictures)[0]
+    return min(
+        (result for result in ranked if result.accuracy >= least),
+        key=lambda result: (result.weights, -result.accuracy),
+    )
+
+
+def ranking(ranked: Sequence[TrialResult]) -> str:
+    """A Markdown table of the trials, the best first, and a line that says which one to take."""
+    names = list(ranked[0].values)
+    rows = []
+    for place, result in enumerate(ranked, 1):
+        low, high = wilson(round(result.accuracy * result.pictures), result.pictures)
+        rows.append(
+            [
+                str(place),
+                *(str(result.values[name]) for name in names),
+                f"{100 * result.accuracy:.2f} %",
+                f"{100 * low:.1f}–{100 * high:.1f}",
+                f"{result.loss:.4f}",
+                f"{result.weights:,}",
+                str(result.epochs),
+                f"{result.seconds:.0f}",
+            ]
+        )
+    header = ["", *names, "validation accuracy", "95 % interval", "loss", "weights", "epochs", "s"]
+    take = recommended(ranked)
+    values = ", ".join(f"{name} {value}" for name, value in take.values.items())
+    return (
+        f"{markdown_table(header, rows)}\n\nTake {values}: the fewest weights among the trials "
+        f"that {ranked[0].pictures} validation pictures cannot tell from the best.\n"
+    )

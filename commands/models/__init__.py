@@ -1,0 +1,1 @@
+"""Commands around models: train, evaluate, convert, switch, relabel."""

@@ -1,0 +1,138 @@
+"""``fashion-cascade evaluate``: how good is a bundle on labelled pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from commands.common import backend_option
+
+if TYPE_CHECKING:
+    from cascade.evaluation.evaluate import Evaluation
+
+
+@click.command()
+@click.argument("pictures", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--model",
+    metavar="BUNDLE",
+    envvar="FASHION_CASCADE_MODEL",
+    help="The bundle to judge [the shipped one].",
+)
+@backend_option
+@click.option("--split", help="Only this split of a manifest: train, validation or test.")
+@click.option("--compare", metavar="BUNDLE", help="Put another bundle beside it, paired test.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write one page with everything.")
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write confusion matrices (PNG, CSV) and the reliability and coverage diagrams here.",
+)
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
+def command(
+    pictures: Path,
+    model: str | None,
+    backend: str | None,
+    split: str | None,
+    compare: str | None,
+    html: Path | None,
+    figures: Path | None,
+    form: str,
+) -> None:
+    """Judge a bundle on PICTURES: a folder whose folders are labels, or a manifest CSV.
+
+    A manifest has the columns path and label, and optionally split, source and group. Pictures
+    whose label is partly known (shoes/?/boots) count where they settle the question.
+
+    \b
+    Example:
+      fashion-cascade evaluate photos/test
+      fashion-cascade evaluate photos/manifest.csv --split test --html report.html
+      fashion-cascade evaluate photos/test --compare older-bundle --format json
+    """
+    from cascade.backends import AUTO
+    from cascade.bundle import SHIPPED
+    from cascade.classifier import Cascade
+    from cascade.data.dataset import decode_items, read_labelled
+    from cascade.evaluation.answers import Answers, every_logit
+    from cascade.evaluation.compare import COMPARED, POINTS, compared_rows, points, points_rows
+    from cascade.evaluation.compare import compare as compare_outcomes
+    from cascade.evaluation.evaluate import evaluation_of
+    from cascade.evaluation.tables import table, terminal
+    from worker.native_libraries import without_chatter
+
+    with _reported(), without_chatter():
+        cascade = Cascade.load(model or SHIPPED, backend=backend or AUTO)
+        rival = Cascade.load(compare) if compare else None
+    with _reported():
+        items = read_labelled(pictures, cascade.taxonomy, split)
+        decoded = decode_items(items, cascade.preprocessing)
+    for item, reason in decoded.rejected:
+        click.echo(f"left out: {item.path}: {reason}", err=True)
+    answers = Answers(cascade.routing, every_logit(cascade, decoded.pixels), decoded.items)
+    evaluation = evaluation_of(answers)
+    content: dict[str, Any] = {"model": cascade.version, "backend": cascade.backend}
+    content["pictures_from"] = str(pictures)
+    content |= evaluation.to_json()
+    text = f"model {cascade.version} in {cascade.backend} on {pictures}\n\n{terminal(evaluation)}"
+    if rival is not None:
+        if rival.preprocessing != cascade.preprocessing or rival.taxonomy != cascade.taxonomy:
+            raise click.UsageError(
+                f"{compare}: has another tree or takes pictures of another size; "
+                "only bundles of the same tree and size can be compared"
+            )
+        theirs = Answers(rival.routing, every_logit(rival, decoded.pixels), decoded.items)
+        compared = compare_outcomes(answers.outcomes(), theirs.outcomes())
+        content["compared"] = {"model": rival.version} | {c.name: c.to_json() for c in compared}
+        text += f"\n\nbeside model {rival.version}\n{table(COMPARED, compared_rows(compared))}"
+        both = {"this": answers, "other": theirs}
+        text += f"\n\n{table(POINTS, points_rows(both))}"
+        content["points"] = {name: points(each) for name, each in both.items()}
+    if html is not None:
+        from cascade.evaluation.html import html_report
+
+        title = f"{pictures.name}: model {cascade.version}"
+        html.write_text(html_report(evaluation, answers, decoded.pixels, title), encoding="utf-8")
+        click.echo(f"{html}: the whole report", err=True)
+    if figures is not None:
+        _write_figures(figures, evaluation)
+    click.echo(json.dumps(content, indent=1) if form == "json" else text)
+    if decoded.rejected:
+        raise click.exceptions.Exit(1)
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """The package's errors as the command line's: 5 for the bundle, 2 for what was asked of it."""
+    from cascade.errors import BundleError, CascadeError
+
+    try:
+        yield
+    except BundleError as error:
+        click.echo(f"fashion-cascade: {error}", err=True)
+        raise click.exceptions.Exit(5) from error
+    except CascadeError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _write_figures(folder: Path, evaluation: Evaluation) -> None:
+    from cascade.evaluation.plots import confusion_png, coverage_png, reliability_png
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "reliability.png").write_bytes(reliability_png(evaluation.bins))
+    (folder / "coverage.png").write_bytes(coverage_png(evaluation.cuts))
+    for name, each in evaluation.confusions.items():
+        stem = "confusion-" + name.replace("/", "-")
+        (folder / f"{stem}.png").write_bytes(confusion_png(each, name))
+        lines = [",".join(["truth", *each.names])]
+        lines += [
+            ",".join([truth, *map(str, row)])
+            for truth, row in zip(each.names, each.table.tolist(), strict=True)
+        ]
+        (folder / f"{stem}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    click.echo(f"{folder}: matrices and diagrams", err=True)

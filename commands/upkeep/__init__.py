@@ -1,0 +1,1 @@
+"""Commands that keep a catalogue and an installation in order."""

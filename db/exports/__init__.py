@@ -1,0 +1,1 @@
+"""The catalogue as files: text, Arrow, Parquet, folders; and reading an export back."""

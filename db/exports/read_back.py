@@ -1,0 +1,162 @@
+"""Reading an export back: the CSV or JSON lines that ``export`` writes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from db.errors import ExportError, UnknownLabel
+from db.exports.text_encoding import from_cell
+from db.records import STATUSES, LabelEntry
+from db.session import writing
+from db.tables import CONFIDENCES, catalogue, model_versions, path_key
+from db.writes import bulk, leases, registry
+from db.writes.row_values import ROW_NAMES, confidence, text
+
+ROWS_A_TRANSACTION = 2000
+NEEDED = ("crawl", "path", "status")
+_TIMES = ("labelled_at", "created_at", "updated_at")
+_NUMBERS = (*CONFIDENCES, "mtime")
+_WHOLE = ("size", "attempts")
+
+
+@dataclass(frozen=True)
+class Imported:
+    """How many rows were added, and how many stood there already and were left alone."""
+
+    added: int
+    present: int
+
+
+def import_file(engine: Engine, source: Path) -> Imported:
+    """Add the rows of an exported file; rows whose crawl and path are there are left alone.
+
+    Each few thousand rows are a transaction: an import that was killed can be run again.
+
+    Raises:
+        ExportError: names the line that cannot be read.
+        UnknownLabel: a person's label that neither a model nor the file itself explains.
+    """
+    added = present = 0
+    for numbered in _chunks(_records(source)):
+        with writing(engine) as connection:
+            new = _import(connection, [_row(source, n, record) for n, record in numbered])
+        added, present = added + new, present + len(numbered) - new
+    return Imported(added, present)
+
+
+def _chunks(records: Iterable[Any]) -> Iterator[list[Any]]:
+    iterator = iter(records)
+    while chunk := list(islice(iterator, ROWS_A_TRANSACTION)):
+        yield chunk
+
+
+def _records(source: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """(line number, record) of either form, told apart by how the file begins."""
+    with source.open(encoding="utf-8", newline="") as file:
+        begins = file.read(1)
+        file.seek(0)
+        if begins == "{":
+            for number, line in enumerate(file, 1):
+                try:
+                    yield number, json.loads(line)
+                except ValueError as error:
+                    raise ExportError(f"{source}, line {number}: expected JSON: {error}") from error
+            return
+        csv.field_size_limit(10_000_000)
+        reader = csv.DictReader(file, strict=True)
+        try:
+            for cells in reader:
+                if None in cells or None in cells.values():
+                    raise ExportError(
+                        f"{source}, line {reader.line_num}: expected {len(cells)} cells"
+                    )
+                yield reader.line_num, {n: from_cell(c) if c else None for n, c in cells.items()}
+        except csv.Error as error:
+            raise ExportError(f"{source}, line {reader.line_num}: {error}") from error
+
+
+def _row(source: Path, number: int, record: Mapping[str, Any]) -> dict[str, Any]:
+    """One record as values for the table."""
+    try:
+        missing = [name for name in NEEDED if not record.get(name)]
+        if missing or record["status"] not in STATUSES:
+            raise ValueError(f"expected {', '.join(NEEDED)}, received {dict(record)!r:.200}")
+        row = {name: _value(name, record.get(name)) for name in ROW_NAMES if name != "id"}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ExportError(f"{source}, line {number}: {error}") from error
+    now = datetime.now(UTC)
+    row["created_at"] = row["created_at"] or now
+    row["updated_at"] = row["updated_at"] or now
+    row["attempts"] = row["attempts"] or 0
+    row["path_key"] = path_key(str(row["path"]))
+    return row
+
+
+def _value(name: str, value: Any) -> Any:
+    if name == "needs_review":
+        if value not in (None, True, False, "true", "false"):
+            raise ValueError(f"{name}: expected true or false, received {value!r}")
+        return value in (True, "true")
+    if value is None:
+        return None
+    if name in _TIMES:
+        made = datetime.fromisoformat(value)
+        if made.tzinfo is None:
+            raise ValueError(f"{name}: expected a time with its zone, received {value!r}")
+        return made
+    if name in CONFIDENCES:
+        return confidence(float(value), name)
+    if name in _NUMBERS:
+        return float(value)
+    if name in _WHOLE:
+        return int(value)
+    return text(str(value), name)
+
+
+def _import(connection: Connection, rows: list[dict[str, Any]]) -> int:
+    _register(connection, rows)
+    added = 0
+    for crawl in sorted({row["crawl"] for row in rows}):
+        registry.ensure_crawl(connection, crawl, datetime.now(UTC))
+        mine = {row["path_key"]: row for row in rows if row["crawl"] == crawl}
+        found = leases.states(connection, catalogue, crawl, mine)
+        new = [row for key, row in sorted(mine.items()) if key not in found]
+        bulk.insert(connection, catalogue, new)
+        added += len(new)
+    return added
+
+
+def _register(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Make the models and labels that the rows name known; a row explains its own label."""
+    entries = {
+        row["label"]: LabelEntry(
+            row["label"],
+            row["category"],
+            row["gender"],
+            row["type"],
+            row["label"] == row["best_leaf"],
+        )
+        for row in rows
+        if row["label"] is not None
+    }
+    versions = {row["model_version"] for row in rows if row["model_version"] is not None}
+    known = set(connection.execute(sa.select(model_versions.c.version)).scalars())
+    if entries or versions - known:
+        for version in sorted(versions):
+            registry.register(connection, version, list(entries.values()), None, {})
+    said = {row["human_label"] for row in rows if row["human_label"] is not None}
+    if unknown := said - registry.label_names(connection):
+        raise UnknownLabel(
+            f"expected labels of a registered taxonomy, received {sorted(unknown)}; "
+            "label something with the model that knows them first"
+        )

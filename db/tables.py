@@ -1,0 +1,292 @@
+"""The tables. Plain names and columns, so that any SQL tool reads them without this project.
+
+The migrations in ``db/migrations`` make these tables; a test holds both equal. Reasons for the
+keys: docs/decisions/0010-rows-keyed-by-path-hash.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import sqlalchemy as sa
+
+from db.column_types import Id, UtcDateTime
+from db.records import STATUSES
+
+CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = sa.MetaData(naming_convention=CONVENTION)
+
+
+def path_key(path: str) -> bytes:
+    """The 16 bytes that a path is keyed by: paths may be longer than an index entry."""
+    return hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _label_columns() -> list[sa.Column[object]]:
+    """The columns that hold what a model said, shared by `catalogue` and `label_history`."""
+    return [
+        sa.Column("category", sa.Text),
+        sa.Column("gender", sa.Text),
+        sa.Column("type", sa.Text),
+        sa.Column("label", sa.Text),
+        sa.Column("best_leaf", sa.Text),
+        sa.Column("category_confidence", sa.Double),
+        sa.Column("gender_confidence", sa.Double),
+        sa.Column("type_confidence", sa.Double),
+        sa.Column("confidence", sa.Double),
+        sa.Column("margin", sa.Double),
+        sa.Column("needs_review", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("model_version", sa.Text),
+        sa.Column("labelled_at", UtcDateTime),
+    ]
+
+
+LABEL_COLUMNS = tuple(str(column.name) for column in _label_columns())
+CONFIDENCES = (
+    "category_confidence",
+    "gender_confidence",
+    "type_confidence",
+    "confidence",
+    "margin",
+)
+# written out in queries too: a bound parameter could stand for any status, so that a planner that
+# prepares the statement could not take a partial index for it
+STATUS_LITERALS = {status: sa.literal_column(f"'{status}'", sa.Text) for status in STATUSES}
+FAILED = "status IN ('rejected', 'quarantined', 'cancelled')"
+_STATUS_LIST = ", ".join(f"'{status}'" for status in STATUSES)
+_IN_RANGE = " AND ".join(f"({name} IS NULL OR {name} BETWEEN 0 AND 1)" for name in CONFIDENCES)
+
+crawls = sa.Table(
+    "crawls",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("archived_at", UtcDateTime),
+    sa.Column("note", sa.Text),
+)
+
+model_versions = sa.Table(
+    "model_versions",
+    metadata,
+    sa.Column("version", sa.Text, primary_key=True),
+    sa.Column("source", sa.Text),  # where the bundle was loaded from
+    sa.Column("figures", sa.JSON, nullable=False),  # as measured when it was trained
+    sa.Column("first_seen_at", UtcDateTime, nullable=False),
+    # the model that new labels come from, or whose labels were last let count
+    sa.Column("in_use", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("in_use_since", UtcDateTime),
+    sa.Column("in_use_until", UtcDateTime),
+)
+
+labels = sa.Table(
+    "labels",
+    metadata,
+    sa.Column("label", sa.Text, primary_key=True),
+    sa.Column("category", sa.Text, nullable=False),
+    sa.Column("gender", sa.Text),
+    sa.Column("type", sa.Text),
+    sa.Column("is_leaf", sa.Boolean, nullable=False),
+)
+
+
+def _picture_table(name: str) -> sa.Table:
+    """A table of pictures: `catalogue`, and `relabels`, which holds what a new model says."""
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("id", Id, primary_key=True),
+        sa.Column("crawl", sa.Text, sa.ForeignKey("crawls.name"), nullable=False),
+        sa.Column("path", sa.Text, nullable=False),
+        sa.Column("path_key", sa.LargeBinary(16), nullable=False),
+        sa.Column("url", sa.Text),
+        sa.Column("shop", sa.Text),
+        sa.Column("product_id", sa.Text),
+        sa.Column("size", sa.BigInteger),
+        sa.Column("mtime", sa.Double),
+        sa.Column("content_hash", sa.Text),
+        *_label_columns(),
+        sa.Column("status", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text),
+        sa.Column("attempts", sa.SmallInteger, nullable=False, server_default="0"),
+        sa.Column("deaths_alone", sa.SmallInteger, nullable=False, server_default="0"),
+        sa.Column("claimed_by", sa.Text),
+        sa.Column("claimed_until", UtcDateTime),
+        sa.Column("claimed_alone", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("created_at", UtcDateTime, nullable=False),
+        sa.Column("updated_at", UtcDateTime, nullable=False),
+        sa.Column("human_label", sa.Text),
+        sa.UniqueConstraint("crawl", "path_key"),
+        sa.ForeignKeyConstraint(["label"], ["labels.label"]),
+        sa.ForeignKeyConstraint(["human_label"], ["labels.label"]),
+        sa.CheckConstraint(f"status IN ({_STATUS_LIST})", "status"),
+        sa.CheckConstraint("(status = 'labelled') = (label IS NOT NULL)", "labelled_has_label"),
+        sa.CheckConstraint(
+            "label IS NULL OR (category IS NOT NULL AND best_leaf IS NOT NULL AND "
+            "confidence IS NOT NULL AND model_version IS NOT NULL AND labelled_at IS NOT NULL)",
+            "label_is_whole",
+        ),
+        sa.CheckConstraint("status <> 'rejected' OR reason IS NOT NULL", "rejected_has_reason"),
+        sa.CheckConstraint(_IN_RANGE, "confidences"),
+        sa.CheckConstraint("(claimed_by IS NULL) = (claimed_until IS NULL)", "lease_is_whole"),
+        sa.CheckConstraint("attempts >= 0 AND deaths_alone >= 0", "attempts"),
+    )
+
+
+def _index(
+    name: str,
+    *columns: sa.ColumnElement[Any],
+    where: str | None = None,
+    sqlite_where: str | None = None,
+) -> None:
+    """An index, over a part of the table only where `where` says which.
+
+    SQLite uses such an index only for a query that has the very same words: `STATUS_LITERALS` for a
+    status, and "= 1" for a truth, which is how SQLAlchemy asks for one there.
+    """
+    partial = None if where is None else sa.text(where)
+    on_sqlite = partial if sqlite_where is None else sa.text(sqlite_where)
+    sa.Index(name, *columns, postgresql_where=partial, sqlite_where=on_sqlite)
+
+
+def _work_indexes(table: sa.Table) -> None:
+    """What the queue needs; the first two are empty when nothing waits."""
+    prefix, column = f"ix_{table.name}", table.c
+    _index(f"{prefix}_pending", column.crawl, column.id, where="status = 'pending'")
+    _index(f"{prefix}_claimed_by", column.claimed_by, where="claimed_by IS NOT NULL")
+    _index(
+        f"{prefix}_content_hash",
+        column.content_hash,
+        column.model_version,
+        where="content_hash IS NOT NULL",
+    )
+
+
+catalogue = _picture_table("catalogue")
+relabels = _picture_table("relabels")
+_work_indexes(catalogue)
+_work_indexes(relabels)
+
+# what counts as the label of a row: what a person said, or else the model; the index below and
+# the queries must write it alike
+effective_label = sa.func.coalesce(catalogue.c.human_label, catalogue.c.label)
+# each answers a filter of `query`; its price is in docs/scale.md
+_index(
+    "ix_catalogue_label",
+    effective_label,
+    catalogue.c.id,
+    where="coalesce(human_label, label) IS NOT NULL",
+)
+_index("ix_catalogue_crawl_id", catalogue.c.crawl, catalogue.c.id)
+_index("ix_catalogue_shop", catalogue.c.shop, catalogue.c.id, where="shop IS NOT NULL")
+_index(
+    "ix_catalogue_labelled_at",
+    catalogue.c.labelled_at,
+    catalogue.c.id,
+    where="labelled_at IS NOT NULL",
+)
+_index(
+    "ix_catalogue_failed",
+    catalogue.c.status,
+    catalogue.c.id,
+    where=FAILED,
+)
+_index("ix_catalogue_reason", catalogue.c.reason, catalogue.c.id, where="reason IS NOT NULL")
+_index(
+    "ix_catalogue_review",
+    catalogue.c.confidence,
+    catalogue.c.id,
+    where="needs_review",
+    sqlite_where="needs_review = 1",
+)
+_index("ix_catalogue_corrected", catalogue.c.id, where="human_label IS NOT NULL")
+
+corrections = sa.Table(
+    "corrections",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column(
+        "catalogue_id",
+        Id,
+        sa.ForeignKey("catalogue.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    sa.Column("corrected_by", sa.Text, nullable=False),
+    sa.Column("corrected_at", UtcDateTime, nullable=False),
+    sa.Column("from_label", sa.Text),
+    sa.Column("to_label", sa.Text, sa.ForeignKey("labels.label")),  # NULL: taken back
+    sa.Column("model_label", sa.Text),  # what the model had said at that time
+    sa.Column("note", sa.Text),
+)
+
+forgotten = sa.Table(
+    "forgotten",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("forgotten_at", UtcDateTime, nullable=False),
+    sa.Column("forgotten_by", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),  # BLAKE2b of what was asked for, not itself
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("note", sa.Text),
+    sa.CheckConstraint("kind IN ('crawl', 'path', 'hash')", "kind"),
+)
+
+# How many rows have which label: kept by triggers in the transaction that changes a row, whoever
+# does so. PostgreSQL's triggers append to `catalogue_count_changes`, so that writers never wait
+# for each other, and `db.writes.counters` adds those up into `catalogue_counts` now and then;
+# SQLite, which has one writer at a time, counts in place.
+COUNTED = ("crawl", "shop", "model_version", "day", "status", "label", "reason")
+
+
+def _counted_columns() -> list[sa.Column[Any]]:
+    """What is counted apart; '' where a row has none, so that a key can be made of them."""
+    return [sa.Column(name, sa.Text, nullable=False) for name in COUNTED]
+
+
+catalogue_counts = sa.Table(
+    "catalogue_counts",
+    metadata,
+    *_counted_columns(),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("sum_confidence", sa.Double, nullable=False),
+    sa.PrimaryKeyConstraint(*COUNTED),
+    sqlite_with_rowid=False,
+)
+catalogue_count_changes = sa.Table(
+    "catalogue_count_changes",
+    metadata,
+    *_counted_columns(),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("sum_confidence", sa.Double, nullable=False),
+)
+# the view over both
+catalogue_counted = sa.table(
+    "catalogue_counted",
+    *(sa.column(name, sa.Text) for name in COUNTED),
+    sa.column("rows", sa.BigInteger),
+    sa.column("sum_confidence", sa.Double),
+)
+
+label_history = sa.Table(
+    "label_history",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column(
+        "catalogue_id",
+        Id,
+        sa.ForeignKey("catalogue.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    sa.Column("content_hash", sa.Text),
+    *_label_columns(),
+    sa.Column("replaced_at", UtcDateTime, nullable=False),
+)

@@ -1,0 +1,1 @@
+"""What claims, batches and crawls write to the catalogue. Called by `db.catalogue`."""

@@ -1,0 +1,39 @@
+"""Statements that every batch asks, built once: building one takes longer than its answer."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from db.writes.row_values import FIELD_NAMES
+
+
+@functools.lru_cache(maxsize=8)
+def labels_by_hash(table: sa.Table, on_postgresql: bool) -> sa.Select[Any]:
+    """The label fields of one labelled row for each content hash asked for, where there is one.
+
+    Parameters: `asked`, the hashes, as a list on PostgreSQL and as the text of a JSON list on
+    SQLite; and `model_version`.
+    """
+    if on_postgresql:
+        listed = sa.bindparam("asked", type_=postgresql.ARRAY(sa.Text))
+        source = sa.func.unnest(listed).table_valued("value").render_derived()
+    else:
+        source = sa.func.json_each(sa.bindparam("asked", type_=sa.Text)).table_valued("value")
+    # one row a hash, by the index: a "photo unavailable" picture has rows without number
+    first = (
+        sa.select(table.c.id)
+        .where(table.c.content_hash == source.c.value)
+        .where(table.c.model_version == sa.bindparam("model_version", type_=sa.Text))
+        .where(table.c.status == "labelled")
+        .limit(1)
+        .correlate(source)
+        .scalar_subquery()
+    )
+    columns = [table.c[name] for name in FIELD_NAMES]
+    return sa.select(table.c.content_hash, *columns).where(
+        table.c.id.in_(sa.select(first).select_from(source))
+    )

@@ -1,0 +1,113 @@
+"""Crawls, model versions and their labels: the rows that others refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from db.records import LabelEntry, ModelRecord, check_labels
+from db.tables import catalogue_counted, crawls, labels, model_versions, relabels
+from db.writes import bulk
+from db.writes.row_values import text
+
+
+def ensure_crawl(connection: Connection, crawl: str, now: datetime) -> None:
+    """Make the crawl's row where there is none."""
+    name = text(crawl, "crawl")
+    bulk.insert(connection, crawls, [{"name": name, "created_at": now}])
+
+
+def register(
+    connection: Connection,
+    version: str,
+    entries: Sequence[LabelEntry],
+    source: str | None,
+    figures: dict[str, object],
+) -> None:
+    """Write a model version and the labels of its taxonomy; what is known already stays.
+
+    Raises:
+        ValueError: a label stands twice, or has no category.
+    """
+    check_labels(entries)
+    row = {
+        "version": version,
+        "source": source,
+        "figures": figures,
+        "first_seen_at": datetime.now(UTC),
+    }
+    known = connection.execute(
+        sa.select(model_versions.c.version).where(model_versions.c.version == version)
+    ).first()
+    if known is None:
+        bulk.insert(connection, model_versions, [row])
+    rows = [
+        {
+            "label": entry.label,
+            "category": entry.category,
+            "gender": entry.gender,
+            "type": entry.type,
+            "is_leaf": entry.is_leaf,
+        }
+        for entry in sorted(entries, key=lambda entry: entry.label)
+    ]
+    bulk.insert(connection, labels, rows)
+
+
+def put_in_use(
+    connection: Connection, version: str, now: datetime, *, only_if_none: bool = False
+) -> None:
+    """Write that `version` is the model in use from now on, and no other.
+
+    With `only_if_none` nothing is changed where another model is in use.
+    """
+    table = model_versions
+    others = sa.and_(table.c.in_use, table.c.version != version)
+    if only_if_none and connection.execute(sa.select(table.c.version).where(others)).first():
+        return
+    connection.execute(sa.update(table).where(others).values(in_use=False, in_use_until=now))
+    connection.execute(
+        sa.update(table)
+        .where(table.c.version == version, sa.not_(table.c.in_use))
+        .values(in_use=True, in_use_since=now, in_use_until=None)
+    )
+
+
+def label_names(connection: Connection) -> frozenset[str]:
+    """All labels of all registered taxonomies."""
+    return frozenset(connection.execute(sa.select(labels.c.label)).scalars())
+
+
+def models(connection: Connection) -> list[ModelRecord]:
+    """The registered models, oldest first."""
+    counted = (
+        sa.select(sa.func.coalesce(sa.func.sum(catalogue_counted.c.rows), 0))
+        .where(catalogue_counted.c.model_version == model_versions.c.version)
+        .where(catalogue_counted.c.status == "labelled")
+        .scalar_subquery()
+    )
+    query = sa.select(model_versions, counted.label("rows")).order_by(
+        model_versions.c.first_seen_at, model_versions.c.version
+    )
+    relabelled = {
+        (version, status): int(rows)
+        for version, status, rows in connection.execute(
+            sa.select(relabels.c.model_version, relabels.c.status, sa.func.count()).group_by(
+                relabels.c.model_version, relabels.c.status
+            )
+        )
+    }
+    return [
+        ModelRecord(
+            **{
+                **row,
+                "rows": int(row["rows"]),
+                "waiting": relabelled.get((row["version"], "pending"), 0),
+                "ready": relabelled.get((row["version"], "labelled"), 0),
+            }
+        )
+        for row in connection.execute(query).mappings()
+    ]

@@ -1,0 +1,137 @@
+"""Two cascades side by side, and the page that shows one."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cascade.data.dataset import Item
+from cascade.evaluation.answers import Answers, Outcome
+from cascade.evaluation.bootstrap import group_weights
+from cascade.evaluation.compare import compare, mcnemar, points
+from cascade.evaluation.evaluate import evaluation_of
+from cascade.evaluation.html import html_report, worst_mistakes
+from cascade.routing import Routing
+from cascade.taxonomy import Taxonomy
+
+TREE = Taxonomy.load()
+
+
+def answers(labels: list[str], said: list[str], certainty: float = 0.9, **items: str) -> Answers:
+    """Logits of a cascade that says ``said`` with about this probability at each decision."""
+    routing = Routing(TREE, TREE.decisions())
+    logits = np.zeros((len(said), routing.width), np.float32)
+    for row, leaf in enumerate(said):
+        for decision in routing.decisions:
+            for number, outcome in enumerate(decision.outcomes):
+                if leaf == outcome or leaf.startswith(outcome + "/"):
+                    odds = certainty * (len(decision.outcomes) - 1) / (1 - certainty)
+                    logits[row, routing.columns(decision).start + number] = np.log(odds)
+    return Answers(
+        routing, logits, tuple(Item(f"{n}.jpg", label, **items) for n, label in enumerate(labels))
+    )
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second", "p"),
+    [
+        (0, 0, 1.0),
+        (5, 5, 1.0),
+        (0, 5, 2 * 0.5**5),
+        (1, 9, 2 * (1 + 10) / 2**10),
+        (2000, 2000, 1.0),
+    ],
+)
+def test_mcnemar_is_a_fair_coin(only_first: int, only_second: int, p: float) -> None:
+    assert mcnemar(only_first, only_second) == pytest.approx(p)
+    assert mcnemar(only_second, only_first) == pytest.approx(p)
+
+
+def test_only_pictures_that_count_for_both_are_compared() -> None:
+    yes, no = True, False
+    first = {"m": Outcome(np.array([yes, yes, no, yes]), np.array([yes, yes, yes, no]))}
+    second = {"m": Outcome(np.array([yes, no, no, no]), np.array([yes, yes, yes, yes]))}
+    (found,) = compare(first, second)
+    assert (found.first.right, found.second.right, found.first.count) == (2, 1, 3)
+    assert (found.only_first, found.only_second) == (1, 0)
+    with pytest.raises(ValueError, match="the same pictures"):
+        compare(first, {"m": Outcome(np.array([yes]), np.array([yes]))})
+
+
+def test_points_for_gender_and_type() -> None:
+    labels = [
+        "shoes/male/boots",
+        "shoes/male/boots",
+        "trousers_jeans/female/jeans",
+        "shoes/?/boots",
+    ]
+    said = ["shoes/female/boots", "shoes/male/formal", "trousers_jeans/female/jeans", labels[0]]
+    found = points(answers(labels, said))
+    assert found == {"trousers_jeans": (1, 1, 2, 2), "shoes": (1, 1, 2, 4)}
+
+
+def test_groups_are_drawn_whole() -> None:
+    weights = group_weights(["a", "a", "b", "", ""], rounds=50, seed=1)
+    assert weights.shape == (50, 5)
+    assert (weights[:, 0] == weights[:, 1]).all()
+    assert not (weights[:, 3] == weights[:, 4]).all()
+    drawn = weights[:, 0] + weights[:, 2] + weights[:, 3] + weights[:, 4]
+    assert (drawn == 4).all()  # four groups each time
+
+
+def test_intervals_hold_the_figure_and_are_the_same_each_time() -> None:
+    labels = ["glasses/optical", "glasses/sunglasses"] * 30
+    found = evaluation_of(answers(labels, labels[:50] + labels[49:59]))
+    low, high = found.intervals["macro-F1 of the leaves, in scope"]
+    assert low < (found.numbers["macro-F1 of the leaves, in scope"] or 0) < high < 1
+    again = evaluation_of(answers(labels, labels[:50] + labels[49:59]))
+    assert again.intervals == found.intervals
+
+
+class Links(HTMLParser):
+    """Collects what a page would load from elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outside: list[str] = []
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href") and not (value or "").startswith("data:"):
+                self.outside.append(f"{tag} {value}")
+
+
+def test_the_page_needs_nothing_beside_itself_and_shows_the_mistakes() -> None:
+    labels = ["glasses/optical"] * 3 + ["shoes/male/boots"]
+    said = ["glasses/optical", "glasses/sunglasses", "glasses/optical", "shoes/male/formal"]
+    given = answers(labels, said, source="a<b>&shop")
+    pixels = np.zeros((4, 120, 90, 3), np.uint8)
+    pixels[3] = (200, 40, 40)
+    page = html_report(evaluation_of(given), given, pixels, "<script>alert(1)</script>")
+    links = Links()
+    links.feed(page)
+    assert links.outside == []
+    assert "script" not in links.tags
+    assert links.tags.count("figure") == 2
+    assert "&lt;script&gt;" in page
+    pictures = re.findall(r"data:image/jpeg;base64,([^\"]+)", page)
+    shown = [np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) for text in pictures]
+    assert {picture.shape for picture in shown} == {(120, 90, 3)}
+    assert any(abs(int(picture[60, 45, 0]) - 200) < 8 for picture in shown)
+    assert "is shoes/male/boots" in page
+
+
+def test_the_surest_mistake_comes_first() -> None:
+    labels = ["glasses/optical"] * 3
+    given = answers(labels, ["glasses/sunglasses"] * 3, 0.8)
+    given.logits[1] *= 3
+    again = Answers(given.routing, given.logits, given.items)
+    assert worst_mistakes(again, 2) == [1, 0]

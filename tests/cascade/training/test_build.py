@@ -1,0 +1,144 @@
+"""A whole cascade: trained, calibrated, judged and sealed; and tuned again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cascade.bundle import Bundle
+from cascade.classifier import Cascade
+from cascade.data.dataset import Item, Pictures
+from cascade.errors import BundleError, DatasetError
+from cascade.pictures.decode import Preprocessing
+from cascade.training.build import Material, build_cascade, finish_from_weights
+from cascade.training.recalibrate import retune
+
+from .test_training import PLAIN, SETTINGS, TREE, shapes
+
+FRAME = Preprocessing(width=18, height=24)
+
+
+def material(train: int = 160) -> Material:
+    return Material(shapes(train, 1), shapes(60, 2), TREE, shapes(60, 3), FRAME)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``bundle`` and the ``work`` that it was made in."""
+    folder = tmp_path_factory.mktemp("built")
+    build_cascade(material(), PLAIN, folder / "bundle", folder / "work", 0.7)
+    return folder
+
+
+def test_a_bundle_made_again_from_its_work_still_says_how_long_training_took(
+    built: Path, tmp_path: Path
+) -> None:
+    """A resumed start takes no time of its own: what counts is kept beside the weights."""
+    work = tmp_path / "work"
+    shutil.copytree(built / "work", work)
+    for state in work.glob("*/state.json"):
+        content = json.loads(state.read_text())
+        assert content["seconds"] > 0
+        state.write_text(json.dumps({**content, "seconds": 1800.0}))
+    networks = len(list(work.glob("*/state.json")))
+    again = build_cascade(material(), PLAIN, tmp_path / "again", work, 0.7)
+    assert again.manifest["training"]["minutes"] == 30.0 * networks
+
+
+def test_the_bundle_answers_and_says_what_it_was_made_of(built: Path) -> None:
+    cascade = Cascade.load(built / "bundle")
+    test = shapes(60, 3)
+    answers = cascade.classify(test.pixels)
+    right = [a.best_leaf == i.label for a, i in zip(answers, test.items, strict=True)]
+    assert np.mean(right) > 0.5  # 0.25 by chance
+    manifest = cascade.bundle.manifest
+    figures = manifest["figures"]["test"]["rates"]["primary"]
+    primary = [
+        a.category == i.label.split("/")[0] for a, i in zip(answers, test.items, strict=True)
+    ]
+    assert (figures["right"], figures["count"]) == (sum(primary), 60)
+    assert manifest["training"]["pictures"] == dict.fromkeys(sorted(TREE.leaves), 40)
+    assert manifest["training"]["settings"]["seed"] == 7
+    assert set(cascade.routing.temperatures) == {"", "flat", "round"}
+    assert set(cascade.routing.thresholds) == {node.path for node in TREE.nodes}
+    card = (built / "bundle" / "MODEL_CARD.md").read_text()
+    assert manifest["training"]["fingerprint"] in card
+    assert "What it is not good at" in card
+    assert "Fewer than 30 pictures to judge by" in card
+    assert not (built / "bundle.part").exists()
+
+
+def test_a_taken_folder_and_another_runs_work_are_refused(built: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="is there already"):
+        build_cascade(material(), PLAIN, built / "bundle", tmp_path / "work")
+    with pytest.raises(DatasetError, match="other settings"):
+        build_cascade(material(), replace(PLAIN, seed=1), tmp_path / "b", built / "work")
+    with pytest.raises(DatasetError, match="other fingerprint"):
+        build_cascade(material(92), PLAIN, tmp_path / "b", built / "work")
+
+
+def test_a_label_without_a_training_picture_is_refused_before_the_work(tmp_path: Path) -> None:
+    train = shapes(40, 1)
+    keep = [n for n, item in enumerate(train.items) if item.label != "round/dark"]
+    fewer = Pictures(tuple(train.items[n] for n in keep), train.pixels[keep])
+    with pytest.raises(DatasetError, match="no training picture for round/dark"):
+        build_cascade(replace(material(), train=fewer), SETTINGS, tmp_path / "b", tmp_path / "w")
+
+
+def test_a_stopped_run_makes_a_bundle_too(built: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    shutil.copytree(built / "work", work)
+    for final in work.rglob("final.weights.h5"):
+        final.unlink()
+    made = finish_from_weights(material(), PLAIN, work, tmp_path / "bundle", 0.7)
+    pixels = shapes(20, 9).pixels
+    first, second = Cascade.load(made.folder), Cascade.load(built / "bundle")
+    assert np.array_equal(first.logits(pixels), second.logits(pixels))
+    with pytest.raises(BundleError, match="not trained an epoch"):
+        finish_from_weights(material(), PLAIN, tmp_path / "empty", tmp_path / "b")
+
+
+def test_tuning_again_changes_thresholds_and_nothing_else(built: Path, tmp_path: Path) -> None:
+    found = retune(built / "bundle", shapes(400, 11), tmp_path / "new", 0.9)
+    old, new = Bundle.open(built / "bundle"), Bundle.open(tmp_path / "new")
+    assert new.version == found.bundle.version != old.version
+    changed = {
+        n for n in new.manifest["files"] if new.manifest["files"][n] != old.manifest["files"].get(n)
+    }
+    assert changed == {"calibration.json", "MODEL_CARD.md"}
+    stored = json.loads((tmp_path / "new" / "calibration.json").read_text())
+    assert stored["thresholds"] == {n: e.threshold for n, e in found.nodes.items()}
+    assert new.manifest["training"]["tuned_from"] == old.version
+    assert set(old.manifest["figures"]) == {"validation", "test"}
+    assert set(new.manifest["figures"]) == {"tuned_on"}  # the old ones are not of these thresholds
+    assert new.manifest["figures"]["tuned_on"]["pictures"] == 400
+    with pytest.raises(BundleError, match="is there already"):
+        retune(built / "bundle", shapes(8, 1), tmp_path / "new", 0.9)
+
+
+def test_a_looser_precision_stops_more_labels_at_leaves(built: Path, tmp_path: Path) -> None:
+    def leaves(precision: float) -> int:
+        found = retune(
+            built / "bundle", shapes(400, 11), tmp_path / f"at-{precision}", precision
+        ).nodes
+        return sum(found[leaf].answers for leaf in TREE.leaves)
+
+    assert leaves(0.6) > leaves(0.99)
+
+
+def test_partly_known_labels_train_what_they_know(tmp_path: Path) -> None:
+    train = shapes(96, 1)
+    half = tuple(
+        Item(item.path, f"?/{item.label.split('/')[1]}" if n % 8 > 3 else item.label)
+        for n, item in enumerate(train.items)
+    )
+    given = replace(material(), train=Pictures(half, train.pixels))
+    bundle = build_cascade(
+        given, replace(SETTINGS, epochs=2), tmp_path / "bundle", tmp_path / "work"
+    )
+    assert bundle.manifest["training"]["pictures"]["?/dark"] == 24

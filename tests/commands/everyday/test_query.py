@@ -1,0 +1,249 @@
+"""`query` and `stats` as a user types them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from db.catalogue import Catalogue
+from db.records import PendingRow
+from tests.commands.running import lines, run
+from tests.db.samples import CRAWL, MODEL, SUNGLASSES, labelled, register, rejected, sandals
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A catalogue with two sandals, one pair of sunglasses, a rejected and a pending picture."""
+    url = f"sqlite:///{tmp_path / 'c.db'}"
+    store = register(Catalogue.open(url))
+    store.add_pending(CRAWL, [PendingRow("/waiting.jpg")], MODEL)
+    outcomes = [
+        labelled("/a.jpg"),
+        labelled("=1+1.jpg", sandals(confidence=0.5, needs_review=True)),
+        labelled("/sun\n.jpg", SUNGLASSES),
+        rejected("/bad.jpg", "truncated"),
+    ]
+    store.store(CRAWL, "me", MODEL, outcomes)
+    store.close()
+    return url
+
+
+def paths(url: str, *options: str) -> set[str]:
+    return {line["path"] for line in lines(run("query", "--catalogue", url, *options))}
+
+
+def test_filters_compose(url: str) -> None:
+    assert paths(url, "--label", "shoes/female/*") == {"/a.jpg", "=1+1.jpg"}
+    assert paths(url, "--label", "shoes-Female-sandals", "--min-confidence", "0.9") == {"/a.jpg"}
+    assert paths(url, "--category", "glasses") == {"/sun\n.jpg"}
+    assert paths(url, "--needs-review") == {"=1+1.jpg", "/sun\n.jpg"}
+    assert paths(url, "--status", "rejected", "--reason", "truncated") == {"/bad.jpg"}
+    assert paths(url, "--status", "pending") == {"/waiting.jpg"}
+    assert paths(url, "--label", "no/such/label") == set()
+    assert len(paths(url)) == 5
+    assert len(paths(url, "--limit", "2")) == 2
+
+
+def test_json_lines_hold_what_was_said(url: str) -> None:
+    (line,) = lines(run("query", "--catalogue", url, "--category", "glasses"))
+    assert line == {
+        "path": "/sun\n.jpg",
+        "status": "labelled",
+        "label": "glasses/sunglasses",
+        "human_label": None,
+        "confidence": 0.6,
+        "best_leaf": "glasses/sunglasses",
+        "reason": None,
+        "model_version": MODEL,
+    }
+
+
+def test_a_spreadsheet_runs_no_cell(url: str) -> None:
+    result = run("query", "--catalogue", url, "--format", "csv", "--columns", "path,needs_review")
+    rows = list(csv.reader(io.StringIO(result.stdout)))
+    assert rows[0] == ["path", "needs_review"]
+    assert ["'=1+1.jpg", "true"] in rows
+    assert ["/sun\n.jpg", "true"] in rows
+
+
+@pytest.mark.parametrize("limit", [(), ("--limit", "2")])
+def test_parquet_is_typed_as_an_export_is(url: str, tmp_path: Path, limit: tuple[str, ...]) -> None:
+    """Read by DuckDB: by way of a file, and by way of a pipe, where nothing can seek."""
+    names = "path,label,confidence,needs_review,labelled_at"
+    asked = ["query", "--catalogue", url, "--status", "labelled", "--columns", names, *limit]
+    said = run(*asked, "--output", str(tmp_path / "new" / "out.parquet"))
+    assert said.stdout == ""
+    piped = subprocess.run(
+        [sys.executable, "-m", "cli", *asked, "--format", "parquet"],
+        cwd=Path(__file__).parents[3],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    (tmp_path / "piped.parquet").write_bytes(piped.stdout)
+    run("export", str(tmp_path / "whole.parquet"), "--catalogue", url)
+    kinds = dict(described(tmp_path / "whole.parquet"))
+    expected = [(r["path"], r["label"], r["confidence"]) for r in lines(run(*asked))]
+    for made in (tmp_path / "new" / "out.parquet", tmp_path / "piped.parquet"):
+        assert described(made) == [(name, kinds[name]) for name in names.split(",")]
+        query = "SELECT path, label, confidence FROM read_parquet(?)"
+        assert duckdb.execute(query, [str(made)]).fetchall() == expected
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["out.parquet"]
+
+
+def described(file: Path) -> list[tuple[str, str]]:
+    """The columns of a Parquet file with their types, as DuckDB sees them."""
+    query = "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM read_parquet(?))"
+    return duckdb.execute(query, [str(file)]).fetchall()
+
+
+def test_an_output_file_takes_its_format_from_its_ending(url: str, tmp_path: Path) -> None:
+    for name in ("out.csv", "out.jsonl", "none.parquet"):
+        label = "no/such" if name.startswith("none") else "shoes/*"
+        run("query", "--catalogue", url, "--label", label, "--output", str(tmp_path / name))
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
+    assert (tmp_path / "out.csv").read_text().startswith("path,status,label,")
+    assert [name for name, _ in described(tmp_path / "none.parquet")][:2] == ["path", "status"]
+    wrong = run("query", "--catalogue", url, "--output", str(tmp_path / "out.xyz"), exit_code=2)
+    assert "which --format" in wrong.stderr
+
+
+def test_a_table_is_one_line_a_row(url: str) -> None:
+    result = run("query", "--catalogue", url, "--format", "table", "--category", "glasses")
+    head, _, row = result.stdout.splitlines()
+    assert head.split()[:3] == ["path", "status", "label"]
+    assert row.startswith("/sun\\n.jpg")
+
+
+def test_what_is_too_wide_stands_last_in_a_table(url: str) -> None:
+    store = Catalogue.open(url)
+    long = "/crawl/" + "x" * 80
+    store.store(CRAWL, "me", MODEL, [labelled(long)])
+    store.close()
+    columns = ("--columns", "path,status,shop,label")
+    table = run("query", "--catalogue", url, "--format", "table", "--category", "shoes", *columns)
+    head, _, *rows = table.stdout.splitlines()
+    assert head.split() == ["status", "shop", "label", "path"]
+    start = head.index("path")
+    assert {row[start:] for row in rows} == {"/a.jpg", "=1+1.jpg", long}
+
+
+def test_counting_prints_a_number(url: str) -> None:
+    assert run("query", "--catalogue", url, "--count", "--category", "shoes").stdout == "2\n"
+
+
+def test_the_tree_adds_up(url: str) -> None:
+    out = run("stats", "--catalogue", url, "--format", "table").stdout.splitlines()
+    assert [line.split()[:2] for line in out] == [
+        ["labelled", "3"],
+        ["glasses", "1"],
+        ["sunglasses", "1"],
+        ["shoes", "2"],
+        ["female", "2"],
+        ["sandals", "2"],
+        ["pending", "1"],
+        ["rejected", "1"],
+        ["truncated", "1"],
+    ]
+    assert out[3].split()[2] == "0.700"  # (0.9 + 0.5) / 2
+    counts = lines(run("stats", "--catalogue", url))
+    assert sum(count["rows"] for count in counts) == 5
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("query",),
+        ("query", "--count"),
+        ("query", "--limit", "3"),
+        ("stats", "--format", "table"),
+        ("stats", "--format", "jsonl"),
+        ("export", "{folder}/new/out.csv"),
+        ("review", "sheet", "{folder}/new/sheet.html"),
+        ("relabel", "--model", "constant:glasses/optical"),
+        ("status", "--no-queue"),
+        ("cancel",),
+    ],
+)
+def test_a_crawl_that_never_was_is_refused_by_all(
+    url: str, tmp_path: Path, asked: tuple[str, ...]
+) -> None:
+    arguments = [part.format(folder=tmp_path) for part in asked]
+    said = run(*arguments, "--catalogue", url, "--crawl", "nope", exit_code=2)
+    assert f"no crawl 'nope'; the catalogue's crawls: {CRAWL}\n" in said.stderr
+    assert said.stdout == ""
+    assert not (tmp_path / "new").exists()
+
+
+def test_stats_of_nothing_say_so(url: str) -> None:
+    none = run(
+        "stats", "--catalogue", url, "--crawl", CRAWL, "--shop", "x", "--format", "table"
+    ).stdout
+    assert none == "no picture fits\n"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("nope",),
+        ("--nope",),
+        ("query", "--nope"),
+        ("query", "--limit", "x"),
+        ("train", "--out", "x"),
+    ],
+)
+def test_usage_errors_look_like_all_others(asked: tuple[str, ...]) -> None:
+    said = run(*asked, exit_code=2).stderr.splitlines()
+    assert said[0].startswith("fashion-cascade: ")
+    assert said[1].startswith("see: ")
+    assert said[1].endswith(" --help")
+    assert len(said) == 2
+
+
+def test_a_label_that_no_taxonomy_has_is_said(url: str) -> None:
+    for name in ("query", "stats"):
+        typed = run(name, "--catalogue", url, "--label", "shoes/femal/*")
+        assert "no registered label fits --label 'shoes/femal/*'" in typed.stderr
+        hats = run(name, "--catalogue", url, "--category", "hats")
+        assert "--category 'hats'" in hats.stderr
+        assert typed.stdout == hats.stdout == ""
+        assert run(name, "--catalogue", url, "--category", "shoes").stderr == ""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("rows", [5, 5000])
+def test_a_reader_that_goes_away_is_no_failure(url: str, rows: int, unbuffered: str) -> None:
+    """Both when the output is written while the command runs and when it waits for the end."""
+    store = Catalogue.open(url)
+    store.add_pending(CRAWL, [PendingRow(f"/more/{n}.jpg") for n in range(rows - 5)], MODEL)
+    store.close()
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "query", "--catalogue", url],
+        cwd=Path(__file__).parents[3],
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=60,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr.decode()) == (141, "")
+
+
+def test_errors_say_what_to_do_and_leave_by_their_code(tmp_path: Path, url: str) -> None:
+    missing = run("query", "--catalogue", f"sqlite:///{url[10:]}/c.db", exit_code=4)
+    assert "no catalogue" in missing.stderr
+    empty = run("stats", "--catalogue", f"sqlite:///{tmp_path}/new.db", exit_code=4)
+    assert "label a folder" in empty.stderr
+    wrong = run("query", "--catalogue", "mysql://h/d", exit_code=2)
+    assert "expected a catalogue URL" in wrong.stderr
+    assert "--columns" in run("query", "--catalogue", url, "--columns", "x", exit_code=2).stderr
+    assert missing.stdout == empty.stdout == wrong.stdout == ""

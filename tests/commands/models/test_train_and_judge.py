@@ -1,0 +1,167 @@
+"""train, evaluate, tune-thresholds and sweep as a person runs them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cascade.bundle import SHIPPED
+from cascade.drawings import write_sample_crawl
+from tests.commands.running import run
+
+
+@pytest.fixture(scope="module")
+def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labelled drawings that the small bundle was not trained on."""
+    folder = tmp_path_factory.mktemp("drawings")
+    write_sample_crawl(folder, 3, 5, junk=False, labelled=True)
+    return folder
+
+
+def squares(folder: Path) -> None:
+    """Two labels that anyone can tell apart, five unlike pictures each, in folders."""
+    for label, left in (("shapes/left", 5), ("shapes/right", 50), ("out_of_scope", None)):
+        for number in range(5):
+            picture = Image.new("RGB", (90, 120), (255, 255, 255))
+            if left is not None:
+                picture.paste(
+                    (20 * number, 30, 90), (left, 5 + 18 * number, left + 30, 50 + 14 * number)
+                )
+            else:
+                picture.paste((10, 10, 40 * number), (0, 20 * number, 90, 20 * number + 15))
+            path = folder / label / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(path)
+
+
+def test_evaluate_prints_figures_and_matrices(small_bundle: Path, drawings: Path) -> None:
+    shown = run("evaluate", str(drawings), "--model", str(small_bundle)).stdout
+    assert "54 pictures, 0 of them" in shown
+    assert "leaf, in scope" in shown
+    assert "confusion of shoes" in shown
+
+
+def test_evaluate_as_json_counts_what_label_says(small_bundle: Path, drawings: Path) -> None:
+    from cascade.classifier import Cascade
+    from cascade.data.dataset import decode_items, read_folder
+
+    found = json.loads(
+        run("evaluate", str(drawings), "--model", str(small_bundle), "--format", "json").stdout
+    )
+    cascade = Cascade.load(small_bundle)
+    pictures = decode_items(read_folder(drawings, cascade.taxonomy), cascade.preprocessing)
+    answers = cascade.classify(pictures.pixels)  # routed, as a worker does it
+    right = [
+        answer.best_leaf == item.label
+        for answer, item in zip(answers, pictures.items, strict=True)
+        if item.label != "out_of_scope"
+    ]
+    leaf = found["rates"]["leaf, in scope"]
+    assert (leaf["right"], leaf["count"]) == (sum(right), 51)
+    assert found["model"] == cascade.version
+    assert sum(map(sum, found["confusion"]["leaf"]["table"])) == 54
+
+
+def test_evaluate_writes_the_page_and_the_figures(
+    small_bundle: Path, drawings: Path, tmp_path: Path
+) -> None:
+    run(
+        *("evaluate", str(drawings), "--model", str(small_bundle), "--compare", str(small_bundle)),
+        *("--html", str(tmp_path / "page.html"), "--figures", str(tmp_path / "figures")),
+    )
+    assert "data:image/png;base64," in (tmp_path / "page.html").read_text()
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert {"reliability.png", "coverage.png", "confusion-leaf.png", "confusion-shoes.csv"} <= names
+    with Image.open(tmp_path / "figures" / "confusion-leaf.png") as picture:
+        assert picture.size[0] > 300
+
+
+def test_evaluate_leaves_out_what_cannot_be_read_and_says_so(
+    small_bundle: Path, tmp_path: Path
+) -> None:
+    write_sample_crawl(tmp_path, 1, 5, junk=False, labelled=True)
+    (tmp_path / "glasses" / "optical" / "broken.jpg").write_bytes(b"<html>")
+    result = run("evaluate", str(tmp_path), "--model", str(small_bundle), exit_code=1)
+    assert "broken.jpg: not_an_image" in result.stderr
+    assert "18 pictures" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "says"),
+    [
+        (["evaluate", "{empty}"], 2, "no pictures"),
+        (["evaluate", "{wrong}"], 2, "hats"),
+        (["evaluate", "{wrong}", "--model", "{empty}"], 5, "no bundle there"),
+        (["train", "{empty}", "--out", "{out}"], 2, "no pictures"),
+        (["train", "{wrong}", "--out", "{out}", "--taxonomy", "folders"], 2, "two leaves"),
+        (["train", "{wrong}", "--out", "{out}", "--experiment", "huge"], 2, "original-l2"),
+        (["sweep", "{wrong}", "--node", "hats", "--out", "{out}"], 2, "trousers_jeans"),
+        (["sweep", "{wrong}", "--node", "shoes", "--out", "{out}", "--param", "x=1"], 2, "NAME="),
+    ],
+)
+def test_what_cannot_be_used_is_said(
+    small_bundle: Path, tmp_path: Path, arguments: list[str], exit_code: int, says: str
+) -> None:
+    places = {name: tmp_path / name for name in ("empty", "wrong", "out")}
+    places["empty"].mkdir()
+    (places["wrong"] / "hats").mkdir(parents=True)
+    Image.new("RGB", (20, 20)).save(places["wrong"] / "hats" / "1.png")
+    texts = [text.format(**places) for text in arguments]
+    if "--model" not in texts and texts[0] == "evaluate":
+        texts += ["--model", str(small_bundle)]
+    assert says in run(*texts, exit_code=exit_code).stderr
+
+
+def test_a_folder_below_the_labels_is_said_to_be_one(small_bundle: Path, drawings: Path) -> None:
+    asked = ("evaluate", str(drawings / "shoes" / "female"), "--model", str(small_bundle))
+    said = run(*asked, exit_code=2).stderr
+    assert f"name {drawings.resolve()}, below which it is shoes/female/ballerina" in said
+
+
+def test_a_folder_of_folders_becomes_a_bundle(tmp_path: Path) -> None:
+    squares(tmp_path / "squares")
+    arguments = ["train", str(tmp_path / "squares"), "--taxonomy", "folders"]
+    arguments += ["--experiment", "original", "--epochs", "2", "--out", str(tmp_path / "bundle")]
+    taught = [*arguments, "--teacher", str(SHIPPED)]
+    assert "one network for all" in run(*taught, exit_code=2).stderr
+    assert "WIDTHxHEIGHT" in run(*arguments, "--input-size", "big", exit_code=2).stderr
+    arguments += ["--input-size", "45x60"]
+    result = run(*arguments)
+    frame = json.loads((tmp_path / "bundle" / "preprocessing.json").read_text())
+    assert (frame["width"], frame["height"]) == (45, 60)
+    assert "epoch 2 of 2" in result.stderr
+    assert "# Model card" in result.stderr
+    card = json.loads((tmp_path / "bundle" / "manifest.json").read_text())["training"]
+    assert card["pictures"] == {"out_of_scope": 3, "shapes/left": 3, "shapes/right": 3}
+    shown = run("evaluate", str(tmp_path / "squares"), "--model", str(tmp_path / "bundle")).stdout
+    assert "15 pictures" in shown
+    assert "is there already" in run(*arguments, exit_code=2).stderr
+
+
+def test_experiments_are_listed() -> None:
+    names = [line.split()[0] for line in run("train", "--list-experiments").stdout.splitlines()]
+    assert {"trunk", "original", "original-hierarchical", "original-dense-1024"} <= set(names)
+
+
+def test_tune_thresholds_prints_what_it_costs(
+    small_bundle: Path, drawings: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "looser"
+    result = run(
+        *("tune-thresholds", str(drawings), "--model", str(small_bundle), "--precision", "0.6"),
+        *("--out", str(out), "--decoding", "tree_distance"),
+    )
+    assert "shoes/male/boots" in result.stdout
+    assert "of 54 pictures are labelled down to a leaf" in result.stderr
+    found = json.loads(
+        run("evaluate", str(drawings), "--model", str(out), "--format", "json").stdout
+    )
+    before = json.loads(
+        run("evaluate", str(drawings), "--model", str(small_bundle), "--format", "json").stdout
+    )
+    name = "mean tree distance of all labels"
+    assert found["numbers"][name] <= before["numbers"][name]
+    assert found["model"] != before["model"]

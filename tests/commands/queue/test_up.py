@@ -1,0 +1,94 @@
+"""`up` as a process of its own: its exit code when all is done, and when it is interrupted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from tests.commands.running import run
+from tests.worker.crawls import MODEL_NAME, write_crawl
+
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("FASHION_CASCADE_MODEL", MODEL_NAME)
+    monkeypatch.setenv("FASHION_CASCADE_DEVICE", "cpu")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    write_crawl(tmp_path / "spring", 3)
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """`up` in a process group of its own, so that a terminal's Ctrl-C can be sent to the group."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "cli", "up", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def interrupted(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """(exit code, what it said) after Ctrl-C in its terminal."""
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    return process.returncode, stderr
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        Event().wait(0.01)
+
+
+def test_nothing_to_do_is_no_failure() -> None:
+    run("label", "spring")
+    process = start("spring", "--workers", "1", "--until-done")
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    assert "ended with code" not in stderr
+
+
+def test_an_empty_catalogue_is_done_before_the_worker_has_started() -> None:
+    process = start("--until-done")
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    assert "ended with code" not in stderr
+
+
+@pytest.mark.parametrize("sign", ["broker.log", "worker.log", "broker: "])
+def test_ctrl_c_while_all_is_starting(tmp_path: Path, sign: str) -> None:
+    process = start("spring")
+    if sign.endswith(".log"):
+        wait_for((tmp_path / ".fashion-cascade" / sign).exists)
+    else:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(sign)
+    code, stderr = interrupted(process)
+    assert code == 130, stderr
+    assert "Traceback" not in stderr
+    assert "ended with code" not in stderr
+
+
+def test_a_worker_that_fails_by_itself_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "FASHION_CASCADE_BATCH_SIZE", "129"
+    )  # above the shard size: a worker refuses it
+    process = start()
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 2, stderr
+    assert "the worker ended with code 2" in stderr

@@ -1,0 +1,285 @@
+"""Exports, opened by readers that share no code with us, and the way back in."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import sqlalchemy as sa
+
+from db import corrections, housekeeping, queries
+from db.catalogue import Catalogue
+from db.check import check
+from db.corrections import Correction
+from db.errors import ExportError, InvalidRecord, UnknownLabel
+from db.exports import parquet
+from db.exports import text as text_exports
+from db.exports.folders import export_tree
+from db.exports.read_back import import_file
+from db.queries import Filter, count, rows
+from db.records import LabelEntry, PendingRow, Row
+from db.session import reading
+from tests.db.samples import (
+    CRAWL,
+    MODEL,
+    NASTY_PATHS,
+    SUNGLASSES,
+    labelled,
+    rejected,
+    sandals,
+)
+
+ROOT = Path(__file__).parents[3]
+EVERYTHING = Filter()
+
+
+@pytest.fixture
+def filled(store: Catalogue) -> Catalogue:
+    """The nasty paths with labels, one corrected; formulas; a rejected and a pending row."""
+    known = [
+        PendingRow(path, url="=HYPERLINK(1)", shop="-x", product_id="'q") for path in NASTY_PATHS
+    ]
+    store.add_pending(CRAWL, [*known, PendingRow("/waiting")], MODEL)
+    outcomes = [labelled(path, sandals(confidence=1 / 3)) for path in NASTY_PATHS]
+    outcomes += [labelled("@sum", SUNGLASSES), rejected("/bad")]
+    store.store(CRAWL, "me", MODEL, outcomes)
+    first = next(rows(store.engine, Filter(path=NASTY_PATHS[0])))
+    corrections.apply(store.engine, [Correction(first.id, "shoes/male/boots")], "mara")
+    return store
+
+
+def whole(store: Catalogue) -> list[Row]:
+    return list(rows(store.engine, EVERYTHING))
+
+
+def test_json_lines_are_the_table(filled: Catalogue, tmp_path: Path) -> None:
+    target = tmp_path / "out.jsonl"
+    done = text_exports.export_text(filled.engine, EVERYTHING, target, "jsonl")
+    found = [json.loads(line) for line in target.read_bytes().split(b"\n") if line]
+    assert [line["path"] for line in found] == [row.path for row in whole(filled)]
+    assert found[0]["confidence"] == whole(filled)[0].confidence
+    assert {line["final_label"] for line in found} >= {"shoes/male/boots", None}
+    assert done.rows == len(found)
+    assert_checksum(target, done.sha256)
+    assert sorted(p.name for p in tmp_path.iterdir() if "out" in p.name) == [
+        "out.jsonl",
+        "out.jsonl.sha256",
+    ]
+
+
+def assert_checksum(target: Path, expected: str) -> None:
+    """As coreutils see it."""
+    command = ["sha256sum", "--check", f"{target.name}.sha256"]
+    subprocess.run(command, cwd=target.parent, check=True, capture_output=True)
+    assert expected in Path(f"{target}.sha256").read_text()
+
+
+def test_a_spreadsheet_runs_nothing_and_duckdb_reads_csv(filled: Catalogue, tmp_path: Path) -> None:
+    target = tmp_path / "out.csv"
+    text_exports.export_text(filled.engine, EVERYTHING, target, "csv")
+    with target.open(newline="", encoding="utf-8") as file:
+        cells = [cell for line in csv.reader(file) for cell in line]
+    assert not [cell for cell in cells if cell[:1] in ("=", "+", "-", "@", "\t", "\r")]
+    query = "SELECT path, confidence FROM read_csv(?, header=true, all_varchar=true, quote='\"')"
+    found = duckdb.execute(query + " ORDER BY CAST(id AS BIGINT)", [str(target)]).fetchall()
+    said = [row.confidence for row in whole(filled)]
+    assert [None if c is None else float(c) for _, c in found] == said
+    assert [p.removeprefix("'") for p, _ in found] == [row.path for row in whole(filled)]
+
+
+def test_parquet_is_typed_and_equal(filled: Catalogue, tmp_path: Path) -> None:
+    target = tmp_path / "out.parquet"
+    parquet.export_parquet(filled.engine, EVERYTHING, target)
+    names = "id, path, shop, confidence, needs_review, human_label"
+    found = duckdb.execute(f"SELECT {names} FROM read_parquet(?)", [str(target)]).fetchall()
+    assert found == [
+        (r.id, r.path, r.shop, r.confidence, r.needs_review, r.human_label) for r in whole(filled)
+    ]
+    kinds = dict(
+        duckdb.execute(
+            "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM read_parquet(?))",
+            [str(target)],
+        ).fetchall()
+    )
+    assert (kinds["id"], kinds["confidence"]) == ("BIGINT", "DOUBLE")
+    assert (kinds["needs_review"], kinds["labelled_at"]) == ("BOOLEAN", "TIMESTAMP WITH TIME ZONE")
+    times = duckdb.execute("SELECT epoch_us(labelled_at) FROM read_parquet(?)", [str(target)])
+    assert [None if us is None else us for (us,) in times.fetchall()] == [
+        None if r.labelled_at is None else round(r.labelled_at.timestamp() * 1e6)
+        for r in whole(filled)
+    ]
+    frame = queries.table(filled.engine, Filter(category="glasses")).to_pandas()
+    assert list(frame["path"]) == ["@sum"]
+    assert queries.table(filled.engine, Filter(crawl="none")).num_rows == 0
+
+
+def test_parquet_by_category(filled: Catalogue, tmp_path: Path) -> None:
+    target = tmp_path / "parts"
+    done = parquet.export_parquet_by_category(filled.engine, EVERYTHING, target)
+    found = duckdb.execute(
+        "SELECT final_category, count(*) FROM read_parquet(?, hive_partitioning=true) "
+        "GROUP BY 1 ORDER BY 1",
+        [f"{target}/*/*.parquet"],
+    ).fetchall()
+    assert found == [("glasses", 1), ("none", 2), ("shoes", 10)]
+    assert done.rows == 13
+    with pytest.raises(ExportError, match="exists"):
+        parquet.export_parquet_by_category(filled.engine, EVERYTHING, target)
+
+
+def test_the_snapshot_is_a_sqlite_file(filled: Catalogue, tmp_path: Path) -> None:
+    target = tmp_path / "out.db"
+    text_exports.export_sqlite(filled.engine, EVERYTHING, target)
+    connection = sqlite3.connect(target)
+    found = connection.execute("SELECT path, final_label FROM catalogue ORDER BY id").fetchall()
+    connection.close()
+    assert found == [(r.path, r.human_label or r.label) for r in whole(filled)]
+
+
+def test_the_round_trip_loses_nothing(filled: Catalogue, tmp_path: Path) -> None:
+    original = [strip(row) for row in whole(filled)]
+    for form in ("csv", "jsonl"):
+        text_exports.export_text(filled.engine, EVERYTHING, tmp_path / f"out.{form}", form)
+        other = Catalogue.open(f"sqlite:///{tmp_path / form}.db")
+        other.register_model(MODEL, [LabelEntry("shoes/male/boots", "shoes", "male", "boots")])
+        first = import_file(other.engine, tmp_path / f"out.{form}")
+        assert (first.added, first.present) == (13, 0)
+        again = import_file(other.engine, tmp_path / f"out.{form}")
+        assert (again.added, again.present) == (0, 13)
+        assert sorted(map(str, original)) == sorted(str(strip(row)) for row in whole(other))
+        assert check(other.engine) == []
+        other.close()
+
+
+def strip(row: Row) -> dict[str, Any]:
+    """A row without its id, which is each catalogue's own."""
+    return {name: value for name, value in vars(row).items() if name != "id"}
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ('{"crawl": "c", "path": "/a"', ExportError, "line 1: expected JSON"),
+        ('{"crawl": "c", "path": "/a", "status": "nice"}', ExportError, "line 1"),
+        ("crawl,path,status\nc,/a,pending,more", ExportError, "line 2"),
+        ("crawl,path,status\nc,,pending", ExportError, "line 2"),
+        ("crawl,path,status,confidence\nc,/a,pending,7", InvalidRecord, "confidence"),
+        ("crawl,path,status,human_label\nc,/a,pending,hats", UnknownLabel, "hats"),
+    ],
+)
+def test_a_file_that_is_no_export(
+    catalogue: Catalogue, tmp_path: Path, text: str, error: type[Exception], message: str
+) -> None:
+    source = tmp_path / "in"
+    source.write_text(text)
+    with pytest.raises(error, match=message):
+        import_file(catalogue.engine, source)
+    assert count(catalogue.engine, EVERYTHING) == 0
+
+
+def test_a_tree_holds_the_labelled_files_that_are_there(store: Catalogue, tmp_path: Path) -> None:
+    picture = tmp_path / "a b\n.jpg"
+    picture.write_bytes(b"picture")
+    outcomes = [labelled(str(picture)), labelled("/gone.jpg"), rejected(str(tmp_path / "bad"))]
+    store.store(CRAWL, "me", MODEL, outcomes)
+    for kind in ("symlink", "hardlink", "copy"):
+        done, gone = export_tree(
+            store.engine, EVERYTHING, tmp_path / kind, kind=kind, to_os_path=str
+        )
+        (file,) = [path for path in (tmp_path / kind).rglob("*") if path.is_file()]
+        assert file.read_bytes() == b"picture"
+        assert file.parent == tmp_path / kind / "shoes" / "female" / "sandals"
+        assert (done.rows, gone) == (1, 1)
+
+
+EXPORTER = """
+import os, signal, sys
+from pathlib import Path
+from db.exports import text as text_exports
+from db.filters import Filter
+from db.session import make_engine
+text_exports.ROWS_A_FETCH, text_exports.ROWS_A_CHECKPOINT = 10, 20
+plain, seen = text_exports.json_line, 0
+def counted(record):
+    global seen
+    seen += 1
+    if seen == 75:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return plain(record)
+text_exports.json_line = counted
+text_exports.export_text.__globals__["batches"].__defaults__ = (0, 10)
+text_exports.export_text(make_engine(sys.argv[1]), Filter(), Path(sys.argv[2]), "jsonl")
+"""
+
+
+def test_a_killed_export_goes_on_where_it_stopped(
+    store: Catalogue, catalogue_url: str, tmp_path: Path
+) -> None:
+    store.add_pending(CRAWL, [PendingRow(f"/{n}") for n in range(100)], MODEL)
+    target = tmp_path / "out.jsonl"
+    arguments = [sys.executable, "-c", EXPORTER, catalogue_url, str(target)]
+    assert subprocess.run(arguments, cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    assert not target.exists()
+    state = json.loads(Path(f"{target}.partial.json").read_text())
+    assert 0 < state["rows"] < 75
+    with pytest.raises(ExportError, match="another export"):
+        text_exports.export_text(store.engine, Filter(status="pending"), target, "jsonl")
+    done = text_exports.export_text(store.engine, EVERYTHING, target, "jsonl")
+    found = [json.loads(line)["path"] for line in target.read_text().splitlines()]
+    assert found == [row.path for row in whole(store)]
+    assert done.rows == 100
+
+
+# taking rows out
+
+
+def everywhere(store: Catalogue, text: str) -> bool:
+    """Whether the bytes of `text` stand in any file of a SQLite catalogue."""
+    file = Path(str(store.engine.url.database))
+    return any(text.encode() in path.read_bytes() for path in file.parent.glob(f"{file.name}*"))
+
+
+def test_what_is_forgotten_is_gone_and_that_is_on_record(filled: Catalogue) -> None:
+    secret = "/shop/take-me-down-please.jpg"
+    filled.store(CRAWL, "me", MODEL, [labelled(secret, content_hash="h")])
+    filled.store("summer", "me", MODEL, [labelled(secret, content_hash="h")])
+    assert housekeeping.forget(filled.engine, "path", secret, by="mara", note="17") == 2
+    assert housekeeping.forget(filled.engine, "path", secret, by="mara") == 0
+    assert housekeeping.forget(filled.engine, "hash", f"hash of {NASTY_PATHS[0]}", by="m") == 1
+    assert count(filled.engine, EVERYTHING) == 12
+    with reading(filled.engine) as connection:
+        log = connection.execute(sa.text("SELECT kind, rows, note FROM forgotten ORDER BY id"))
+        assert [tuple(row) for row in log] == [
+            ("path", 2, "17"),
+            ("path", 0, None),
+            ("hash", 1, None),
+        ]
+    if filled.engine.dialect.name == "sqlite":
+        assert not everywhere(filled, secret)
+        assert everywhere(filled, "summer")
+    assert housekeeping.forget(filled.engine, "crawl", CRAWL, by="mara") == 12
+    assert check(filled.engine) == []
+
+
+def test_an_archive_comes_back(filled: Catalogue, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="1 pending"):
+        housekeeping.archive(filled.engine, CRAWL, tmp_path / "busy.jsonl")
+    filled.store(CRAWL, "me", MODEL, [labelled("/waiting")])
+    original = [strip(row) for row in whole(filled)]
+    done = housekeeping.archive(filled.engine, CRAWL, tmp_path / "spring.jsonl")
+    assert (done.exported.rows, count(filled.engine, EVERYTHING)) == (13, 0)
+    assert check(filled.engine) == []
+    import_file(filled.engine, tmp_path / "spring.jsonl")
+    assert sorted(map(str, original)) == sorted(str(strip(row)) for row in whole(filled))
+    with pytest.raises(InvalidRecord, match="no crawl"):
+        housekeeping.archive(filled.engine, "autumn", tmp_path / "x.jsonl")
+    housekeeping.vacuum(filled.engine)
+    assert check(filled.engine) == []

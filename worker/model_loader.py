@@ -1,0 +1,230 @@
+"""The model that a run uses: its version at once, its networks when the first batch needs them.
+
+A second run over a finished folder asks for the version alone, so it never pays the seconds that
+loading a deep learning library takes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from db.records import LabelEntry
+from worker.errors import ModelUnusable
+from worker.model_store import fetch
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cascade.classifier import Cascade
+    from cascade.pictures.decode import Preprocessing
+    from cascade.routing import Prediction
+    from cascade.taxonomy import Taxonomy
+
+log = logging.getLogger(__name__)
+
+DEFAULT = "default"
+
+
+class Model(Protocol):
+    """What labels pictures: its version, what it reads, and what it can say."""
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def preprocessing(self) -> Preprocessing: ...
+
+    def labels(self) -> list[LabelEntry]: ...
+
+    def figures(self) -> dict[str, object]: ...
+
+    def load(self) -> None: ...
+
+    def batch_size(self, most: int) -> int: ...
+
+    def classify(self, pixels: np.ndarray) -> Sequence[Prediction]: ...
+
+
+def open_model(name: str, backend: str = "auto", threads: int = 0) -> Model:
+    """The model that a setting names: ``default``, a folder, or ``constant:LABEL``.
+
+    Args:
+        name: what the setting ``model`` says.
+        backend: what the setting ``backend`` says; what the networks run on.
+        threads: how many threads the networks may use on a CPU; 0 for one a core.
+
+    Raises:
+        ModelUnusable: there is no bundle of a format that is understood, or it lacks the backend.
+    """
+    if name.startswith("constant:"):
+        from worker.memory_store import ConstantModel
+
+        return ConstantModel(name.removeprefix("constant:"))
+    return BundleModel(name, backend, threads)
+
+
+class BundleModel:
+    """A bundle on disk. Safe to share between threads; not to be carried across a fork."""
+
+    def __init__(self, name: str, backend: str = "auto", threads: int = 0) -> None:
+        from cascade.backends import ON_TENSORFLOW, choose
+        from cascade.bundle import SHIPPED, Bundle
+        from cascade.errors import CascadeError
+
+        try:
+            self._bundle = Bundle.open(SHIPPED if name == DEFAULT else Path(name), verify=False)
+            self._preprocessing = self._bundle.preprocessing
+            # one that it lacks is refused before any work
+            self.is_light = choose(self._bundle, backend) not in ON_TENSORFLOW
+        except CascadeError as error:
+            raise ModelUnusable(str(error)) from error
+        self._backend, self._threads = backend, threads
+        self._cascade: Cascade | None = None
+        self._batch_sizes: dict[int, int] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def version(self) -> str:
+        """The hash of the bundle's content, from its manifest."""
+        return self._bundle.version
+
+    @property
+    def source(self) -> str:
+        """Where the bundle lies."""
+        return str(self._bundle.folder)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a file becomes a tensor for this model."""
+        return self._preprocessing
+
+    def labels(self) -> list[LabelEntry]:
+        """Everything that the model can answer, leaves and inner nodes."""
+        return label_entries(self._bundle.taxonomy)
+
+    def figures(self) -> dict[str, object]:
+        """What was measured when the bundle was trained."""
+        return dict(self._bundle.manifest.get("figures", {}))
+
+    def verify(self) -> None:
+        """Check each file against the manifest's hash; raises ModelUnusable."""
+        from cascade.errors import CascadeError
+
+        try:
+            self._bundle.verify()
+        except CascadeError as error:
+            raise ModelUnusable(str(error)) from error
+
+    def load(self) -> None:
+        """Verify, load and warm the networks; a second call does nothing.
+
+        Raises:
+            ModelUnusable: a file is missing or is not the one that the manifest names.
+        """
+        with self._lock:
+            if self._cascade is not None:
+                return
+            from cascade.errors import CascadeError
+            from worker.native_libraries import give_back_memory, without_chatter
+
+            try:
+                with without_chatter():
+                    from cascade.classifier import Cascade
+
+                    self._cascade = Cascade.load(
+                        self._bundle.folder, backend=self._backend, threads=self._threads
+                    )
+            except CascadeError as error:
+                raise ModelUnusable(str(error)) from error
+            give_back_memory()
+
+    def batch_size(self, most: int) -> int:
+        """How many pictures at once, at most `most`; on a GPU the networks are loaded to measure.
+
+        Raises:
+            ModelUnusable: as `load` does.
+        """
+        from cascade.backends import BATCH, has_gpu
+
+        if self.is_light or not has_gpu():
+            return min(BATCH, most)
+        if most not in self._batch_sizes:
+            self.load()
+            assert self._cascade is not None
+            self._batch_sizes[most] = self._cascade.batch_that_pays(most)
+            log.info("%d pictures at once pay on this GPU", self._batch_sizes[most])
+        return self._batch_sizes[most]
+
+    def classify(self, pixels: np.ndarray) -> Sequence[Prediction]:
+        """Label (N, height, width, 3) uint8 RGB pictures; loads the networks on first use."""
+        self.load()
+        assert self._cascade is not None
+        return self._cascade.classify(pixels)
+
+
+def label_entries(taxonomy: Taxonomy) -> list[LabelEntry]:
+    """The nodes of a taxonomy as the catalogue knows them."""
+    leaves = set(taxonomy.leaves)
+    return [
+        LabelEntry(
+            node.path,
+            taxonomy.category(node.path),
+            levels["gender"],
+            levels["type"],
+            node.path in leaves,
+        )
+        for node in taxonomy.nodes
+        for levels in [taxonomy.levels(node.path)]
+    ]
+
+
+class ModelShelf:
+    """The models of a worker: its own, and the last other one that a message asked for.
+
+    Args:
+        name: the setting ``model``.
+        store: a folder or URL with bundles by version (`worker.model_store`); '' for none.
+        backend: the setting ``backend``.
+        threads: how many threads the networks may use on a CPU; 0 for one a core.
+    """
+
+    def __init__(
+        self, name: str, store: str = "", *, backend: str = "auto", threads: int = 0
+    ) -> None:
+        self._backend, self._threads = backend, threads
+        self._default = open_model(name, backend, threads)
+        self._store = store
+        self._other: Model | None = None
+
+    def default(self) -> Model:
+        """The model that the settings name."""
+        return self._default
+
+    def get(self, version: str | None) -> Model:
+        """The model of this version; None is the default one.
+
+        Raises:
+            ModelUnusable: neither the default nor the store has it.
+        """
+        if version in (None, self._default.version):
+            return self._default
+        if self._other is not None and self._other.version == version:
+            return self._other
+        if not self._store:
+            raise ModelUnusable(
+                f"a message wants model {version}, this worker has {self._default.version}; set "
+                "FASHION_CASCADE_MODEL to that bundle, or FASHION_CASCADE_MODEL_STORE to a folder "
+                "or URL that holds it, or enqueue again with the current model"
+            )
+        folder = fetch(self._store, str(version))
+        other = open_model(str(folder), self._backend, self._threads)
+        other.load()
+        self._other = other
+        return other

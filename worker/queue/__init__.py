@@ -1,0 +1,1 @@
+"""The Celery side: application, task, worker process, broker, metrics."""

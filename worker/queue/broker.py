@@ -1,0 +1,81 @@
+"""What the broker itself is asked, beside Celery: whether it answers, how long the queue is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from worker.errors import BrokerUnreachable
+from worker.queue.app import PRIORITY_SEPARATOR, PRIORITY_STEPS, client
+from worker.settings import Settings, mask_url
+
+if TYPE_CHECKING:
+    import redis
+
+
+@contextmanager
+def mapped(settings: Settings) -> Iterator[None]:
+    """Turn what the libraries raise when nothing answers into `BrokerUnreachable`."""
+    import kombu.exceptions
+    import redis.exceptions
+
+    try:
+        yield
+    except (redis.exceptions.RedisError, kombu.exceptions.OperationalError, OSError) as error:
+        raise BrokerUnreachable(
+            f"the broker {mask_url(settings.broker_url)} does not answer: {error}; check "
+            "FASHION_CASCADE_BROKER_URL and that Redis or Valkey runs there"
+        ) from error
+
+
+@contextmanager
+def connected(settings: Settings) -> Iterator[redis.Redis]:
+    """A client of the broker.
+
+    Raises:
+        BrokerUnreachable: also when the connection is lost inside the block.
+    """
+    import redis
+
+    with mapped(settings):
+        try:
+            connection = redis.Redis.from_url(
+                settings.broker_url, socket_connect_timeout=10, socket_timeout=10
+            )
+        except ValueError as error:
+            raise BrokerUnreachable(
+                f"{mask_url(settings.broker_url)}: expected redis://HOST:PORT/NUMBER: {error}"
+            ) from error
+        with connection:
+            yield connection
+
+
+def queue_keys(settings: Settings) -> list[str]:
+    """The lists that hold the queue, one a priority, the most urgent first."""
+    return [
+        f"{settings.queue}{PRIORITY_SEPARATOR}{step}" if step else settings.queue
+        for step in PRIORITY_STEPS
+    ]
+
+
+def queue_length(settings: Settings) -> int:
+    """Messages that wait to be taken."""
+    with connected(settings) as connection:
+        return sum(int(connection.llen(key)) for key in queue_keys(settings))
+
+
+def unacknowledged(settings: Settings) -> int:
+    """Messages that workers have taken and not finished."""
+    with connected(settings) as connection:
+        return int(connection.hlen("unacked"))
+
+
+def alive(settings: Settings, seconds: float = 0.5) -> dict[str, list[dict[str, Any]]]:
+    """The workers that answer within `seconds`, each with the shards that it works on now."""
+    with mapped(settings), client(settings) as app:
+        found = app.control.inspect(timeout=seconds).active() or {}
+    return {
+        name: [dict(task.get("kwargs") or {}, started=task.get("time_start")) for task in tasks]
+        for name, tasks in sorted(found.items())
+    }

@@ -1,0 +1,113 @@
+"""Prometheus metrics of a worker: pictures by outcome, shard seconds, batch fill, the queue.
+
+Children of the pool write into files (``PROMETHEUS_MULTIPROC_DIR``), the parent serves the sum.
+Nothing is imported or counted unless a port is set.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from worker.report import Report
+    from worker.settings import Settings
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def prepare(settings: Settings) -> None:
+    """Make the folder that the processes write into; before any of them starts."""
+    if settings.metrics_port and FOLDER not in os.environ:
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix="fashion-cascade-metrics-")
+
+
+@cache
+def _meters() -> dict[str, Any]:
+    from prometheus_client import Counter, Histogram
+
+    seconds = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
+    name = "fashion_cascade_"
+    return {
+        "pictures": Counter(f"{name}pictures", "Pictures by how they ended.", ["status", "reason"]),
+        "shards": Counter(f"{name}shards", "Shards by how they ended.", ["result"]),
+        "shard": Histogram(f"{name}shard_seconds", "Seconds a shard.", buckets=seconds),
+        "inference": Histogram(
+            f"{name}inference_seconds", "Seconds a batch in the networks.", buckets=seconds
+        ),
+        "fill": Histogram(
+            f"{name}batch_fill",
+            "Share of a batch that held pictures.",
+            buckets=(0.1, 0.25, 0.5, 0.75, 0.9, 1),
+        ),
+        "decode": Histogram(
+            f"{name}decode_wait_seconds",
+            "Seconds a shard waited for pictures to be decoded.",
+            buckets=seconds,
+        ),
+    }
+
+
+def shard_done(report: Report, seconds: float) -> None:
+    """Count a shard that was worked to its end, or to a stop."""
+    if FOLDER not in os.environ:
+        return
+    meters = _meters()
+    meters["pictures"].labels("labelled", "").inc(report.labelled)
+    for reason, count in report.rejected.items():
+        meters["pictures"].labels("rejected", reason).inc(count)
+    if report.quarantined:
+        meters["pictures"].labels("quarantined", "worker_died").inc(report.quarantined)
+    meters["shards"].labels("done").inc()
+    meters["shard"].observe(seconds)
+    meters["decode"].observe(report.decode_seconds)
+    for size, batch_size, batch_seconds in report.batches:
+        meters["fill"].observe(size / batch_size)
+        meters["inference"].observe(batch_seconds)
+
+
+def shard_failed(reason: str) -> None:
+    """Count a shard that was put off."""
+    if FOLDER in os.environ:
+        _meters()["shards"].labels(reason).inc()
+
+
+class QueueCollector:
+    """The queue's length and the age of the oldest waiting row, asked when somebody looks."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def collect(self) -> Any:
+        """The two gauges; absent while broker or catalogue do not answer."""
+        from prometheus_client.core import GaugeMetricFamily
+
+        from db.errors import CatalogueError
+        from worker.crawl_progress import oldest_pending_seconds
+        from worker.errors import BrokerUnreachable
+        from worker.queue.broker import queue_length
+
+        try:
+            length = queue_length(self._settings)
+            yield GaugeMetricFamily("fashion_cascade_queue_length", "Messages waiting.", length)
+            age = oldest_pending_seconds(self._settings.catalogue_url)
+            yield GaugeMetricFamily(
+                "fashion_cascade_oldest_pending_seconds", "Age of the oldest waiting row.", age
+            )
+        except (BrokerUnreachable, CatalogueError):
+            return
+
+
+def serve(settings: Settings) -> None:
+    """Answer Prometheus on the port of the settings; nothing where none is set."""
+    if not settings.metrics_port or FOLDER not in os.environ:
+        return
+    from prometheus_client import CollectorRegistry, start_http_server
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    registry.register(QueueCollector(settings))
+    start_http_server(settings.metrics_port, settings.metrics_address, registry)

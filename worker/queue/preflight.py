@@ -1,0 +1,35 @@
+"""Whether a worker could work at all, looked at before it starts. Knows no queue: that is slow to
+import, and `fashion-cascade worker` asks this before it becomes Celery's worker.
+"""
+
+from __future__ import annotations
+
+from db.catalogue import Catalogue
+from worker.errors import SettingsError
+from worker.model_loader import ModelShelf
+from worker.settings import Settings
+
+
+def check_before_start(settings: Settings) -> None:
+    """Raise what would keep every shard from being worked, before any is taken.
+
+    Raises:
+        SettingsError, ModelUnusable, CatalogueError: see `resources`.
+    """
+    if not settings.roots:
+        raise SettingsError(
+            "roots: expected the folders that this worker may read pictures from, received none; "
+            "set FASHION_CASCADE_ROOTS=/folder,/other (or / to allow every file)"
+        )
+    if settings.batch_size > settings.shard_size:
+        raise SettingsError(
+            f"batch_size is {settings.batch_size} and shard_size {settings.shard_size}: a batch "
+            "never holds more than its shard; lower the first or raise the second"
+        )
+    if settings.device.startswith("gpu:") and settings.pool_size > 1:
+        raise SettingsError(
+            f"pool_size is {settings.pool_size} and device {settings.device}: expected one process "
+            "a GPU; set pool_size to 1, and start a worker for each further GPU"
+        )
+    ModelShelf(settings.model, settings.model_store).default()
+    Catalogue.open(settings.catalogue_url, create=False).close()

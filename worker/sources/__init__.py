@@ -1,0 +1,1 @@
+"""Where paths come from: folders, lists, manifests, watched folders, object stores."""

@@ -1,0 +1,81 @@
+"""Watch a folder that a crawler is still filling."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from queue import Empty, SimpleQueue
+
+from db.records import PendingRow
+from worker.errors import RootGone
+from worker.sources.scan import OTHER_KINDS, Found, state_of, walk
+
+QUIET_MILLISECONDS = 1000  # a file is taken when its folder has been quiet for so long
+LOOK_SECONDS = 0.2
+
+
+def follow(folder: str, stop: threading.Event) -> Iterator[PendingRow]:
+    """What lies in `folder` now, then what is added or changed, until `stop` is set.
+
+    The watch begins before the walk, so that nothing falls between the two; a file that is met
+    twice is enqueued once, since the ledger knows it.
+    """
+    changes: SimpleQueue[str] = SimpleQueue()
+    ready = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(folder, stop, changes, ready), daemon=True)
+    watcher.start()
+    ready.wait(10)
+    try:
+        for file in walk(folder, Found()):
+            yield PendingRow(file.path, file.size, file.mtime)
+            if stop.is_set():
+                return
+        while not stop.is_set():
+            try:
+                path = changes.get(timeout=LOOK_SECONDS)
+            except Empty:
+                continue
+            state = state_of(path)
+            if state.size is not None:  # gone again otherwise: nothing to enqueue
+                yield PendingRow(state.path, state.size, state.mtime)
+    finally:
+        stop.set()
+        watcher.join(10)
+
+
+def _watch(
+    folder: str, stop: threading.Event, changes: SimpleQueue[str], ready: threading.Event
+) -> None:
+    from watchfiles import Change, watch
+
+    for found in watch(
+        folder,
+        debounce=10 * QUIET_MILLISECONDS,
+        step=QUIET_MILLISECONDS,
+        stop_event=stop,
+        watch_filter=None,
+        yield_on_timeout=True,
+        rust_timeout=200,
+        raise_interrupt=False,
+    ):
+        ready.set()
+        for change, path in found:
+            if change is Change.deleted or not _is_taken(path, folder):
+                continue
+            if os.path.isdir(path):  # noqa: PTH112
+                # what was put into a new folder before it was watched is told by nobody
+                with contextlib.suppress(RootGone):
+                    for file in walk(path, Found()):
+                        changes.put(file.path)
+            else:
+                changes.put(path)
+
+
+def _is_taken(path: str, folder: str) -> bool:
+    """Whether a walk would give this file, or look into this folder, too."""
+    parts = os.path.relpath(path, folder).split(os.sep)  # noqa: PTH206
+    kind = os.path.splitext(path)[1].lower()  # noqa: PTH122
+    hidden = any(part.startswith(".") for part in parts)
+    return not hidden and kind not in OTHER_KINDS

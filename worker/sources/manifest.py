@@ -1,0 +1,101 @@
+"""Lists of pictures with what the crawler knows of them: CSV, JSON lines, Parquet."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from db.records import PendingRow
+from worker.errors import InputError
+from worker.sources.paths import is_url
+from worker.sources.scan import state_of
+
+COLUMNS = ("path", "url", "shop", "product_id")
+PARQUET_ROWS = 10_000
+
+
+def read_manifest(file: Path) -> Iterator[PendingRow]:
+    """The rows of a manifest, one by one; a relative path starts at the manifest's folder.
+
+    Raises:
+        InputError: another kind of file, no column ``path``, or a row without one; with its number.
+    """
+    readers = {".csv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines, ".parquet": _parquet}
+    reader = readers.get(file.suffix.lower())
+    if reader is None:
+        raise InputError(f"{file}: expected a manifest in {', '.join(readers)}")
+    folder = file.absolute().parent
+    try:
+        for number, (named, *known) in enumerate(reader(file), 1):
+            if not isinstance(named, str) or not named:
+                place = f"{file}, row {number}"
+                raise InputError(
+                    f'{place}: expected a text in the column "path", received {named!r}'
+                )
+            anywhere = named[0] == "/" or is_url(named) or named.startswith("file://")
+            state = state_of(named if anywhere else str(folder / named))
+            yield PendingRow(state.path, state.size, state.mtime, *map(_known, known))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{file}: cannot be read: {error}") from error
+
+
+def _known(value: Any) -> str | None:
+    return None if value is None or value == "" else str(value)
+
+
+def _csv(file: Path) -> Iterator[Sequence[Any]]:
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream)
+        names = next(reader, [])
+        if "path" not in names:
+            raise InputError(f'{file}: expected a column "path", found {names}')
+        width = len(names)  # the place of an empty value, for columns that it has not
+        chosen = itemgetter(*(names.index(n) if n in names else width for n in COLUMNS))
+        for row in reader:
+            if row:
+                del row[width:]
+                row.extend([""] * (width + 1 - len(row)))
+                yield chosen(row)
+
+
+def _json_lines(file: Path) -> Iterator[Sequence[Any]]:
+    with file.open(encoding="utf-8") as stream:
+        for number, line in enumerate(stream, 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                raise InputError(f"{file}, line {number}: expected JSON: {error}") from error
+            if not isinstance(record, dict):
+                raise InputError(f"{file}, line {number}: expected an object, received {record!r}")
+            yield [record.get(name) for name in COLUMNS]
+
+
+def _parquet(file: Path) -> Iterator[Sequence[Any]]:
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise InputError(
+            f"{file}: reading Parquet needs pyarrow: pip install 'fashion-cascade[data]'"
+        ) from error
+    import pyarrow
+
+    try:
+        with parquet.ParquetFile(file) as opened:
+            names = [name for name in COLUMNS if name in opened.schema_arrow.names]
+            if "path" not in names:
+                raise InputError(
+                    f'{file}: expected a column "path", found {opened.schema_arrow.names}'
+                )
+            for batch in opened.iter_batches(batch_size=PARQUET_ROWS, columns=names):
+                absent = [None] * batch.num_rows
+                yield from zip(
+                    *(batch[n].to_pylist() if n in names else absent for n in COLUMNS), strict=True
+                )
+    except pyarrow.ArrowException as error:
+        raise InputError(f"{file}: cannot be read as Parquet: {error}") from error

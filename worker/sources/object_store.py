@@ -1,0 +1,108 @@
+"""Pictures in object stores: any URL that fsspec knows (``s3://``, ``gs://``, ``memory://`` …).
+
+Local paths never come here: ``cascade.pictures.safe_read`` opens those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from db.records import FileState
+from worker.errors import InputError, RootGone
+
+if TYPE_CHECKING:
+    from cascade.pictures.decode import Loaded
+    from cascade.pictures.preprocessing import Preprocessing
+
+
+def file_system(url: str) -> tuple[Any, str]:
+    """The fsspec file system of a URL, and the path in it.
+
+    Raises:
+        InputError: fsspec does not know the protocol, or lacks the package for it.
+    """
+    import fsspec
+
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+    except (ValueError, ImportError) as error:
+        raise InputError(f"{url}: {error}; install the fsspec package of that protocol") from error
+    return system, str(path)
+
+
+def walk(url: str) -> Iterator[FileState]:
+    """The files below a URL, folder by folder.
+
+    Raises:
+        RootGone: nothing answers there.
+    """
+    from worker.sources.scan import OTHER_KINDS
+
+    system, path = file_system(url)
+    url, path = url.rstrip("/"), path.rstrip("/")
+    try:
+        for _, _, files in system.walk(path, detail=True, on_error="raise"):
+            for name, about in files.items():
+                kind = f".{name.rpartition('.')[2].lower()}" if "." in name else ""
+                if not name.startswith(".") and kind not in OTHER_KINDS:
+                    below = str(about["name"]).removeprefix(path).lstrip("/")
+                    yield FileState(f"{url}/{below}", about.get("size"), _time(about))
+    except (OSError, ValueError) as error:
+        raise RootGone(f"{url} cannot be listed: {error}; try again later") from error
+
+
+def is_healthy(url: str) -> bool:
+    """Whether something is there below the URL."""
+    system, path = file_system(url)
+    try:
+        return bool(system.ls(path, detail=False))
+    except OSError:
+        return False
+
+
+def load(url: str, preprocessing: Preprocessing, roots: Sequence[str]) -> Loaded:
+    """Read, hash and decode one file of an object store; never raises because of the file."""
+    from cascade.pictures.decode import Loaded, Rejected, content_hash, decode
+
+    def refused(reason: str, detail: str, size: int | None = None) -> Loaded:
+        return Loaded(url, size, None, None, None, reason, detail)
+
+    if roots and not any(_inside(url, root) for root in roots):
+        return refused("outside_root", f"not below {', '.join(roots)}")
+    try:
+        system, path = file_system(url)
+        about = system.info(path)
+        size = about.get("size")
+        if size is not None and size > preprocessing.max_bytes:
+            return refused("too_large", f"more than {preprocessing.max_bytes} bytes", size)
+        with system.open(path, "rb") as stream:
+            data = stream.read(preprocessing.max_bytes + 1)
+    except FileNotFoundError as error:
+        return refused("missing", str(error))
+    except (OSError, InputError, ValueError) as error:
+        return refused("unreadable", str(error))
+    if len(data) > preprocessing.max_bytes:
+        return refused("too_large", f"more than {preprocessing.max_bytes} bytes", len(data))
+    result = decode(data, preprocessing)
+    digest, mtime = content_hash(data), _time(about)
+    if isinstance(result, Rejected):
+        return Loaded(url, len(data), mtime, digest, None, result.reason, result.detail)
+    return Loaded(url, len(data), mtime, digest, result, None, None)
+
+
+def _inside(url: str, root: str) -> bool:
+    parts = url.split("/")
+    return ".." not in parts and url.startswith(root.rstrip("/") + "/")
+
+
+def _time(about: dict[str, Any]) -> float | None:
+    """When the file changed, where the store tells it under one of the usual names."""
+    for name in ("mtime", "LastModified", "updated", "last_modified"):
+        value = about.get(name)
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, int | float):
+            return float(value)
+    return None

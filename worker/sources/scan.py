@@ -1,0 +1,216 @@
+"""Find the files to label: folders walked lazily, single files, lists of paths.
+
+By name and size only: opening them is the work of the decoders. Whatever lies in a folder is
+taken, also with a wrong extension or none, except hidden files and files whose extension says
+that they are something else altogether (``notes.txt``, ``catalogue.db``); those are counted.
+Links to files are taken (a link that leads out of its root is rejected when it is opened); links
+to folders are not followed, so a walk ends. Files that are named one by one are all taken.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from db.records import FileState
+from worker.errors import InputError, RootGone
+from worker.sources.paths import is_url, to_os_path, to_text
+
+# whatever an extension says about pictures is not trusted; these say that there is none
+_OTHER_KINDS = """
+    .7z .avi .bz2 .cfg .css .csv .db .db-journal .db-shm .db-wal .doc .docx .gz .ini .ipynb
+    .jinja .js .json .jsonl .log .m4a .md .mkv .mov .mp3 .mp4 .ndjson .parquet .pdf .py .rar
+    .rst .sh .sqlite .sqlite3 .tar .tgz .toml .tsv .txt .wav .webm .xls .xlsx .xml .xz .yaml
+    .yml .zip .zst
+"""
+OTHER_KINDS = frozenset(_OTHER_KINDS.split())
+
+
+@dataclass
+class Found:
+    """What a scan met beside the files that it gave: kinds passed over, folders it may not read."""
+
+    other_kinds: Counter[str] = field(default_factory=Counter)
+    unreadable_folders: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files that belong together: a crawl's name, the roots that they must lie in, a way to walk.
+
+    `roots` is empty for paths that are trusted as given.
+    """
+
+    crawl: str
+    roots: tuple[str, ...]
+    folder: str | None = None
+    paths: Iterable[str] = ()
+
+    def files(self, found: Found) -> Iterator[FileState]:
+        """The files, lazily; a folder can be walked again, a list from stdin only once."""
+        if self.folder is not None and is_url(self.folder):
+            from worker.sources import object_store
+
+            return object_store.walk(self.folder)
+        if self.folder is not None:
+            return walk(self.folder, found)
+        return (state_of(path) for path in self.paths)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether `files` may be called more than once."""
+        return self.folder is not None or isinstance(self.paths, Sequence)
+
+
+def sources(
+    arguments: Sequence[str],
+    *,
+    crawl: str | None = None,
+    roots: Sequence[str] = (),
+    stdin: BinaryIO | None = None,
+    nul: bool = False,
+) -> list[Source]:
+    """What the arguments of a command line name: folders, files, and ``-`` for a list on stdin.
+
+    Each folder is a root of its own; its crawl is named after the folder unless `crawl` is given.
+    Files go to the crawl of the folder that they lie in, stdin to the crawl ``stdin``; both are
+    trusted unless `roots` are set.
+
+    Raises:
+        InputError: an argument is absent, or a folder is empty or cannot be read.
+    """
+    found: list[Source] = []
+    singles: dict[str, list[str]] = {}
+    outside = tuple(str(Path(root).absolute()) for root in roots)
+    for argument in arguments:
+        if argument == "-":
+            lines = stdin if stdin is not None else sys.stdin.buffer
+            found.append(Source(crawl or "stdin", outside, paths=read_paths(lines, nul=nul)))
+        elif is_url(argument):
+            url = argument.rstrip("/")
+            found.append(Source(crawl or url.rpartition("/")[2], (url,), folder=url))
+        elif os.path.isdir(argument):  # noqa: PTH112 - a name of any bytes
+            folder = os.path.abspath(argument)  # noqa: PTH100
+            check_root(folder)
+            found.append(Source(crawl or name_of(folder), (folder,), folder=folder))
+        elif os.path.lexists(argument):
+            name = name_of(os.path.dirname(os.path.abspath(argument)))  # noqa: PTH100, PTH120
+            singles.setdefault(crawl or name, []).append(argument)
+        else:
+            raise InputError(
+                f"{to_text(argument)}: expected a folder or a file, found nothing there; "
+                "check the path and that the disk with the pictures is mounted"
+            )
+    found += [Source(name, outside, paths=paths) for name, paths in singles.items()]
+    return found
+
+
+def name_of(folder: str) -> str:
+    """The crawl that a folder's pictures belong to when none is named: the folder's own name."""
+    text = to_text(folder)
+    return text.rstrip("/").rpartition("/")[2] or "root"
+
+
+def check_root(folder: str) -> None:
+    """Raise InputError unless the folder can be read and holds something."""
+    if is_url(folder):
+        return  # the walk says what is wrong with it
+    try:
+        with os.scandir(folder) as entries:
+            if next(entries, None) is not None:
+                return
+    except OSError as error:
+        raise InputError(
+            f"{to_text(folder)}: expected a folder that can be read: {error.strerror}"
+        ) from error
+    raise InputError(
+        f"{to_text(folder)}: the folder is empty; check the path and that the disk with the "
+        "pictures is mounted"
+    )
+
+
+def is_healthy(root: str) -> bool:
+    """Whether the folder is there and holds something: only then may a file in it be missing."""
+    if is_url(root):
+        from worker.sources import object_store
+
+        return object_store.is_healthy(root)
+    try:
+        with os.scandir(root) as entries:
+            return next(entries, None) is not None
+    except OSError:
+        return False
+
+
+def walk(folder: str, found: Found) -> Iterator[FileState]:
+    """The files below the folder, in the order of the disk; memory grows with the depth alone.
+
+    Raises:
+        RootGone: the folder itself went away.
+    """
+    try:
+        stack = [os.scandir(folder)]
+    except OSError as error:
+        raise RootGone(f"{to_text(folder)} went away: {error.strerror}; try again later") from error
+    while stack:
+        try:
+            entry = next(stack[-1], None)
+        except OSError as error:  # the disk went away in the middle of a folder
+            raise RootGone(f"{to_text(folder)} went away: {error.strerror}") from error
+        if entry is None:
+            stack.pop().close()
+        elif entry.name.startswith("."):
+            continue
+        elif entry.is_dir(follow_symlinks=False):
+            try:
+                stack.append(os.scandir(entry.path))
+            except OSError:
+                found.unreadable_folders.append(to_text(entry.path))
+        elif _is_link_to_folder(entry):
+            continue
+        elif (kind := os.path.splitext(entry.name)[1].lower()) in OTHER_KINDS:  # noqa: PTH122
+            found.other_kinds[kind] += 1
+        else:
+            yield _state(entry.path)
+
+
+def _is_link_to_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_symlink() and os.path.isdir(entry.path)  # noqa: PTH112
+
+
+def state_of(path: str) -> FileState:
+    """The state of one file that was named; a URL or an absent file has neither size nor time."""
+    return (
+        _state(to_os_path(path))
+        if "://" not in path or path.startswith("file://")
+        else (FileState(path))
+    )
+
+
+def _state(os_path: str) -> FileState:
+    try:
+        status = os.stat(os_path)  # noqa: PTH116
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return FileState(to_text(os_path))
+    return FileState(to_text(os_path), status.st_size, status.st_mtime)
+
+
+def read_paths(stream: BinaryIO, *, nul: bool = False) -> Iterator[str]:
+    """Paths from a stream of bytes, one a line, or separated by NUL; blank ones are passed over."""
+    for raw in _split_nul(stream) if nul else (line.rstrip(b"\r\n") for line in stream):
+        if raw:
+            yield os.fsdecode(raw)
+
+
+def _split_nul(stream: BinaryIO, size: int = 1 << 16) -> Iterator[bytes]:
+    rest = b""
+    while chunk := stream.read(size):
+        *whole, rest = (rest + chunk).split(b"\0")
+        yield from whole
+    if rest:
+        yield rest
