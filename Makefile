@@ -65,7 +65,7 @@ check: $(VENV)/.check
 	$(BIN)/mypy
 
 # the shipped bundle, from the labelled photographs, and its figures beside those of the one that ships;
-# about an hour on two cores (docs/experiments.md); a stopped run goes on
+# about an hour on two cores (docs/lab/experiments.md); a stopped run goes on
 MANIFEST ?= ../shared/photos/manifest.csv
 VALIDATION ?= ../shared/photos/validation
 SHIPPED := runs/shipped
