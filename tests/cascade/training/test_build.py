@@ -18,7 +18,7 @@ from cascade.pictures.decode import Preprocessing
 from cascade.training.build import Material, build_cascade, finish_from_weights
 from cascade.training.recalibrate import retune
 
-from .test_training import PLAIN, SETTINGS, TREE, shapes
+from .test_fit import PLAIN, SETTINGS, TREE, shapes
 
 FRAME = Preprocessing(width=18, height=24)
 

@@ -18,8 +18,8 @@ from cascade.training.build import build_cascade
 from cascade.training.distillation import Teachers, open_teacher, taught_by
 from cascade.training.fit import logits_of, train_network
 
-from .test_building import FRAME, material
-from .test_training import PLAIN, TREE, shapes
+from .test_build import FRAME, material
+from .test_fit import PLAIN, TREE, shapes
 
 DECISIONS = TREE.decisions()
 

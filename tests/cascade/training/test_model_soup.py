@@ -16,8 +16,8 @@ from cascade.training.build import build_cascade
 from cascade.training.fit import TrainingSettings, accuracies, logits_of, train_network
 from cascade.training.model_soup import run_folder, train_averaged
 
-from .test_building import material
-from .test_training import PLAIN, PRIMARY, SETTINGS, TREE, shapes, weights
+from .test_build import material
+from .test_fit import PLAIN, PRIMARY, SETTINGS, TREE, shapes, weights
 
 TRUNK = Architecture("trunk", {"blocks": 3, "drop_path": 0.1})
 TWICE = replace(

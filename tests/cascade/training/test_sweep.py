@@ -23,7 +23,7 @@ from cascade.training.sweep import (
     trials_of,
 )
 
-from .test_training import PRIMARY, TREE, shapes
+from .test_fit import PRIMARY, TREE, shapes
 
 FRAME = Preprocessing(width=18, height=24)
 
