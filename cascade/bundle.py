@@ -27,10 +27,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cascade.decisions import Decision, DecisionSet
 from cascade.errors import BundleError, BundleTampered
 from cascade.pictures.decode import Preprocessing
 from cascade.routing import THRESHOLDS, Routing
-from cascade.taxonomy import Decision, Taxonomy
+from cascade.taxonomy import Taxonomy
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -99,15 +100,19 @@ class Bundle:
         )
 
     @cached_property
-    def decisions(self) -> tuple[Decision, ...]:
+    def decisions(self) -> DecisionSet:
         entries = self._json("decisions.json")["decisions"]
-        return tuple(Decision(entry["node"], tuple(entry["outcomes"])) for entry in entries)
+        return DecisionSet(Decision(entry["node"], tuple(entry["outcomes"])) for entry in entries)
 
     @cached_property
-    def network_of_decision(self) -> tuple[int, ...]:
-        """For each decision, the number of the network that answers it."""
+    def decisions_of_network(self) -> tuple[DecisionSet, ...]:
+        """For each network, the decisions that it answers, in the order of its output."""
         entries = self._json("decisions.json")["decisions"]
-        return tuple(int(entry["network"]) for entry in entries)
+        numbers = [int(entry["network"]) for entry in entries]
+        return tuple(
+            DecisionSet(d for d, own in zip(self.decisions, numbers, strict=True) if own == number)
+            for number in range(max(numbers) + 1)
+        )
 
     def _json(self, name: str) -> Any:
         try:
@@ -123,7 +128,7 @@ class BundleParts:
     taxonomy: Taxonomy
     preprocessing: Preprocessing
     form: str
-    decisions: Sequence[Decision]
+    decisions: DecisionSet
     network_of_decision: Sequence[int]
     temperatures: Mapping[str, float] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
@@ -145,7 +150,7 @@ def write_parts(folder: Path, parts: BundleParts) -> None:
     write_json(folder / "decisions.json", {"form": parts.form, "decisions": decisions})
     routing = Routing(
         parts.taxonomy,
-        tuple(parts.decisions),
+        parts.decisions,
         parts.temperatures,
         parts.thresholds,
         parts.decoding,

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cascade.decisions import DecisionSet
 from cascade.evaluation.metrics import correct_at, fits_matrix, leaves_below_mask, wilson
 from cascade.routing import Routing
-from cascade.taxonomy import Decision, Taxonomy
+from cascade.taxonomy import Taxonomy
 
 TEMPERATURES = (0.1, 6.0)  # searched between; a mean of several trainings may need 0.3
 OWN_MINIMUM = 100  # answers that a node needs for a threshold of its own; fewer are pooled
@@ -27,7 +28,7 @@ LEAST_ANSWERS = 30  # that must pass a threshold before anything is concluded fr
 
 
 def fit_temperatures(
-    logits: np.ndarray, answers: np.ndarray, decisions: Sequence[Decision]
+    logits: np.ndarray, answers: np.ndarray, decisions: DecisionSet
 ) -> dict[str, float]:
     """The temperature of each decision, by node, that makes the validation loss least.
 
@@ -38,10 +39,7 @@ def fit_temperatures(
     On Calibration of Modern Neural Networks.
     """
     result = {}
-    start = 0
-    for decision in decisions:
-        columns = slice(start, start + len(decision.outcomes))
-        start = columns.stop
+    for decision, columns in decisions.with_columns():
         fitting = answers[:, columns].sum(axis=1)
         rows = fitting == 1 if (fitting == 1).sum() >= LEAST_ANSWERS else fitting > 0
         result[decision.node] = _temperature(
@@ -124,13 +122,13 @@ def tune_thresholds(
         raise ValueError(f"precision: expected a number between 0 and 1, received {precision}")
     taxonomy = routing.taxonomy
     leaves = replace(routing, thresholds={}).leaf_probabilities(logits)
-    primary = routing.outcome_probabilities(logits)[:, : len(routing.decisions[0].outcomes)]
+    primary = routing.outcome_probabilities(logits)[:, routing.decisions.columns[0]]
     category = np.array(routing.decisions[0].outcomes)[primary.argmax(axis=1)]
     fits = fits_matrix(labels, taxonomy)
     found: dict[str, NodeThreshold] = {}
     for top in routing.decisions[0].outcomes:
         left = category == top
-        for nodes in nodes_by_depth(taxonomy, top):
+        for nodes in taxonomy.nodes_by_depth(top):
             sums = np.stack([leaves[:, leaves_below_mask(taxonomy, n)].sum(axis=1) for n in nodes])
             level = _Level(nodes, sums.argmax(axis=0), sums.max(axis=0), left, fits, taxonomy)
             floor = precision if top == taxonomy.out_of_scope else 0.0
@@ -138,15 +136,6 @@ def tune_thresholds(
             thresholds = np.array([found[node].threshold for node in nodes])
             left = left & ~(level.score >= thresholds[level.best])
     return found
-
-
-def nodes_by_depth(taxonomy: Taxonomy, category: str) -> list[list[str]]:
-    """A category's nodes, the deepest level first: the order in which a label tries to stop."""
-    depths: dict[int, list[str]] = {}
-    for node in taxonomy.nodes:
-        if taxonomy.category(node.path) == category:
-            depths.setdefault(node.path.count("/"), []).append(node.path)
-    return [depths[depth] for depth in sorted(depths, reverse=True)]
 
 
 def thresholds_of(found: Mapping[str, NodeThreshold]) -> dict[str, float]:

@@ -101,26 +101,18 @@ class Cascade:
         node; the logits of the others stay 0 there and are never looked at.
         """
         self._check(pixels)
-        routing, numbers = self.routing, self.bundle.network_of_decision
-        result = np.zeros((len(pixels), routing.width), np.float32)
+        decisions = self.bundle.decisions
+        result = np.zeros((len(pixels), decisions.width), np.float32)
         if not len(pixels):
             return result
-        for number, run in enumerate(self.runners):
-            decided = [
-                decision
-                for decision, of in zip(routing.decisions, numbers, strict=True)
-                if of == number
-            ]
-            rows = self._rows_for(decided[0].node, result)
+        for run, own in zip(self.runners, self.bundle.decisions_of_network, strict=True):
+            rows = self._rows_for(own[0].node, result)
             if not rows.size:
                 continue
             everything = rows.size == len(pixels)
             answers = run(pixels if everything else pixels[rows])
-            start = 0
-            for decision in decided:
-                stop = start + len(decision.outcomes)
-                result[rows, routing.columns(decision)] = answers[:, start:stop]
-                start = stop
+            for decision, columns in own.with_columns():
+                result[rows, decisions.columns_of(decision)] = answers[:, columns]
         return result
 
     def _rows_for(self, node: str, logits: np.ndarray) -> np.ndarray:
@@ -129,7 +121,7 @@ class Cascade:
             return np.arange(len(logits))
         primary = self.routing.decisions[0]
         category = primary.outcomes.index(self.taxonomy.category(node))
-        chosen = logits[:, : len(primary.outcomes)].argmax(axis=1)
+        chosen = logits[:, self.routing.decisions.columns[0]].argmax(axis=1)
         return np.flatnonzero(chosen == category)
 
     def _check(self, pixels: np.ndarray) -> None:

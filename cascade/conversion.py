@@ -34,6 +34,7 @@ from cascade.backends import (
     runners,
 )
 from cascade.bundle import MANIFEST, Bundle, seal
+from cascade.chunks import chunks
 from cascade.classifier import Cascade
 from cascade.errors import BundleError
 from cascade.networks.serialisation import read_network
@@ -99,7 +100,7 @@ def convert(
     part = out_folder.with_name(out_folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     shutil.copytree(source, part, ignore=shutil.ignore_patterns(MANIFEST, "backends"))
-    for number in range(max(original.network_of_decision) + 1):
+    for number in range(len(original.decisions_of_network)):
         _write(part, number, calibration)
     bundle = seal(part, original.manifest["training"], original.manifest["figures"])
     agreements = compare(bundle, judged, float16=float16)
@@ -146,7 +147,7 @@ def compare(bundle: Bundle, pixels: np.ndarray, *, float16: bool = False) -> dic
 
 def _logits(bundle: Bundle, backend: str, pixels: np.ndarray) -> np.ndarray:
     cascade = Cascade(bundle, runners(bundle, backend))
-    parts = [cascade.logits(pixels[n : n + BATCH]) for n in range(0, len(pixels), BATCH)]
+    parts = [cascade.logits(pixels[part]) for part in chunks(len(pixels), BATCH)]
     return np.concatenate(parts)
 
 

@@ -14,7 +14,8 @@ from functools import cached_property
 
 import numpy as np
 
-from cascade.taxonomy import LEVELS, Decision, Taxonomy
+from cascade.decisions import DecisionSet
+from cascade.taxonomy import LEVELS, Taxonomy, lineage
 
 THRESHOLDS = "thresholds"
 TREE_DISTANCE = "tree_distance"
@@ -56,7 +57,7 @@ class Routing:
     """
 
     taxonomy: Taxonomy
-    decisions: tuple[Decision, ...]
+    decisions: DecisionSet
     temperatures: Mapping[str, float] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
     decoding: str = THRESHOLDS
@@ -67,27 +68,13 @@ class Routing:
                 f"decoding: expected one of {', '.join(DECODINGS)}, received {self.decoding!r}"
             )
 
-    def columns(self, decision: Decision) -> slice:
-        """Where a decision's outcomes stand among all logits."""
-        start = 0
-        for other in self.decisions:
-            if other == decision:
-                return slice(start, start + len(other.outcomes))
-            start += len(other.outcomes)
-        raise ValueError(f"the decision over {decision.node!r} is not part of this cascade")
-
-    @property
-    def width(self) -> int:
-        """How many logits a picture has: K."""
-        return sum(len(decision.outcomes) for decision in self.decisions)
-
     def outcome_probabilities(self, logits: np.ndarray) -> np.ndarray:
         """``(N, K)`` logits to ``(N, K)`` float64 probabilities, each decision summing to 1."""
-        if logits.ndim != 2 or logits.shape[1] != self.width:
-            raise ValueError(f"logits: expected (N, {self.width}), received {logits.shape}")
+        width = self.decisions.width
+        if logits.ndim != 2 or logits.shape[1] != width:
+            raise ValueError(f"logits: expected (N, {width}), received {logits.shape}")
         result = np.empty(logits.shape, np.float64)
-        for decision in self.decisions:
-            columns = self.columns(decision)
+        for decision, columns in self.decisions.with_columns():
             scaled = logits[:, columns].astype(np.float64)
             scaled /= self.temperatures.get(decision.node, 1.0)
             result[:, columns] = softmax(scaled)
@@ -97,17 +84,15 @@ class Routing:
         """``(N, K)`` logits to ``(N, leaves)`` float64 path probabilities; rows sum to 1."""
         outcomes = self.outcome_probabilities(logits)
         leaves = np.ones((len(logits), len(self.taxonomy.leaves)), np.float64)
-        for decision in self.decisions:
-            first = self.columns(decision).start
-            for number, outcome in enumerate(decision.outcomes):
-                leaves[:, self._leaf_mask(outcome)] *= outcomes[:, first + number, None]
+        for column, outcome in enumerate(self.decisions.outcomes):
+            leaves[:, self._tables.masks[outcome]] *= outcomes[:, column, None]
         return leaves
 
     def label(self, logits: np.ndarray) -> list[Prediction]:
         """One prediction for each row of ``(N, K)`` logits."""
         tables = self._tables
         rows = np.arange(len(logits))
-        primary = self.outcome_probabilities(logits)[:, : len(self.decisions[0].outcomes)]
+        primary = self.outcome_probabilities(logits)[:, self.decisions.columns[0]]
         leaves = self.leaf_probabilities(logits)  # (N, leaves)
         nodes = tables.node_probabilities(leaves)  # (N, nodes)
         category = primary.argmax(axis=1)
@@ -175,11 +160,6 @@ class Routing:
     def _tables(self) -> _Tables:
         return _Tables.of(self)
 
-    def _leaf_mask(self, path: str) -> np.ndarray:
-        """``(leaves,)`` bool: which leaves lie below a node."""
-        mask: np.ndarray = self._tables.masks[path]
-        return mask
-
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Row-wise softmax of ``(N, k)``, shifted so that it cannot overflow."""
@@ -230,8 +210,11 @@ class _Tables:
             leaves_below=tuple(below),
             leaves_of_category=np.stack([masks[path] for path in categories]),
             category_nodes=tuple(number[path] for path in categories),
-            by_depth=tuple(_by_depth(taxonomy, path, number) for path in categories),
-            lineage=tuple(tuple(number[above] for above in _lineage(path)) for path in paths),
+            by_depth=tuple(
+                tuple(np.array([number[path] for path in nodes]) for nodes in depths)
+                for depths in map(taxonomy.nodes_by_depth, categories)
+            ),
+            lineage=tuple(tuple(number[above] for above in lineage(path)) for path in paths),
             levels_of_leaf=np.array([_levels(taxonomy, p, number) for p in taxonomy.leaves]),
             thresholds=np.array([routing.thresholds.get(path, 0.0) for path in paths]),
         )
@@ -272,26 +255,10 @@ class _Tables:
         )
 
 
-def _lineage(path: str) -> list[str]:
-    """A node and all nodes above it, without the root."""
-    parts = path.split("/")
-    return ["/".join(parts[: end + 1]) for end in range(len(parts))]
-
-
-def _by_depth(
-    taxonomy: Taxonomy, category: str, number: Mapping[str, int]
-) -> tuple[np.ndarray, ...]:
-    depths: dict[int, list[int]] = {}
-    for node in taxonomy.nodes:
-        if taxonomy.category(node.path) == category:
-            depths.setdefault(node.path.count("/"), []).append(number[node.path])
-    return tuple(np.array(depths[depth]) for depth in sorted(depths, reverse=True))
-
-
 def _levels(taxonomy: Taxonomy, leaf: str, number: Mapping[str, int]) -> list[int]:
     """The node numbers of a leaf's category, gender and type."""
     found = dict.fromkeys(LEVELS, len(number))
-    for path in _lineage(leaf):
+    for path in lineage(leaf):
         level = taxonomy.by_path[path].level
         if level is not None:
             found[level] = number[path]

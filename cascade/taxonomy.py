@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cascade.decisions import Decision, DecisionSet
 from cascade.errors import TaxonomyError
 
 FORMAT = 1
@@ -29,14 +30,6 @@ class Node:
     path: str
     parent: str | None
     level: str | None
-
-
-@dataclass(frozen=True)
-class Decision:
-    """One network's question: which of ``outcomes`` (paths) lies below ``node`` (a path)."""
-
-    node: str
-    outcomes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -96,15 +89,15 @@ class Taxonomy:
         known = {""}
         leaves = set(paths)
         for path in paths:
-            parts = path.split("/")
-            for depth, name in enumerate(parts):
-                identity = "/".join(parts[: depth + 1])
-                if identity in known:
-                    continue
-                known.add(identity)
-                level = "category" if depth == 0 else "type" if identity in leaves else None
-                parent = "/".join(parts[:depth])
-                nodes.append({"id": identity, "parent": parent, "name": name, "level": level})
+            parent = ""
+            for identity in lineage(path):
+                if identity not in known:
+                    known.add(identity)
+                    level = "type" if identity in leaves else None
+                    level = level if parent else "category"
+                    name = _name(identity)
+                    nodes.append({"id": identity, "parent": parent, "name": name, "level": level})
+                parent = identity
         return cls.from_json({"format": FORMAT, "nodes": nodes, "out_of_scope": out_of_scope})
 
     def to_json(self) -> dict[str, Any]:
@@ -133,6 +126,14 @@ class Taxonomy:
         """The leaves below a node, in index order; a leaf answers with itself."""
         return tuple(leaf for leaf in self.leaves if leaf == path or leaf.startswith(path + "/"))
 
+    def nodes_by_depth(self, category: str) -> list[list[str]]:
+        """A category's nodes, deepest level first: the order in which a label tries to stop."""
+        depths: dict[int, list[str]] = {}
+        for node in self.nodes:
+            if self.category(node.path) == category:
+                depths.setdefault(node.path.count("/"), []).append(node.path)
+        return [depths[depth] for depth in sorted(depths, reverse=True)]
+
     def category(self, path: str) -> str:
         """The top of a path: what the primary network decides."""
         return path.split("/", 1)[0]
@@ -140,14 +141,12 @@ class Taxonomy:
     def levels(self, path: str) -> dict[str, str | None]:
         """The catalogue's columns of a label: category, gender and type, None where absent."""
         columns: dict[str, str | None] = dict.fromkeys(LEVELS)
-        parts = path.split("/")
-        for depth in range(len(parts)):
-            node = self.by_path["/".join(parts[: depth + 1])]
+        for node in map(self.by_path.__getitem__, lineage(path)):
             if node.level is not None:
                 columns[node.level] = _name(node.path)
         return columns
 
-    def decisions(self, form: str = "combined") -> tuple[Decision, ...]:
+    def decisions(self, form: str = "combined") -> DecisionSet:
         """The questions of a cascade over this tree, the primary one (node ``""``) first.
 
         ``combined``: below each category one network decides over all its leaves.
@@ -168,7 +167,7 @@ class Taxonomy:
             ]
         else:
             raise ValueError(f"form: expected 'combined' or 'hierarchical', received {form!r}")
-        return (primary, *inner)
+        return DecisionSet((primary, *inner))
 
     def parse(self, text: str) -> str:
         """The path that a label means, however it is written.
@@ -208,6 +207,12 @@ class Taxonomy:
         if not found:
             raise TaxonomyError(f"no leaf fits the partly known label {label!r}")
         return found
+
+
+def lineage(path: str) -> tuple[str, ...]:
+    """A node and all nodes above it, from the top down, without the root."""
+    parts = path.split("/")
+    return tuple("/".join(parts[: depth + 1]) for depth in range(len(parts)))
 
 
 def _name(path: str) -> str:

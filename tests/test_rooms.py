@@ -32,11 +32,15 @@ SHARED_BY_COMMANDS = {f"commands.{path.stem}" for path in (ROOT / "commands").gl
 MAY_IMPORT = {
     "cascade.drawings": set[str](),
     "cascade.pictures": {"cascade.errors"},
-    "cascade.networks": {"cascade.errors", "cascade.taxonomy"},
-    "cascade.data": {"cascade.errors", "cascade.taxonomy", "cascade.pictures", "cascade.drawings"},
-    "cascade.backends": {"cascade.errors", "cascade.bundle", "cascade.networks"},
+    "cascade.networks": {"cascade.errors", "cascade.decisions", "cascade.taxonomy"},
+    "cascade.data": {
+        *("cascade.errors", "cascade.decisions", "cascade.taxonomy"),
+        *("cascade.pictures", "cascade.drawings"),
+    },
+    "cascade.backends": {"cascade.errors", "cascade.chunks", "cascade.bundle", "cascade.networks"},
     "cascade.evaluation": {
-        *("cascade.errors", "cascade.taxonomy", "cascade.routing", "cascade.classifier"),
+        *("cascade.errors", "cascade.chunks", "cascade.decisions", "cascade.taxonomy"),
+        *("cascade.routing", "cascade.classifier"),
         "cascade.data",
     },
     "cascade.training": {"cascade"},  # it puts everything together

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cascade.calibration import fit_temperatures, thresholds_of, tune_thresholds
-from cascade.data.dataset import Item, Pictures, batches, targets
+from cascade.chunks import chunks
+from cascade.data.dataset import Item, Pictures, targets
+from cascade.decisions import DecisionSet
 from cascade.evaluation.answers import Answers
 from cascade.evaluation.metrics import Rate
 from cascade.routing import Routing, softmax
-from cascade.taxonomy import Decision, Taxonomy
+from cascade.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     from cascade.training.batches import Teach
@@ -54,7 +56,7 @@ def trunk_features(pixels: np.ndarray, batch_size: int = 128) -> np.ndarray:
     trunk = efficientnet_lite0(*pixels.shape[1:3])
     load_imagenet_weights(trunk)
     run = keras_runner(trunk)
-    found = [run(np.ascontiguousarray(pixels[part])) for part in batches(len(pixels), batch_size)]
+    found = [run(np.ascontiguousarray(pixels[part])) for part in chunks(len(pixels), batch_size)]
     return np.concatenate(found) if found else np.zeros((0, FEATURES), np.float32)
 
 
@@ -74,7 +76,7 @@ class Heads:
 
 
 def fit_heads(
-    features: Features, decisions: Sequence[Decision], taxonomy: Taxonomy, balance: float = 0.5
+    features: Features, decisions: DecisionSet, taxonomy: Taxonomy, balance: float = 0.5
 ) -> Heads:
     """Softmax regression for each decision, partly known labels with the sum over what fits.
 
@@ -101,13 +103,10 @@ def fit_heads(
     return Heads(mean, scale, parameters[:-1], parameters[-1])
 
 
-def _error(logits: np.ndarray, fits: np.ndarray, decisions: Sequence[Decision]) -> np.ndarray:
+def _error(logits: np.ndarray, fits: np.ndarray, decisions: DecisionSet) -> np.ndarray:
     """``(N, K)``: the gradient of each picture's loss over its logits."""
     result = np.zeros_like(logits)
-    start = 0
-    for decision in decisions:
-        columns = slice(start, start + len(decision.outcomes))
-        start = columns.stop
+    for columns in decisions.columns:
         p = softmax(logits[:, columns])
         wanted = p * fits[:, columns]
         total = wanted.sum(axis=1, keepdims=True)
@@ -181,7 +180,7 @@ def hold_out_trained(
         model, decisions, train, validation, taxonomy=taxonomy, balance=settings.balance
     )
     needed = parts.validation | parts.judged
-    logits = np.zeros((len(pictures), sum(len(d.outcomes) for d in decisions)), np.float32)
+    logits = np.zeros((len(pictures), decisions.width), np.float32)
     logits[needed] = logits_of(model, pictures.pixels[needed])
     found = _strangers(taxonomy, pictures.items, logits, parts)
     run = keras_runner(model)

@@ -95,7 +95,7 @@ def shares(cascade: Cascade, pixels: np.ndarray, node: str, labels: Sequence[str
     """The leaf and the gender, each by the node's own network."""
     routing = cascade.routing
     decision = next(each for each in routing.decisions if each.node == node)
-    chosen = every_logit(cascade, pixels)[:, routing.columns(decision)].argmax(axis=1)
+    chosen = every_logit(cascade, pixels)[:, routing.decisions.columns_of(decision)].argmax(axis=1)
     said = [decision.outcomes[number] for number in chosen]
     leaf = np.mean([own == other for own, other in zip(said, labels, strict=True)])
     gender = np.mean(

@@ -115,7 +115,7 @@ def runners(bundle: Bundle, backend: str, threads: int = 0) -> list[Runner]:
     ``threads``: how many threads LiteRT or OpenVINO may use at once, 0 for one a core that this
     process has; TensorFlow takes its own from its own settings.
     """
-    numbers = range(max(bundle.network_of_decision) + 1)
+    numbers = range(len(bundle.decisions_of_network))
     if backend in ON_TENSORFLOW:
         from cascade.backends.tensorflow import in_float16, keras_runner
         from cascade.networks.serialisation import read_network

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from cascade.backends.cores import cores
+from cascade.chunks import chunks
 from cascade.errors import BundleError
 
 FLOAT32 = "f32"
@@ -41,14 +42,14 @@ class OpenVINORunner:
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         with self._lock:
             result = np.empty((len(pixels), self._width), np.float32)
-            for start in range(0, len(pixels), self._chunk):
-                part = np.ascontiguousarray(pixels[start : start + self._chunk])
+            for rows in chunks(len(pixels), self._chunk):
+                part = np.ascontiguousarray(pixels[rows])
                 count = len(part)
                 if count < self._chunk:  # whatever lies behind the last picture is not looked at
                     full = np.zeros(self._shape, np.uint8)
                     full[:count] = part
                     part = full
-                place = result[start : start + count]
+                place = result[rows]
                 # what is shared must live until the answer is there: it travels along
                 self._queue.start_async({0: part}, (place, part), share_inputs=True)
             self._queue.wait_all()

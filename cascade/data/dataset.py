@@ -6,7 +6,7 @@ import csv
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from cascade.decisions import DecisionSet
 from cascade.errors import DatasetError, TaxonomyError
 from cascade.pictures.decode import Preprocessing, load
-from cascade.taxonomy import Decision, Taxonomy
+from cascade.taxonomy import Taxonomy
 
 log = logging.getLogger(__name__)
 
@@ -193,23 +194,19 @@ def decode_items(items: Sequence[Item], preprocessing: Preprocessing, threads: i
     return Pictures(tuple(kept), stacked, tuple(rejected))
 
 
-def targets(items: Iterable[Item], decisions: Sequence[Decision], taxonomy: Taxonomy) -> np.ndarray:
+def targets(items: Iterable[Item], decisions: DecisionSet, taxonomy: Taxonomy) -> np.ndarray:
     """What each decision's network should answer: ``(N, K)`` float32, 0 or 1.
 
     For each decision, the outcomes that fit the label are 1. One 1 is a known answer, several a
     partly known one, and all zero means that the picture does not lie below the decision's node.
     """
-    columns = [
-        (outcome, frozenset(taxonomy.leaves_below(outcome)))
-        for decision in decisions
-        for outcome in decision.outcomes
-    ]
+    columns = [frozenset(taxonomy.leaves_below(outcome)) for outcome in decisions.outcomes]
     rows = []
     cache: dict[str, list[bool]] = {}
     for item in items:
         if item.label not in cache:
             fits = frozenset(taxonomy.compatible_leaves(item.label))
-            cache[item.label] = [bool(fits & below) for _, below in columns]
+            cache[item.label] = [bool(fits & below) for below in columns]
         rows.append(cache[item.label])
     return np.array(rows, np.float32).reshape(len(rows), len(columns))
 
@@ -233,9 +230,3 @@ def counts(items: Iterable[Item]) -> dict[str, int]:
 def drawn_items(folder: str | Path, taxonomy: Taxonomy, split: str) -> list[Item]:
     """Drawings written by ``cascade.drawings``, as a source of their own."""
     return [replace(item, source=DRAWINGS) for item in read_folder(folder, taxonomy, split)]
-
-
-def batches(count: int, size: int) -> Iterator[slice]:
-    """Slices of at most ``size`` that cover ``count`` items in order."""
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))

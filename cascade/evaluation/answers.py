@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cascade.chunks import chunks
 from cascade.classifier import Cascade
-from cascade.data.dataset import Item, batches, targets
+from cascade.data.dataset import Item, targets
+from cascade.decisions import DecisionSet
 from cascade.evaluation.metrics import correct_at, fits_matrix, leaves_below_mask
 from cascade.routing import Prediction, Routing
 
@@ -80,8 +82,8 @@ class Answers:
         """One decision on the pictures that do lie below its node, and the known ones' truth
         and answer as outcome numbers."""
         decision = self.routing.decisions[number]
-        columns = self.routing.columns(decision)
-        fits = targets(self.items, [decision], self.routing.taxonomy)
+        columns = self.routing.decisions.columns[number]
+        fits = targets(self.items, DecisionSet([decision]), self.routing.taxonomy)
         truth, said = fits.argmax(axis=1), self.logits[:, columns].argmax(axis=1)
         settled = fits.sum(axis=1) == 1
         return Outcome(truth == said, settled), truth[settled], said[settled]
@@ -143,16 +145,11 @@ def every_logit(cascade: Cascade, pixels: np.ndarray, batch_size: int = 128) -> 
 
     Only so can a decision be judged given that the ones above it were right.
     """
-    routing, numbers = cascade.routing, cascade.bundle.network_of_decision
-    result = np.zeros((len(pixels), routing.width), np.float32)
-    for number, run in enumerate(cascade.runners):
-        columns = np.concatenate(
-            [
-                np.arange(routing.width)[routing.columns(decision)]
-                for decision, of in zip(routing.decisions, numbers, strict=True)
-                if of == number
-            ]
-        )
-        for part in batches(len(pixels), batch_size):
-            result[part, columns] = run(np.ascontiguousarray(pixels[part]))
+    decisions = cascade.bundle.decisions
+    result = np.zeros((len(pixels), decisions.width), np.float32)
+    for run, own in zip(cascade.runners, cascade.bundle.decisions_of_network, strict=True):
+        for part in chunks(len(pixels), batch_size):
+            logits = run(np.ascontiguousarray(pixels[part]))
+            for decision, columns in own.with_columns():
+                result[part, decisions.columns_of(decision)] = logits[:, columns]
     return result

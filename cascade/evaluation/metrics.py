@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cascade.taxonomy import Taxonomy
+from cascade.taxonomy import Taxonomy, lineage
 
 Z_95 = 1.959964  # two-sided 95 %
 
@@ -67,12 +67,6 @@ def wilson(right: int, count: int, z: float = Z_95) -> tuple[float, float]:
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
-def ancestors(path: str) -> frozenset[str]:
-    """A node and all nodes above it, without the root: what a label claims of a picture."""
-    parts = path.split("/")
-    return frozenset("/".join(parts[: end + 1]) for end in range(len(parts)))
-
-
 def hierarchical_scores(
     truths: Sequence[str], answers: Sequence[str]
 ) -> tuple[float, float, float]:
@@ -84,7 +78,7 @@ def hierarchical_scores(
     """
     common = claimed = wanted = 0
     for truth, answer in zip(truths, answers, strict=True):
-        true, said = ancestors(truth), ancestors(answer)
+        true, said = set(lineage(truth)), set(lineage(answer))
         common += len(true & said)
         claimed += len(said)
         wanted += len(true)
@@ -96,7 +90,7 @@ def hierarchical_scores(
 
 def tree_distance(first: str, second: str) -> int:
     """How many edges of the tree lie between two nodes; 0 for the same one."""
-    return len(ancestors(first) ^ ancestors(second))
+    return len(set(lineage(first)) ^ set(lineage(second)))
 
 
 def mean_tree_distance(truths: Sequence[str], answers: Sequence[str]) -> float | None:

@@ -16,8 +16,8 @@ from typing import Any
 
 import keras
 
+from cascade.decisions import DecisionSet
 from cascade.networks.efficientnet_lite import BLOCKS, efficientnet_lite0, load_imagenet_weights
-from cascade.taxonomy import Decision
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Architecture:
 
 
 def build_trunk(
-    decisions: Sequence[Decision],
+    decisions: DecisionSet,
     height: int,
     width: int,
     *,
@@ -77,7 +77,7 @@ def build_trunk(
 
 
 def build_two_convolutions(
-    decisions: Sequence[Decision],
+    decisions: DecisionSet,
     height: int,
     width: int,
     *,
@@ -141,7 +141,7 @@ BUILDERS: dict[str, Callable[..., keras.Model]] = {
 
 def build(
     architecture: Architecture,
-    decisions: Sequence[Decision],
+    decisions: DecisionSet,
     height: int,
     width: int,
     seed: int = 0,
@@ -155,13 +155,11 @@ def build(
     return builder(decisions, height, width, seed=seed, **architecture.options)
 
 
-def networks_of(
-    architecture: Architecture, decisions: Sequence[Decision]
-) -> list[tuple[Decision, ...]]:
+def networks_of(architecture: Architecture, decisions: DecisionSet) -> list[DecisionSet]:
     """Which decisions share a network: all of them for a trunk, each its own otherwise."""
     if architecture.shared:
-        return [tuple(decisions)]
-    return [(decision,) for decision in decisions]
+        return [decisions]
+    return [DecisionSet([decision]) for decision in decisions]
 
 
 def _side_by_side(logits: Sequence[Any]) -> Any:

@@ -19,6 +19,7 @@ from cascade.bundle import Bundle, BundleParts, seal, write_json, write_parts
 from cascade.calibration import fit_temperatures, thresholds_of, tune_thresholds
 from cascade.classifier import Cascade
 from cascade.data.dataset import Pictures, fingerprint, targets
+from cascade.decisions import DecisionSet
 from cascade.errors import BundleError, DatasetError
 from cascade.evaluation.answers import every_logit
 from cascade.evaluation.evaluate import judge
@@ -27,7 +28,7 @@ from cascade.networks.architectures import build, networks_of
 from cascade.networks.serialisation import read_network, write_network
 from cascade.pictures.decode import Preprocessing
 from cascade.routing import Routing
-from cascade.taxonomy import Decision, Taxonomy
+from cascade.taxonomy import Taxonomy
 from cascade.training.batches import Teach
 from cascade.training.logit_adjustment import expect_true_shares
 from cascade.training.model_soup import check_runs, train_averaged
@@ -196,7 +197,7 @@ def calibrate(
 
 
 def _trained(
-    material: Material, decisions: Sequence[Decision], settings: TrainingSettings, folder: Path
+    material: Material, decisions: DecisionSet, settings: TrainingSettings, folder: Path
 ) -> keras.Model:
     """One network, trained now or earlier."""
     train = _concerned(material.train, decisions, material.taxonomy)
@@ -222,7 +223,7 @@ def _trained(
     return model
 
 
-def concerned(pictures: Pictures, decisions: Sequence[Decision], taxonomy: Taxonomy) -> Pictures:
+def concerned(pictures: Pictures, decisions: DecisionSet, taxonomy: Taxonomy) -> Pictures:
     """The pictures that lie below the node of at least one of the decisions."""
     rows = targets(pictures.items, decisions, taxonomy).sum(axis=1) > 0
     if rows.all():
@@ -230,11 +231,11 @@ def concerned(pictures: Pictures, decisions: Sequence[Decision], taxonomy: Taxon
     return pictures.only(rows)
 
 
-def _concerned(pictures: Pictures, decisions: Sequence[Decision], taxonomy: Taxonomy) -> Pictures:
+def _concerned(pictures: Pictures, decisions: DecisionSet, taxonomy: Taxonomy) -> Pictures:
     found = concerned(pictures, decisions, taxonomy)
     answers = targets(found.items, decisions, taxonomy)
-    names = [outcome for decision in decisions for outcome in decision.outcomes]
-    missing = [name for name, total in zip(names, answers.sum(axis=0), strict=True) if not total]
+    totals = answers.sum(axis=0)
+    missing = [name for name, total in zip(decisions.outcomes, totals, strict=True) if not total]
     if missing:
         raise DatasetError(
             f"no training picture for {', '.join(missing)}; add some, or train with a taxonomy "

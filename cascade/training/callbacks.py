@@ -11,15 +11,17 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from cascade.chunks import chunks
 from cascade.data.dataset import Pictures, targets
-from cascade.taxonomy import Decision, Taxonomy
+from cascade.decisions import DecisionSet
+from cascade.taxonomy import Taxonomy
 from cascade.training.batches import TrainingBatches
 from cascade.training.losses import batch_loss
 
@@ -81,10 +83,10 @@ class Judge(keras.callbacks.Callback):  # type: ignore[misc]
     """
 
     def __init__(
-        self, pictures: Pictures, decisions: Sequence[Decision], taxonomy: Taxonomy, epochs: int
+        self, pictures: Pictures, decisions: DecisionSet, taxonomy: Taxonomy, epochs: int
     ) -> None:
         super().__init__()
-        self.pictures, self.decisions, self.epochs = pictures, tuple(decisions), epochs
+        self.pictures, self.decisions, self.epochs = pictures, decisions, epochs
         self.answers = targets(pictures.items, decisions, taxonomy)
         self.started, self.done = time.monotonic(), 0
         self.history: list[dict[str, float]] = []
@@ -213,15 +215,10 @@ class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
             self._path(f"kept-{kept}").unlink(missing_ok=True)
 
 
-def accuracies(
-    answers: np.ndarray, logits: np.ndarray, decisions: Sequence[Decision]
-) -> dict[str, float]:
+def accuracies(answers: np.ndarray, logits: np.ndarray, decisions: DecisionSet) -> dict[str, float]:
     """Each decision's accuracy where the answer is known, as ``val_accuracy/NODE``."""
     result = {}
-    start = 0
-    for decision in decisions:
-        columns = slice(start, start + len(decision.outcomes))
-        start = columns.stop
+    for decision, columns in decisions.with_columns():
         known = answers[:, columns].sum(axis=1) == 1
         if known.any():
             right = answers[known, columns].argmax(1) == logits[known, columns].argmax(1)
@@ -232,7 +229,7 @@ def accuracies(
 def logits_of(model: keras.Model, pixels: np.ndarray, batch_size: int = 256) -> np.ndarray:
     """``(N, height, width, 3)`` uint8 pictures to ``(N, K)`` float32 logits, in batches."""
     answers = [
-        keras.ops.convert_to_numpy(model.predict_on_batch(pixels[start : start + batch_size]))
-        for start in range(0, len(pixels), batch_size)
+        keras.ops.convert_to_numpy(model.predict_on_batch(pixels[rows]))
+        for rows in chunks(len(pixels), batch_size)
     ]
     return np.concatenate(answers) if answers else np.zeros((0, model.output_shape[-1]), np.float32)

@@ -23,9 +23,9 @@ from cascade.backends import AUTO, OPENVINO_BF16, available, installed
 from cascade.bundle import Bundle
 from cascade.classifier import Cascade
 from cascade.data.dataset import Pictures, decode_items
+from cascade.decisions import DecisionSet
 from cascade.errors import BundleError, DatasetError
 from cascade.evaluation.answers import every_logit
-from cascade.taxonomy import Decision
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Teachers:
     Raises ``BundleError`` where one decides otherwise than ``decisions``.
     """
 
-    def __init__(self, cascades: Sequence[Cascade], decisions: Sequence[Decision]) -> None:
+    def __init__(self, cascades: Sequence[Cascade], decisions: DecisionSet) -> None:
         for cascade in cascades:
             _check(cascade, decisions)
         self.cascades = tuple(cascades)
@@ -58,9 +58,7 @@ class Teachers:
         return mean
 
 
-def taught_by(
-    teachers: Sequence[Cascade], pictures: Pictures, decisions: Sequence[Decision]
-) -> Pictures:
+def taught_by(teachers: Sequence[Cascade], pictures: Pictures, decisions: DecisionSet) -> Pictures:
     """The pictures with the mean of the teachers' probabilities for each of ``decisions``.
 
     Raises ``BundleError`` where one decides otherwise, ``DatasetError`` where the pictures lie in
@@ -70,7 +68,7 @@ def taught_by(
     return replace(pictures, taught=np.mean(said, axis=0).astype(np.float32))
 
 
-def _said(teacher: Cascade, pictures: Pictures, decisions: Sequence[Decision]) -> np.ndarray:
+def _said(teacher: Cascade, pictures: Pictures, decisions: DecisionSet) -> np.ndarray:
     """``(N, K)``: of each picture and its mirror image, the mean."""
     _check(teacher, decisions)
     pixels = pictures.pixels
@@ -89,7 +87,7 @@ def _said(teacher: Cascade, pictures: Pictures, decisions: Sequence[Decision]) -
     return mean
 
 
-def _check(teacher: Cascade, decisions: Sequence[Decision]) -> None:
+def _check(teacher: Cascade, decisions: DecisionSet) -> None:
     if tuple(teacher.bundle.decisions) != tuple(decisions):
         raise BundleError(
             f"{teacher.bundle.folder}: expected a teacher with the decisions of the network that "

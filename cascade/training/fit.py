@@ -14,8 +14,9 @@ from typing import Any
 import keras
 
 from cascade.data.dataset import Pictures, targets
+from cascade.decisions import DecisionSet
 from cascade.networks.architectures import build
-from cascade.taxonomy import Decision, Taxonomy
+from cascade.taxonomy import Taxonomy
 from cascade.training.batches import Teach, TrainingBatches, draw_weights
 from cascade.training.callbacks import (
     AveragedWeights,
@@ -46,7 +47,7 @@ __all__ = [
 def train_network(
     train: Pictures,
     validation: Pictures,
-    decisions: Sequence[Decision],
+    decisions: DecisionSet,
     taxonomy: Taxonomy,
     settings: TrainingSettings,
     *,
@@ -102,9 +103,7 @@ def train_network(
         return model, judge.history
 
 
-def _network(
-    train: Pictures, decisions: Sequence[Decision], settings: TrainingSettings
-) -> keras.Model:
+def _network(train: Pictures, decisions: DecisionSet, settings: TrainingSettings) -> keras.Model:
     height, width = train.pixels.shape[1:3]
     model = build(settings.architecture, decisions, height, width, settings.seed)
     if settings.freeze_batch_norm:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 
 import keras
 import numpy as np
 
 from cascade.calibration import decision_cost, fit_temperatures
 from cascade.data.dataset import Item, Pictures, targets
-from cascade.taxonomy import Decision, Taxonomy
+from cascade.decisions import DecisionSet
+from cascade.taxonomy import Taxonomy
 from cascade.training.batches import draw_weights
 from cascade.training.callbacks import logits_of
 
@@ -26,7 +26,7 @@ STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 def expect_true_shares(
     model: keras.Model,
-    decisions: Sequence[Decision],
+    decisions: DecisionSet,
     train: Pictures,
     validation: Pictures,
     *,
@@ -47,7 +47,7 @@ def expect_true_shares(
 
 
 def prior_shifts(
-    items: Sequence[Item], draw: np.ndarray, decisions: Sequence[Decision], taxonomy: Taxonomy
+    items: Sequence[Item], draw: np.ndarray, decisions: DecisionSet, taxonomy: Taxonomy
 ) -> np.ndarray:
     """``(K,)`` what to add to the logits so that they expect classes as often as they are.
 
@@ -56,7 +56,7 @@ def prior_shifts(
     """
     fits = targets(items, decisions, taxonomy)
     shifts = np.zeros(fits.shape[1])
-    for columns in _columns(decisions):
+    for columns in decisions.columns:
         known = fits[:, columns].sum(axis=1) == 1
         there = fits[known, columns].sum(axis=0)
         drawn = (fits[known, columns] * draw[known, None]).sum(axis=0)
@@ -66,7 +66,7 @@ def prior_shifts(
 
 
 def fit_strengths(
-    logits: np.ndarray, answers: np.ndarray, decisions: Sequence[Decision], shifts: np.ndarray
+    logits: np.ndarray, answers: np.ndarray, decisions: DecisionSet, shifts: np.ndarray
 ) -> dict[str, float]:
     """For each decision the share of its shifts, one of ``STRENGTHS``, with the least cost.
 
@@ -74,13 +74,13 @@ def fit_strengths(
     temperature that suits it best. A decision that no picture concerns keeps 0.
     """
     result = {}
-    for decision, columns in zip(decisions, _columns(decisions), strict=True):
+    for decision, columns in decisions.with_columns():
         concerned = answers[:, columns].sum(axis=1) > 0
         own, right = logits[concerned, columns].astype(np.float64), answers[concerned, columns]
         best, least = 0.0, math.inf
         for strength in STRENGTHS if concerned.any() else ():
             moved = own + strength * shifts[columns]
-            temperature = fit_temperatures(moved, right, [decision])[decision.node]
+            temperature = fit_temperatures(moved, right, DecisionSet([decision]))[decision.node]
             cost = decision_cost(moved, right, temperature)
             if cost < least - 1e-9:
                 best, least = strength, cost
@@ -90,16 +90,11 @@ def fit_strengths(
 
 def move_biases(
     model: keras.Model,
-    decisions: Sequence[Decision],
+    decisions: DecisionSet,
     shifts: np.ndarray,
     strengths: dict[str, float],
 ) -> None:
     """Add each decision's shifts to the bias of its head, the layer ``decide_N``."""
-    for number, (decision, columns) in enumerate(zip(decisions, _columns(decisions), strict=True)):
+    for number, (decision, columns) in enumerate(decisions.with_columns()):
         bias = model.get_layer(f"decide_{number}").bias
         bias.assign_add((strengths[decision.node] * shifts[columns]).astype("float32"))
-
-
-def _columns(decisions: Sequence[Decision]) -> list[slice]:
-    edges = np.cumsum([0, *(len(decision.outcomes) for decision in decisions)])
-    return [slice(int(a), int(b)) for a, b in pairwise(edges)]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from keras import ops
 
-from cascade.taxonomy import Decision
+from cascade.decisions import DecisionSet
 
 FAR = 1e4  # takes an outcome out of a softmax
 
 
 def decision_loss(
-    decisions: Sequence[Decision], label_smoothing: float = 0.0
+    decisions: DecisionSet, label_smoothing: float = 0.0
 ) -> Callable[[Any, Any], Any]:
     """A loss over ``(N, K)`` targets (see ``cascade.data.dataset.targets``) and ``(N, K)`` logits.
 
@@ -23,15 +23,12 @@ def decision_loss(
     as it is. (The probability summed over them would raise the likelier one more, and so teach the
     network its own guesses; see docs/decisions/0004.) Returns ``(N,)``: the sum over the decisions.
     """
-    widths = [len(decision.outcomes) for decision in decisions]
 
     def loss(targets: Any, logits: Any) -> Any:
         total: Any = 0.0
-        start = 0
-        for width in widths:
-            fits = targets[:, start : start + width]  # (N, k)
-            scores = logits[:, start : start + width]  # (N, k)
-            start += width
+        for columns in decisions.columns:
+            fits = targets[:, columns]  # (N, k)
+            scores = logits[:, columns]  # (N, k)
             count = ops.sum(fits, axis=1)  # (N,)
             inside = ops.cast(count > 0, scores.dtype)
             together = ops.sum(scores * fits, axis=1) / ops.maximum(count, 1.0)
@@ -47,7 +44,7 @@ def decision_loss(
 
 
 def training_loss(
-    decisions: Sequence[Decision],
+    decisions: DecisionSet,
     label_smoothing: float = 0.0,
     *,
     mixed: bool = False,
@@ -62,17 +59,13 @@ def training_loss(
     cross-entropy with them, the rest that with the label (distillation, Hinton et al. 2015). The
     teacher tells partly known labels apart, too. Returns ``(N,)``.
     """
-    widths = [len(decision.outcomes) for decision in decisions]
-    total = sum(widths)
+    total = decisions.width
     labelled = decision_loss(decisions, label_smoothing)
 
     def learnt(targets: Any, known: Any, logits: Any) -> Any:
         """What a teacher's answers cost, where the decision concerns ``known``."""
         cost: Any = 0.0
-        start = 0
-        for width in widths:
-            columns = slice(start, start + width)
-            start += width
+        for columns in decisions.columns:
             inside = ops.cast(ops.any(known[:, columns] > 0, axis=1), logits.dtype)  # (N,)
             scores = logits[:, columns]
             log_p = scores - ops.logsumexp(scores, axis=1, keepdims=True)
@@ -96,7 +89,7 @@ def training_loss(
     return loss
 
 
-def batch_loss(targets: Any, logits: Any, decisions: Sequence[Decision]) -> float:
+def batch_loss(targets: Any, logits: Any, decisions: DecisionSet) -> float:
     """The mean loss of a set of pictures, without smoothing, as a number."""
     values = decision_loss(decisions)(ops.convert_to_tensor(targets), ops.convert_to_tensor(logits))
     return float(ops.convert_to_numpy(ops.mean(values)))

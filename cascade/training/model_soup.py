@@ -9,7 +9,6 @@ increasing inference time*). What one of them learnt by chance is not in the mea
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,8 @@ import keras
 import numpy as np
 
 from cascade.data.dataset import Pictures
-from cascade.taxonomy import Decision, Taxonomy
+from cascade.decisions import DecisionSet
+from cascade.taxonomy import Taxonomy
 from cascade.training.batches import Teach
 from cascade.training.fit import train_network
 from cascade.training.settings import TrainingSettings
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 def train_averaged(
     train: Pictures,
     validation: Pictures,
-    decisions: Sequence[Decision],
+    decisions: DecisionSet,
     taxonomy: Taxonomy,
     settings: TrainingSettings,
     *,

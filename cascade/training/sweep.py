@@ -16,12 +16,13 @@ import numpy as np
 
 from cascade.bundle import write_json
 from cascade.data.dataset import Item, Pictures, decode_items
+from cascade.decisions import Decision
 from cascade.errors import DatasetError
 from cascade.evaluation.metrics import wilson
 from cascade.evaluation.tables import markdown_table
 from cascade.networks.architectures import Architecture
 from cascade.pictures.decode import Preprocessing
-from cascade.taxonomy import Decision, Taxonomy
+from cascade.taxonomy import Taxonomy
 from cascade.training.augmentation import NONE, Augmentation
 from cascade.training.settings import TrainingSettings, settings_for
 

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from cascade.data.dataset import Pictures, targets
+from cascade.decisions import DecisionSet
 from cascade.training.build import concerned
 from cascade.training.callbacks import accuracies, logits_of
 from cascade.training.fit import train_network
@@ -23,22 +24,23 @@ def run_trial(
     plan: SweepPlan, values: Mapping[str, Any], pictures: tuple[Pictures, Pictures], folder: Path
 ) -> TrialResult:
     """Train and judge; the state that a stopped trial goes on from lies in ``folder/work``."""
-    train, validation = (concerned(part, [plan.decision], plan.taxonomy) for part in pictures)
+    decisions = DecisionSet([plan.decision])
+    train, validation = (concerned(part, decisions, plan.taxonomy) for part in pictures)
     started = time.monotonic()
     model, history = train_network(
         train,
         validation,
-        [plan.decision],
+        decisions,
         plan.taxonomy,
         settings_of(plan, values),
         folder=folder / "work",
         callbacks=[TensorBoardLog(folder, plan.decision)],
     )
     seconds = time.monotonic() - started
-    answers = targets(validation.items, [plan.decision], plan.taxonomy)
+    answers = targets(validation.items, decisions, plan.taxonomy)
     logits = logits_of(model, validation.pixels)
-    accuracy = next(iter(accuracies(answers, logits, [plan.decision]).values()), 0.0)
-    loss = batch_loss(answers, logits, [plan.decision])
+    accuracy = next(iter(accuracies(answers, logits, decisions).values()), 0.0)
+    loss = batch_loss(answers, logits, decisions)
     weights = sum(math.prod(variable.shape) for variable in model.trainable_variables)
     known = int((answers.sum(axis=1) == 1).sum())
     result = TrialResult(

@@ -10,10 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from cascade.decisions import Decision
 from cascade.evaluation.evaluate import Confusion
 from cascade.evaluation.metrics import confusion
 from cascade.evaluation.plots import confusion_png
-from cascade.taxonomy import Decision
 from cascade.training.callbacks import Judge
 
 ACCURACY = "accuracy"  # the tag of a trial's final figure, which the HParams page shows

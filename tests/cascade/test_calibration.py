@@ -29,7 +29,7 @@ def drawn_answers(count: int, seed: int, boast: float = 1.0) -> tuple[np.ndarray
     With ``boast`` the logits are multiplied: a network that is surer than it may be.
     """
     random = np.random.default_rng(seed)
-    honest = random.normal(0, 4.0, (count, ROUTING.width))
+    honest = random.normal(0, 4.0, (count, ROUTING.decisions.width))
     leaves = ROUTING.leaf_probabilities(honest)
     labels = [TREE.leaves[random.choice(len(row), p=row)] for row in leaves]
     return honest * boast, labels
@@ -79,23 +79,23 @@ def test_a_temperature_is_that_of_whole_answers_not_of_easier_ones() -> None:
     tree = Taxonomy.from_labels(
         [f"pets/{sex}/{kind}" for sex in ("f", "m") for kind in ("cat", "dog")]
     )
-    decision = tree.decisions()[-1]
-    assert decision.outcomes == ("pets/f/cat", "pets/f/dog", "pets/m/cat", "pets/m/dog")
+    decisions = tree.decisions()[-1:]
+    assert decisions.outcomes == ("pets/f/cat", "pets/f/dog", "pets/m/cat", "pets/m/dog")
     honest = random.normal(0, 1, (3000, 4)) + [4, 0, 4, 0]  # cats all, of either sex
     truth = [random.choice(4, p=row) for row in softmax(honest)]
     whole = np.eye(4)[truth]
     partly = np.tile([1.0, 0, 1.0, 0], (3000, 1))
     both = np.concatenate([honest, honest]) * 2, np.concatenate([whole, partly])
-    found = fit_temperatures(*both, [decision])[decision.node]
+    found = fit_temperatures(*both, decisions)[decisions[0].node]
     assert found == pytest.approx(2.0, rel=0.1)
     # with no more than a few whole ones there is nothing better to go by
-    few = fit_temperatures(both[0][2990:], both[1][2990:], [decision])[decision.node]
+    few = fit_temperatures(both[0][2990:], both[1][2990:], decisions)[decisions[0].node]
     assert few < 1.5
 
 
 def test_a_decision_that_no_picture_concerns_keeps_its_temperature() -> None:
     answers = targets([Item("", "none")] * 50, DECISIONS, TREE)
-    found = fit_temperatures(np.zeros((50, ROUTING.width)), answers, DECISIONS)
+    found = fit_temperatures(np.zeros((50, ROUTING.decisions.width)), answers, DECISIONS)
     assert found["pets"] == found["toys"] == 1.0
 
 
@@ -149,13 +149,13 @@ def test_nodes_with_few_answers_share_or_assume_a_threshold() -> None:
     found = tune_thresholds(ROUTING, logits, labels, 0.98)
     assert {entry.how for entry in found.values()} == {"assumed"}
     assert set(thresholds_of(found).values()) == {0.98}
-    nothing = tune_thresholds(ROUTING, np.zeros((0, ROUTING.width)), [], 0.98)
+    nothing = tune_thresholds(ROUTING, np.zeros((0, ROUTING.decisions.width)), [], 0.98)
     assert set(thresholds_of(nothing).values()) == {0.98}
 
 
 def test_nothing_is_thrown_out_by_a_threshold_under_the_precision() -> None:
     """Of 100 answers "none" at 0.7 all are right, so the evidence would let them all through."""
-    logits = np.zeros((400, ROUTING.width))
+    logits = np.zeros((400, ROUTING.decisions.width))
     none = TREE.decisions()[0].outcomes.index("none")
     logits[:200, none] = np.log(0.7 / 0.15)  # three outcomes: 0.7 and twice 0.15
     logits[200:, 0] = np.log(0.7 / 0.15)
@@ -171,4 +171,4 @@ def test_nothing_is_thrown_out_by_a_threshold_under_the_precision() -> None:
 
 def test_a_precision_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="98"):
-        tune_thresholds(ROUTING, np.zeros((0, ROUTING.width)), [], 98)
+        tune_thresholds(ROUTING, np.zeros((0, ROUTING.decisions.width)), [], 98)

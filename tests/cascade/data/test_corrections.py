@@ -20,7 +20,7 @@ from cascade.data.prepare import Prepared
 from cascade.errors import DatasetError
 from cascade.taxonomy import Taxonomy
 
-from .test_grouping import article, noisy
+from .test_near_duplicates import article, noisy
 
 TREE = Taxonomy.load()
 BOOTS, OPTICAL = "shoes/male/boots", "glasses/optical"

@@ -14,7 +14,7 @@ from cascade.errors import DatasetError
 from cascade.pictures.decode import Preprocessing
 from cascade.taxonomy import Taxonomy
 
-from .test_grouping import article
+from .test_near_duplicates import article
 
 TREE = Taxonomy.load()
 FRAME = Preprocessing()

@@ -26,13 +26,13 @@ TREE = Taxonomy.load()
 def answers(labels: list[str], said: list[str], certainty: float = 0.9, **items: str) -> Answers:
     """Logits of a cascade that says ``said`` with about this probability at each decision."""
     routing = Routing(TREE, TREE.decisions())
-    logits = np.zeros((len(said), routing.width), np.float32)
+    logits = np.zeros((len(said), routing.decisions.width), np.float32)
     for row, leaf in enumerate(said):
-        for decision in routing.decisions:
-            for number, outcome in enumerate(decision.outcomes):
+        for decision, columns in routing.decisions.with_columns():
+            for number, outcome in enumerate(decision.outcomes, columns.start):
                 if leaf == outcome or leaf.startswith(outcome + "/"):
                     odds = certainty * (len(decision.outcomes) - 1) / (1 - certainty)
-                    logits[row, routing.columns(decision).start + number] = np.log(odds)
+                    logits[row, number] = np.log(odds)
     return Answers(
         routing, logits, tuple(Item(f"{n}.jpg", label, **items) for n, label in enumerate(labels))
     )
