@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PHOTOS ?=
 CATALOGUE ?= sqlite:///catalogue.db
 
-.PHONY: label test test-faults soak bench bench-accuracy benchmark-enqueue test-heavy docs check train evaluate clean
+.PHONY: label test test-faults soak bench bench-accuracy benchmark-enqueue test-heavy docs readme-picture check train evaluate clean
 
 label: $(VENV)/.label
 ifeq ($(PHOTOS),)
@@ -25,9 +25,13 @@ JOBS ?= 2
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-# docs/commands.md, from the commands' own help
-docs: $(VENV)/.label
+# docs/commands.md from the commands' help, and the import rules in docs/architecture.md
+docs: $(VENV)/.test
 	$(BIN)/python tools/write_docs.py
+
+# docs/drawings.png, the picture in the README
+readme-picture: $(VENV)/.label
+	$(BIN)/python tools/readme_picture.py
 
 # the same tests at their full size
 test-heavy: $(VENV)/.test

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -10,11 +11,18 @@ import pytest
 
 from cascade.pictures.decode import REASONS, Preprocessing
 from cli import main
-from tools.write_docs import PAGE, commands_page
+from tests.test_rooms import PRODUCT
+from tools.write_docs import ARCHITECTURE, PAGE, architecture_page, commands_page
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+RECORDS = sorted((DOCS / "decisions").glob("*.md"))
+# what these tell was true on its day, and names what has gone since
+HISTORY = {ROOT / "CHANGELOG.md", *(DOCS / "lab").glob("*.md"), *RECORDS}
+CURRENT = sorted({*PAGES} - HISTORY)
+ROOMS = (*PRODUCT, "tools", "tests", "benchmarks")
+FILE = rf"(?:(?:{'|'.join(ROOMS)})(?:/\w+)*/(?:\w+\.py)?|cli\.py)"
 
 
 def commands() -> dict[str, click.Command]:
@@ -57,20 +65,84 @@ def test_the_limits_that_the_page_states_are_the_ones_that_hold() -> None:
     assert f"({limits.height}, {limits.width}, 3)" in page
 
 
+def defined(module: Path) -> set[str]:
+    """What a module defines at its top, and the methods of its classes as CLASS.METHOD."""
+    found = set()
+    for node in ast.parse(module.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            methods = (part for part in node.body if isinstance(part, ast.FunctionDef))
+            found |= {f"{node.name}.{method.name}" for method in methods}
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return found
+
+
+def is_module_or_in_one(name: str) -> bool:
+    """Whether a dotted name is a module, or something that a module defines."""
+    module, _, last = name.rpartition(".")
+    whole, file = ROOT.joinpath(*name.split(".")), ROOT.joinpath(*module.split("."))
+    if whole.is_dir() or whole.with_suffix(".py").exists():
+        return True
+    file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
+    return file.exists() and last in defined(file)
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in headings}
+
+
+def test_the_architecture_states_the_import_rules_that_are_enforced() -> None:
+    assert ARCHITECTURE.read_text(encoding="utf-8") == architecture_page(), "stale: run `make docs`"
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_module_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    files = set(re.findall(rf"(?<![\w./-]){FILE}", text))
+    assert [name for name in sorted(files) if not (ROOT / name).exists()] == []
+    dotted = set(re.findall(r"`((?:\w+\.)+\w+)`", text))
+    dotted = {name for name in dotted if name.split(".")[0] in ROOMS}
+    assert [name for name in sorted(dotted) if not is_module_or_in_one(name)] == []
+    if page == ARCHITECTURE:
+        assert len(files | dotted) > 50
+
+
+def test_each_name_that_the_architecture_gives_in_a_module_is_defined_there() -> None:
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    found = re.findall(rf"`({FILE})` \(((?:`[\w.]+`(?:, )?)+)\)", text)
+    assert len(found) > 8
+    for module, names in found:
+        assert {*re.findall(r"`([\w.]+)`", names)} <= defined(ROOT / module), module
+
+
+def test_the_front_page_leads_to_every_page() -> None:
+    front = DOCS / "README.md"
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", front.read_text(encoding="utf-8"))
+    linked = {(DOCS / target).resolve() for target in targets if "://" not in target}
+    assert {*DOCS.rglob("*.md")} - {front} <= linked
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_between_the_pages_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", text):
         if "://" not in target and not target.startswith("mailto:"):
             assert (page.parent / target).exists(), f"{page}: {target}"
+            if anchor:
+                assert anchor in anchors(page.parent / target if target else page), anchor
 
 
 def test_decision_records_are_numbered_once_and_say_what_they_must() -> None:
-    records = sorted((DOCS / "decisions").glob("*.md"))
-    numbers = [record.name[:4] for record in records]
+    numbers = [record.name[:4] for record in RECORDS]
     assert len(set(numbers)) == len(numbers)
-    for record in records:
+    for record in RECORDS:
         text = record.read_text(encoding="utf-8")
         assert text.startswith(f"# {record.name[:4]} "), record
         for part in ("Context", "Decision", "Consequences"):
             assert part in text, f"{record} has no {part}"
+        assert {*re.findall(r"(?<![\d.,])00\d\d(?![\d.])", text)} <= {*numbers}, record
