@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from db.catalogue import Catalogue
-from worker.crawl_progress import standings
+from worker.crawl_progress import crawl_progress
 from worker.enqueue import Enqueuer
 from worker.queue.local_broker import LocalBroker
 from worker.settings import Settings
@@ -59,7 +59,7 @@ def status(url: str, paths: int) -> None:
     seconds = []
     for _ in range(3):
         began = time.perf_counter()
-        (standing,) = standings(catalogue.engine)
+        (standing,) = crawl_progress(catalogue.engine)
         seconds.append(f"{time.perf_counter() - began:.3f}")
     catalogue.close()
     assert standing.pending == standing.enqueued == paths

@@ -99,7 +99,7 @@ def label(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
     from worker.model_loader import open_model
     from worker.report import Report
     from worker.settings import Settings
-    from worker.sources.scan import Found, sources
+    from worker.sources.scan import SkippedFiles, sources
 
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(catalogue_url=f"sqlite:///{folder}/catalogue.db", batch_size=BATCH)
@@ -111,7 +111,7 @@ def label(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
         found = sources([str(paths[0].parent)], crawl="bench", roots=(), nul=False)
 
         def work() -> Labels:
-            run.label(found, Report(), Found())
+            run.label(found, Report(), SkippedFiles())
             return {}
 
         done = in_process("label, SQLite", len(paths), work)

@@ -69,10 +69,10 @@ def _thumbnail(path: str) -> str:
     from PIL import Image
 
     from cascade.pictures.preprocessing import Preprocessing
-    from worker.local import opener
+    from worker.decode import file_loader
     from worker.sources.paths import to_os_path
 
-    loaded = opener(Preprocessing())(to_os_path(path), ())
+    loaded = file_loader(Preprocessing())(to_os_path(path), ())
     if loaded.pixels is None:
         return f"<div class='gone'>{escape(loaded.reason or 'unreadable')}</div>"
     data = io.BytesIO()

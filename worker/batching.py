@@ -1,8 +1,8 @@
-"""Decoded pictures into full batches, through the networks, and out as outcomes.
+"""Group decoded pictures into full batches, classify them, and yield outcomes.
 
-The networks run in a thread of their own. While they label one batch, the next one is decoded,
-looked up and stacked here, and stored elsewhere: so they wait for nothing as long as the decoder
-keeps up. At most two batches are with them, which bounds the memory.
+The networks run in one thread. While they classify one batch, this thread decodes, looks up and
+stacks the next one, so the networks never wait while the decoder keeps up. At most two batches
+are in flight, which bounds the memory.
 """
 
 from __future__ import annotations
@@ -28,118 +28,122 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Classify = Callable[["np.ndarray"], Sequence["Prediction"]]  # (N, height, width, 3) uint8 RGB
-KEPT = 4096  # labels at hand for the same bytes once more; older ones are asked of the catalogue
-Known = Callable[[Sequence[str]], Mapping[str, LabelFields]]  # content hashes -> what was said
+KnownLabels = Callable[[Sequence[str]], Mapping[str, LabelFields]]  # by content hash
+CACHED_LABELS = 4096  # labels kept in memory for duplicates; the catalogue knows the older ones
 
-# the pictures of a batch by content hash: those with the same bytes are classified once
-Twins = dict[str, list["Loaded"]]
-Flight = tuple[Twins, Future[tuple[Sequence["Prediction"], float]]]
+# pictures by content hash: those with the same bytes are classified once
+PicturesByHash = dict[str, list["Loaded"]]
+RunningBatch = tuple[PicturesByHash, Future[tuple[Sequence["Prediction"], float]]]
 
 
-class Batching:
-    """Outcomes of decoded pictures, in lists that hold about a batch.
+class BatchClassifier:
+    """Classifies a stream of decoded pictures in batches.
 
-    Only full batches reach the networks, the last one apart. The same bytes are classified once:
-    what the catalogue or this object said of them before is copied.
+    The networks get full batches, except for the last one. Pictures with the same bytes are
+    classified once; a label that the catalogue or an earlier batch gave to them is copied.
 
     Args:
-        classify: the networks; called in one thread, never twice at once.
-        known: the labels that the catalogue has already, by content hash.
+        classify: the networks; always called from the same thread.
+        known_labels: the labels that the catalogue has already, by content hash.
         size: pictures in a batch.
-        report: gets the seconds that decoding was waited for, and each call of the networks.
+        report: gets the seconds spent waiting for the decoder, and each call of the networks.
     """
 
-    def __init__(self, classify: Classify, known: Known, size: int, report: Report) -> None:
-        self._classify, self._known, self._size, self._report = classify, known, size, report
-        self._given: dict[str, LabelFields] = {}
-        self._waiting: Twins = {}
-        self._flying: deque[Flight] = deque()
+    def __init__(
+        self, classify: Classify, known_labels: KnownLabels, size: int, report: Report
+    ) -> None:
+        self._classify, self._known_labels = classify, known_labels
+        self._size, self._report = size, report
+        self._label_cache: dict[str, LabelFields] = {}
+        self._waiting: PicturesByHash = {}
+        self._running: deque[RunningBatch] = deque()
 
     def outcomes(self, stream: Iterator[Loaded]) -> Iterator[list[Outcome]]:
-        """The outcome of every picture of `stream`.
+        """Yield the outcome of every picture of `stream`, in lists of about a batch.
 
         Raises:
-            RootGone: as `stream` raised it, after the batches that were with the networks.
-            CountMismatch: the networks lost or invented an answer.
+            RootGone: raised by `stream`; the running batches are yielded first.
+            CountMismatch: the networks returned too few or too many answers.
             Exception: whatever the networks raise.
         """
         networks = ThreadPoolExecutor(1, thread_name_prefix="networks")
         try:
             try:
-                while chunk := self._decoded(stream):
-                    settled = self._sorted_out(chunk)
+                while chunk := self._next_chunk(stream):
+                    outcomes = self._without_networks(chunk)
                     if len(self._waiting) >= self._size:
-                        self._launch(networks, self._size)
-                        if len(self._flying) > 1:
-                            settled += self._landed()
-                    if settled:
-                        yield settled
-            except RootGone:  # what was decoded before is not lost by it
-                while self._flying:
-                    yield self._landed()
+                        self._submit(networks, self._size)
+                        if len(self._running) > 1:
+                            outcomes += self._finish_batch()
+                    if outcomes:
+                        yield outcomes
+            except RootGone:  # what was decoded before it is kept
+                while self._running:
+                    yield self._finish_batch()
                 raise
             if self._waiting:
-                self._launch(networks, len(self._waiting))
-            while self._flying:
-                yield self._landed()
-        finally:  # what flies when it is stopped is dropped: its leases are given back
+                self._submit(networks, len(self._waiting))
+            while self._running:
+                yield self._finish_batch()
+        finally:  # on a stop the running batches are dropped; the caller releases their leases
             self._waiting.clear()
-            self._flying.clear()
+            self._running.clear()
             networks.shutdown(cancel_futures=True)
 
-    def _decoded(self, stream: Iterator[Loaded]) -> list[Loaded]:
+    def _next_chunk(self, stream: Iterator[Loaded]) -> list[Loaded]:
         began = time.monotonic()
         chunk = list(islice(stream, self._size))
         self._report.decode_seconds += time.monotonic() - began
         return chunk
 
-    def _sorted_out(self, chunk: Sequence[Loaded]) -> list[Outcome]:
-        """The outcomes that need no network; the other pictures wait, or join a twin that flies."""
-        settled = [rejected(loaded) for loaded in chunk if loaded.pixels is None]
+    def _without_networks(self, chunk: Sequence[Loaded]) -> list[Outcome]:
+        """Outcomes that need no network. The other pictures wait, or join their running copy."""
+        outcomes = [rejected(loaded) for loaded in chunk if loaded.pixels is None]
         usable = [loaded for loaded in chunk if loaded.pixels is not None]
         self._look_up({str(loaded.content_hash) for loaded in usable})
         for loaded in usable:
             content_hash = str(loaded.content_hash)
-            if content_hash in self._given:
-                settled.append(labelled(loaded, self._given[content_hash]))
+            if content_hash in self._label_cache:
+                outcomes.append(labelled(loaded, self._label_cache[content_hash]))
                 continue
-            flying = (twins for twins, _ in self._flying if content_hash in twins)
-            next(flying, self._waiting).setdefault(content_hash, []).append(loaded)
-        return settled
+            running = (pictures for pictures, _ in self._running if content_hash in pictures)
+            next(running, self._waiting).setdefault(content_hash, []).append(loaded)
+        return outcomes
 
     def _look_up(self, hashes: set[str]) -> None:
-        unknown = sorted(hashes.difference(self._given, *(twins for twins, _ in self._flying)))
-        if unknown:
-            self._given.update(self._known(unknown))
+        running = (pictures for pictures, _ in self._running)
+        if unknown := sorted(hashes.difference(self._label_cache, *running)):
+            self._label_cache.update(self._known_labels(unknown))
 
-    def _launch(self, networks: ThreadPoolExecutor, size: int) -> None:
+    def _submit(self, networks: ThreadPoolExecutor, size: int) -> None:
         import numpy as np
 
-        twins = {key: self._waiting.pop(key) for key in list(islice(self._waiting, size))}
-        pixels = np.stack([_pixels(same[0]) for same in twins.values()])  # (N, height, width, 3)
-        self._flying.append((twins, networks.submit(self._timed, pixels)))
+        batch = {key: self._waiting.pop(key) for key in list(islice(self._waiting, size))}
+        pixels = np.stack([_pixels(same[0]) for same in batch.values()])  # (N, height, width, 3)
+        self._running.append((batch, networks.submit(self._timed, pixels)))
 
     def _timed(self, pixels: np.ndarray) -> tuple[Sequence[Prediction], float]:
         began = time.monotonic()
         return self._classify(pixels), time.monotonic() - began
 
-    def _landed(self) -> list[Outcome]:
-        """The outcomes of the batch that was launched first, when the networks are through."""
-        predictions, seconds = self._flying[0][1].result()
-        twins, _ = self._flying.popleft()
-        if len(predictions) != len(twins):
+    def _finish_batch(self) -> list[Outcome]:
+        """Wait for the oldest running batch and return its outcomes."""
+        predictions, seconds = self._running[0][1].result()
+        batch, _ = self._running.popleft()
+        if len(predictions) != len(batch):
             raise CountMismatch(
-                f"expected {len(twins)} answers for {len(twins)} pictures, received "
+                f"expected {len(batch)} answers for {len(batch)} pictures, received "
                 f"{len(predictions)}; nothing of this batch is stored: the classifier is at fault"
             )
-        self._report.inferred += len(twins)
-        self._report.batches.append((len(twins), self._size, seconds))
+        self._report.inferred += len(batch)
+        self._report.batches.append((len(batch), self._size, seconds))
         outcomes = []
-        for (content_hash, same), prediction in zip(twins.items(), predictions, strict=True):
-            fields = self._given[content_hash] = fields_of(prediction)
+        for (content_hash, same), prediction in zip(batch.items(), predictions, strict=True):
+            fields = self._label_cache[content_hash] = fields_of(prediction)
             outcomes += [labelled(loaded, fields) for loaded in same]
-        for content_hash in list(islice(self._given, max(0, len(self._given) - KEPT))):
-            del self._given[content_hash]
+        surplus = max(0, len(self._label_cache) - CACHED_LABELS)
+        for content_hash in list(islice(self._label_cache, surplus)):
+            del self._label_cache[content_hash]
         return outcomes
 
 
@@ -162,7 +166,7 @@ def labelled(loaded: Loaded, fields: LabelFields) -> Outcome:
 
 
 def fields_of(prediction: Prediction) -> LabelFields:
-    """What the catalogue keeps of a prediction."""
+    """The part of a prediction that the catalogue keeps."""
     return LabelFields(
         **{name: getattr(prediction, name) for name in LabelFields.__dataclass_fields__}
     )

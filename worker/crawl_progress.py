@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Standing:
+class CrawlProgress:
     """The rows of one crawl by status. `enqueued` is the sum of all the others."""
 
     crawl: str
@@ -31,7 +31,7 @@ class Standing:
         return self.enqueued - self.pending
 
 
-def standings(engine: Engine, crawl: str | None = None) -> list[Standing]:
+def crawl_progress(engine: Engine, crawl: str | None = None) -> list[CrawlProgress]:
     """How each crawl stands, or the one that is named."""
     counted = ledger.counts_by_crawl(engine, crawl)
     found = []
@@ -43,7 +43,7 @@ def standings(engine: Engine, crawl: str | None = None) -> list[Standing]:
             totals[status] += number
             if status == "rejected" and reason is not None:
                 reasons[reason] = number
-        found.append(Standing(name, sum(totals.values()), **totals, reasons=reasons))
+        found.append(CrawlProgress(name, sum(totals.values()), **totals, reasons=reasons))
     return found
 
 

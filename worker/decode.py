@@ -1,7 +1,7 @@
-"""Pictures are opened and decoded in threads, ahead of the networks, in bounded memory.
+"""Open and decode pictures in threads, ahead of the networks, in bounded memory.
 
-Decoding releases the interpreter's lock, so threads are enough. At most `ahead` pictures are
-decoded and not yet taken: that bounds the memory, whatever the shard's length.
+Decoding releases the interpreter lock, so threads are enough. At most `ahead` decoded pictures
+wait to be used, which bounds the memory whatever the length of the shard.
 """
 
 from __future__ import annotations
@@ -16,31 +16,45 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from worker.errors import RootGone
-from worker.sources.paths import to_os_path, to_text
-from worker.sources.scan import is_healthy
+from worker.sources.paths import is_url, to_os_path, to_text
+from worker.sources.scan import root_is_available
 
 if TYPE_CHECKING:
     from cascade.pictures.decode import Loaded
+    from cascade.pictures.preprocessing import Preprocessing
     from db.records import FileState
 
 log = logging.getLogger(__name__)
 
-# opens one path of the operating system within roots; never raises for a bad file
+# (path of the operating system, roots) -> the picture, or why it is rejected; raises for no file
 Load = Callable[[str, Sequence[str]], "Loaded"]
 
 
-def thread_count(setting: int) -> int:
-    """How many threads to decode with: the setting, or one for each core that this process has."""
+def file_loader(preprocessing: Preprocessing) -> Load:
+    """A function that opens one file, on a disk or in an object store, and decodes it."""
+    from cascade.pictures import decode
+    from worker.sources import object_store
+
+    def load(path: str, roots: Sequence[str]) -> Loaded:
+        if is_url(path):
+            return object_store.load(path, preprocessing, roots)
+        return decode.load(path, preprocessing, roots)
+
+    return load
+
+
+def decode_thread_count(setting: int) -> int:
+    """The number of decoder threads: the setting, or one per core that this process may use."""
     return setting or len(os.sched_getaffinity(0))
 
 
 class Decoder:
-    """Decodes files in threads of its own; a context manager that ends them.
+    """Decodes files in its own threads; a context manager that ends them.
 
     Args:
-        load: what opens one file, ``cascade.pictures.decode.load`` with its preprocessing.
+        load: opens one file (`file_loader`).
         threads: how many files are decoded at once.
-        ahead: how many decoded pictures may wait to be taken.
+        ahead: how many decoded pictures may wait to be used.
     """
 
     def __init__(self, load: Load, *, threads: int, ahead: int) -> None:
@@ -55,56 +69,56 @@ class Decoder:
         self.close()
 
     def close(self) -> None:
-        """End the threads; what they are decoding now is finished first."""
+        """End the threads, after the files that they are decoding."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def __call__(self, files: Iterable[FileState], roots: Sequence[str]) -> Iterator[Loaded]:
-        """One `Loaded` a file, in the order of the files, its `path` the text of the file.
+        """Yield one `Loaded` per file, in the order of the files; its `path` is the file's text.
 
         Raises:
-            RootGone: a file is missing and so is its root: that says nothing about the file.
+            RootGone: a file is missing and so is its root, so the file may still exist.
         """
-        waiting: deque[Future[Loaded]] = deque()
-        rest = iter(files)
+        futures: deque[Future[Loaded]] = deque()
+        remaining = iter(files)
         try:
-            for file in islice(rest, self._ahead):
-                waiting.append(self._pool.submit(self._one, file, roots))
-            while waiting:
-                loaded = waiting.popleft().result()
-                for file in islice(rest, 1):
-                    waiting.append(self._pool.submit(self._one, file, roots))
+            for file in islice(remaining, self._ahead):
+                futures.append(self._pool.submit(self._decode_one, file, roots))
+            while futures:
+                loaded = futures.popleft().result()
+                for file in islice(remaining, 1):
+                    futures.append(self._pool.submit(self._decode_one, file, roots))
                 yield loaded
         finally:
-            for future in waiting:
+            for future in futures:
                 future.cancel()
 
-    def _one(self, file: FileState, roots: Sequence[str]) -> Loaded:
+    def _decode_one(self, file: FileState, roots: Sequence[str]) -> Loaded:
         os_path = to_os_path(file.path)
-        loaded = self._guarded(os_path, roots)
+        loaded = self._load_safely(os_path, roots)
         if loaded.reason == "missing" and roots:
-            # looked at again between two looks at the root: a disk that goes away for a moment
-            # must not turn its pictures into missing ones
-            require_healthy(os_path, roots)
-            loaded = self._guarded(os_path, roots)
-            require_healthy(os_path, roots)
+            # look again between two checks of the root: if a disk goes away for a moment, its
+            # pictures must not be recorded as missing
+            require_available_root(os_path, roots)
+            loaded = self._load_safely(os_path, roots)
+            require_available_root(os_path, roots)
         return replace(loaded, path=file.path)
 
-    def _guarded(self, os_path: str, roots: Sequence[str]) -> Loaded:
+    def _load_safely(self, os_path: str, roots: Sequence[str]) -> Loaded:
         try:
             return self._load(os_path, roots)
         except Exception as error:  # one picture never fails its shard
-            log.exception("%s: decoding raised what it should have caught", to_text(os_path))
+            log.exception("%s: the decoder raised an unexpected exception", to_text(os_path))
             from cascade.pictures.decode import Loaded
 
             return Loaded(os_path, None, None, None, None, "unreadable", repr(error))
 
 
-def require_healthy(os_path: str, roots: Sequence[str]) -> None:
-    """Raise RootGone when the root that the path lies in is absent or empty."""
+def require_available_root(os_path: str, roots: Sequence[str]) -> None:
+    """Raise RootGone if the root that contains the path is absent or empty."""
     for root in roots:
         inside = os_path == root or os_path.startswith(root.rstrip(os.sep) + os.sep)
-        if inside and not is_healthy(root):
+        if inside and not root_is_available(root):
             raise RootGone(
-                f"{to_text(root)}: the folder with the pictures is gone or empty; nothing in it "
-                "is called missing; mount it again, the work goes on from where it stood"
+                f"{to_text(root)}: the folder with the pictures is gone or empty, so none of its "
+                "pictures is recorded as missing; mount it again, and the work continues"
             )

@@ -23,9 +23,9 @@ from worker.errors import SettingsError
 from worker.model_loader import open_model
 from worker.settings import Settings, resolve
 from worker.sources.paths import is_url
-from worker.sources.scan import state_of
+from worker.sources.scan import file_state
 
-ROWS_A_FLUSH = 4096  # rows in one transaction
+ROWS_PER_FLUSH = 4096  # rows in one transaction
 PAUSE_SECONDS = 0.5  # between two looks at a queue that is too long
 
 
@@ -85,7 +85,7 @@ class CeleryPublisher:
             message["relabel"] = True
         # what monitors show; Celery would write out, and cut off, the paths of each message
         shown = f"{{crawl: {crawl!r}, shard: {message['shard']!r}, paths: {len(paths)}}}"
-        with broker.mapped(self._settings):
+        with broker.broker_errors(self._settings):
             self._app.send_task(
                 TASK, kwargs=message, kwargsrepr=shown, priority=PRIORITIES[priority]
             )
@@ -164,7 +164,7 @@ class Enqueuer:
         product_id: str | None = None,
     ) -> None:
         """Enqueue one path, with what is known of it. Waits while the queue is too long."""
-        state = state_of(os.fspath(path))
+        state = file_state(os.fspath(path))
         self.add_row(PendingRow(state.path, state.size, state.mtime, url, shop, product_id))
 
     def add_row(self, row: PendingRow) -> None:
@@ -175,7 +175,7 @@ class Enqueuer:
             self._raise_from_thread()
             self._rows.append(row)
             self.seen += 1
-            if len(self._rows) >= ROWS_A_FLUSH:
+            if len(self._rows) >= ROWS_PER_FLUSH:
                 self.flush()
 
     def flush(self) -> None:

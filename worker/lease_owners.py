@@ -1,9 +1,9 @@
-"""Who holds a lease: the name of one life of one process, and whether that process still lives.
+"""Names of lease owners: one process in one life, and whether that process is still alive.
 
-A name is ``HOST:SPACE:PID:START``. SPACE stands for the machine's boot and the process space that
-the number is valid in, so that a container, or a machine that was restarted, never judges a
-process that it cannot see. Where a process of this very space is gone, its leases need not run
-out: the next run on this machine lets them expire at once.
+A name is ``HOST:NAMESPACE:PID:START``. NAMESPACE identifies the boot of the machine and the PID
+namespace, so that a container or a restarted machine never judges a process that it cannot see.
+If a process of this namespace is dead, its leases need not run out: the next run on this machine
+expires them at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Protocol
 import psutil
 
 
-class LeaseHolders(Protocol):
+class LeaseStore(Protocol):
     """The part of a catalogue that knows who holds leases."""
 
     def owners(self) -> list[str]: ...
@@ -25,27 +25,27 @@ class LeaseHolders(Protocol):
     def expire(self, owner: str) -> int: ...
 
 
-def space() -> str:
-    """Names what a process number is valid in: this boot of this machine, this container."""
+def pid_namespace() -> str:
+    """Identifies where a PID is valid: this boot of this machine, this container."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        inside = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:  # no Linux
-        boot, inside = f"{psutil.boot_time():.0f}", socket.gethostname()
-    return hashlib.blake2b(f"{boot} {inside}".encode(), digest_size=6).hexdigest()
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # not Linux
+        boot, namespace = f"{psutil.boot_time():.0f}", socket.gethostname()
+    return hashlib.blake2b(f"{boot} {namespace}".encode(), digest_size=6).hexdigest()
 
 
 def this_owner(pid: int | None = None) -> str:
-    """The name of this process, or of another one of this machine, in this life of it."""
+    """The owner name of this process, or of another process of this machine."""
     pid = os.getpid() if pid is None else pid
     host = socket.gethostname().replace(":", "-")
-    return f"{host}:{space()}:{pid}:{_start(pid)}"
+    return f"{host}:{pid_namespace()}:{pid}:{_start(pid)}"
 
 
 def is_dead(owner: str) -> bool:
-    """Whether the owner certainly lives no more; False whenever that cannot be seen from here."""
+    """Whether the owner is certainly dead; False if that cannot be seen from here."""
     parts = owner.split(":")
-    if len(parts) != 4 or parts[1] != space() or not parts[2].isdigit():
+    if len(parts) != 4 or parts[1] != pid_namespace() or not parts[2].isdigit():
         return False
     try:
         process = psutil.Process(int(parts[2]))
@@ -56,11 +56,11 @@ def is_dead(owner: str) -> bool:
         return False
 
 
-def expire_dead(holders: LeaseHolders) -> int:
-    """Let the leases of dead processes of this machine run out now; returns how many rows."""
-    return sum(holders.expire(owner) for owner in holders.owners() if is_dead(owner))
+def expire_dead_owners(store: LeaseStore) -> int:
+    """Expire the leases of dead processes of this machine; returns how many rows."""
+    return sum(store.expire(owner) for owner in store.owners() if is_dead(owner))
 
 
 def _start(pid: int) -> str:
-    """When the process began, in hundredths of a second: numbers are used again, times are not."""
+    """The start time in 1/100 s: a PID is reused, a PID with its start time is not."""
     return str(round(psutil.Process(pid).create_time() * 100))

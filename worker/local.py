@@ -1,64 +1,65 @@
-"""Label folders in this very process: `run_shard` over shards of a thousand paths."""
+"""Label pictures in this process, without a queue: ``label`` and ``relabel``."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING
 
+from db.chunks import chunks
 from db.records import FileState
 from worker.concurrency import batch_size
-from worker.decode import Decoder, Load, thread_count
+from worker.decode import Decoder, decode_thread_count, file_loader
 from worker.lease_owners import this_owner
 from worker.model_loader import Model
 from worker.pipeline import PipelineOptions, Shard, Store, run_shards
 from worker.report import Report
 from worker.settings import Settings
-from worker.sources.paths import is_url
-from worker.sources.scan import Found, Source, check_root
+from worker.sources.scan import SkippedFiles, Source, require_readable_folder
 
-if TYPE_CHECKING:
-    from cascade.pictures.decode import Loaded
-    from cascade.pictures.preprocessing import Preprocessing
-
-# one claim, so one transaction; after a kill this many pictures at most are run one by one
-PATHS_A_SHARD = 1024
+# one claim, so one transaction; after a kill at most this many pictures are run one by one
+PATHS_PER_SHARD = 1024
 
 
 @dataclass(frozen=True)
 class LocalRun:
-    """What labels in this process: a catalogue, a model, the settings, and a way to stop it."""
+    """Labels in this process, with one store, one model and one set of settings.
+
+    Set `stop` to ask for a clean stop.
+    """
 
     store: Store
     model: Model
     settings: Settings
     stop: threading.Event
 
-    def label(self, sources: Sequence[Source], report: Report, found: Found) -> None:
-        """Work through the sources, one after the other; stops cleanly when `stop` is set.
+    def label(self, sources: Sequence[Source], report: Report, skipped: SkippedFiles) -> None:
+        """Label the sources one after the other; stops cleanly when `stop` is set.
 
         Raises:
-            RootGone: a folder went away on the way. What was finished is in the catalogue.
+            RootGone: a folder went away meanwhile. The finished pictures are in the catalogue.
         """
-        size = batch_size(self.settings, self.model, PATHS_A_SHARD)
+        self.label_crawls(_shards_of(sources, skipped), report)
+
+    def label_crawls(
+        self, crawls: Iterable[Iterable[Shard]], report: Report, *, reopen: bool = True
+    ) -> None:
+        """Label the shards of each crawl; a crawl is prepared when the one before is finished."""
+        size = batch_size(self.settings, self.model, PATHS_PER_SHARD)
         options = PipelineOptions(
             owner=this_owner(),
             model_version=self.model.version,
             batch_size=size,
             lease_seconds=self.settings.lease_seconds,
+            reopen=reopen,
             stop=self.stop,
         )
-        load = loader(self.model)
-        threads = thread_count(self.settings.decode_threads)
+        load = file_loader(self.model.preprocessing)
+        threads = decode_thread_count(self.settings.decode_threads)
         with Decoder(load, threads=threads, ahead=2 * size) as decode:
-            for source in sources:
-                if source.folder is not None:
-                    check_root(source.folder)
-                files = chunks(source.files(found), PATHS_A_SHARD)
+            for shards in crawls:
                 run_shards(
-                    (Shard(source.crawl, each, source.roots) for each in files),
+                    shards,
                     store=self.store,
                     decode=decode,
                     classify=self.model.classify,
@@ -69,33 +70,21 @@ class LocalRun:
                     return
 
 
-def loader(model: Model) -> Load:
-    """What opens one file the way that the model was trained on."""
-    return opener(model.preprocessing)
+def _shards_of(sources: Iterable[Source], skipped: SkippedFiles) -> Iterator[Iterable[Shard]]:
+    for source in sources:
+        if source.folder is not None:
+            require_readable_folder(source.folder)
+        yield shards(source.crawl, source.files(skipped), source.roots)
 
 
-def opener(preprocessing: Preprocessing) -> Load:
-    """What opens one file, on a disk or in an object store, as `preprocessing` says."""
-    from cascade.pictures import decode
-    from worker.sources import object_store
-
-    def load(path: str, roots: Sequence[str]) -> Loaded:
-        if is_url(path):
-            return object_store.load(path, preprocessing, roots)
-        return decode.load(path, preprocessing, roots)
-
-    return load
+def shards(crawl: str, files: Iterable[FileState], roots: tuple[str, ...]) -> Iterator[Shard]:
+    """Split the files of a crawl into shards of `PATHS_PER_SHARD`."""
+    for chunk in chunks(files, PATHS_PER_SHARD):
+        yield Shard(crawl, chunk, roots)
 
 
-def chunks(files: Iterable[FileState], size: int) -> Iterator[list[FileState]]:
-    """The files in lists of `size`, the last one shorter."""
-    iterator = iter(files)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
-
-
-def count(sources: Sequence[Source]) -> int | None:
-    """How many files there are, by a walk of their own; None where a list can be read only once."""
+def count_files(sources: Sequence[Source]) -> int | None:
+    """How many files there are, by an extra walk; None if a list can be read only once."""
     if not all(source.repeatable for source in sources):
         return None
-    return sum(1 for source in sources for _ in source.files(Found()))
+    return sum(1 for source in sources for _ in source.files(SkippedFiles()))

@@ -1,51 +1,46 @@
-"""Stand-ins that keep the contracts of the real ones: a store in memory, a constant classifier.
-
-They are part of the program: ``--model constant:LABEL`` tries a queue without networks, and
-`MemoryStore` lets a crawler's own tests run the pipeline without a database.
-"""
+"""A catalogue in memory, for tests that run the pipeline without a database."""
 
 from __future__ import annotations
 
-import hashlib
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from db.records import FINAL, REASON_QUARANTINED, Claim, FileState, LabelEntry, LabelFields, Outcome
-from worker.errors import ModelUnusable
-from worker.model_loader import label_entries
+from db.records import REASON_QUARANTINED, Claim, FileState, LabelFields, Outcome
+from db.tables import path_key
+from db.writes.leases import Asking, RowState, Verdict, judge
+from db.writes.row_values import outcome_values, text, unique_by_path
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from cascade.pictures.decode import Preprocessing
-    from cascade.routing import Prediction
-
-DEATHS_ALONE_TO_QUARANTINE = 2
+NO_LEASE: dict[str, Any] = {"claimed_by": None, "claimed_until": None, "claimed_alone": False}
+REOPENED: dict[str, Any] = {
+    **NO_LEASE,
+    **{"status": "pending", "reason": None, "fields": None, "attempts": 0, "deaths_alone": 0},
+}
 
 
-@dataclass
-class MemoryRow:
-    """One row of a `MemoryStore`."""
+@dataclass(frozen=True)
+class MemoryRow(RowState):
+    """One row of a `MemoryStore`: what decides about its claims, and its label."""
 
-    file: FileState
-    status: str = "pending"
-    model_version: str | None = None
-    outcome: Outcome | None = None
-    reason: str | None = None
-    attempts: int = 0
-    deaths_alone: int = 0
-    claimed_by: str | None = None
-    claimed_until: float = 0.0
-    claimed_alone: bool = False
+    fields: LabelFields | None = None
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class MemoryStore:
-    """A catalogue in memory with the claims and leases of the real one. Thread-safe."""
+    """Keeps the contract of ``db.catalogue.Catalogue`` for the methods that it has. Thread-safe.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    It keeps no history, no corrections, and no list of registered labels.
+
+    Args:
+        clock: returns the current time, timezone-aware.
+    """
+
+    def __init__(self, clock: Callable[[], datetime] = _utc_now) -> None:
         self.rows: dict[tuple[str, str], MemoryRow] = {}
         self._clock = clock
         self._lock = threading.Lock()
@@ -60,183 +55,163 @@ class MemoryStore:
         *,
         reopen: bool = True,
     ) -> Claim:
-        """Lease what of `files` is to be worked; see ``db.catalogue``."""
-        claim = Claim()
+        """Lease the files that need work; see `Catalogue.claim`."""
+        wanted = {file.path: file for file in files}
+        verdicts: dict[Verdict, list[FileState]] = {verdict: [] for verdict in Verdict}
         with self._lock:
-            for file in {file.path: file for file in files}.values():
-                row = self.rows.setdefault((crawl, file.path), MemoryRow(file))
-                self._claim_one(claim, row, file, (owner, lease_seconds, model_version, reopen))
-        return claim
+            asking = Asking(owner, model_version, self._clock(), lease_seconds, reopen)
+            self._add_missing(crawl, wanted.values(), model_version)
+            busy_seconds: list[float] = []
+            for file in wanted.values():
+                row = self.rows[crawl, file.path]
+                verdict = judge(row, file, asking)
+                verdicts[verdict].append(file)
+                if verdict is Verdict.BUSY and row.claimed_until is not None:
+                    busy_seconds.append((row.claimed_until - asking.now).total_seconds())
+                self.rows[crawl, file.path] = _claimed(row, verdict, asking)
+        return Claim(
+            todo=verdicts[Verdict.TODO] + verdicts[Verdict.REOPEN],
+            suspects=verdicts[Verdict.SUSPECT] + verdicts[Verdict.TAKE_OVER],
+            done=[file.path for file in verdicts[Verdict.DONE]],
+            busy=[file.path for file in verdicts[Verdict.BUSY]],
+            quarantined=[file.path for file in verdicts[Verdict.QUARANTINE]],
+            busy_seconds=max(busy_seconds, default=None),
+        )
 
-    def _claim_one(
-        self, claim: Claim, row: MemoryRow, file: FileState, asking: tuple[str, float, str, bool]
-    ) -> None:
-        owner, lease_seconds, model_version, reopen = asking
-        changed = (file.size, file.mtime) != (row.file.size, row.file.mtime)
-        anew = changed or row.model_version != model_version
-        if row.status in FINAL and not (reopen and anew and row.status != "cancelled"):
-            claim.done.append(file.path)
-            return
-        if row.status in FINAL:
-            row.status, row.attempts, row.deaths_alone = "pending", 0, 0
-        if row.claimed_by not in (None, owner):
-            if row.claimed_until > self._clock():
-                claim.busy.append(file.path)
-                return
-            self._count_death(row)
-            if row.status == "quarantined":
-                claim.quarantined.append(file.path)
-                return
-        row.file, row.model_version = file, model_version
-        if row.attempts:
-            row.claimed_by = None
-            claim.suspects.append(file)
-        else:
-            row.claimed_by, row.claimed_until = owner, self._clock() + lease_seconds
-            claim.todo.append(file)
-
-    def _count_death(self, row: MemoryRow) -> None:
-        row.attempts += 1
-        row.deaths_alone += row.claimed_alone
-        row.claimed_by, row.claimed_alone = None, False
-        if row.deaths_alone >= DEATHS_ALONE_TO_QUARANTINE:
-            row.status, row.reason = "quarantined", REASON_QUARANTINED
+    def _add_missing(self, crawl: str, files: Iterable[FileState], model_version: str) -> None:
+        new = [file for file in files if (crawl, file.path) not in self.rows]
+        for file in new:
+            text(file.path, "path")  # all of them are checked before the first one is added
+        for file in new:
+            self.rows[crawl, file.path] = _new_row(file, model_version)
 
     def claim_alone(
         self, crawl: str, path: str, owner: str, lease_seconds: float, model_version: str
     ) -> bool:
-        """Lease one suspect, to be run by itself; False when that cannot be."""
+        """Lease one suspect, to be run alone; see `Catalogue.claim_alone`."""
         with self._lock:
-            row = self.rows[crawl, path]
-            if row.status != "pending" or row.claimed_by not in (None, owner):
+            row = self.rows.get((crawl, path))
+            if row is None:
                 return False
-            row.claimed_by, row.claimed_until = owner, self._clock() + lease_seconds
-            row.claimed_alone, row.model_version = True, model_version
-            return True
+            asking = Asking(owner, model_version, self._clock(), lease_seconds, reopen=False)
+            verdict = judge(row, FileState(path), asking)
+            row = _claimed(row, verdict, asking)
+            leased = verdict in (Verdict.TODO, Verdict.SUSPECT, Verdict.TAKE_OVER)
+            if leased:
+                row = replace(row, **_lease(asking) | {"claimed_alone": True})
+            self.rows[crawl, path] = row
+        return leased
 
     def renew(self, crawl: str, owner: str, paths: Sequence[str], lease_seconds: float) -> int:
-        """Prolong the caller's leases; returns how many are still its own."""
+        """Extend the caller's leases; returns how many of them it still holds."""
+        wanted = set(paths)
         with self._lock:
-            held = [row for path in paths if (row := self.rows[crawl, path]).claimed_by == owner]
-            for row in held:
-                row.claimed_until = self._clock() + lease_seconds
-        return len(held)
+            until = self._clock() + timedelta(seconds=lease_seconds)
+            return self._update_held(
+                owner, {"claimed_until": until}, lambda key: key[0] == crawl and key[1] in wanted
+            )
 
     def labels_by_hash(
         self, hashes: Sequence[str], model_version: str
     ) -> Mapping[str, LabelFields]:
-        """What the model said of the pictures with these content hashes."""
+        """The labels that this model gave to pictures with these content hashes."""
         wanted = set(hashes)
         with self._lock:
-            outcomes = [
-                row.outcome for row in self.rows.values() if row.model_version == model_version
-            ]
-        return {
-            outcome.content_hash: outcome.fields
-            for outcome in outcomes
-            if outcome is not None
-            and outcome.fields is not None
-            and outcome.content_hash is not None
-            and outcome.content_hash in wanted
-        }
+            return {
+                row.content_hash: row.fields
+                for row in self.rows.values()
+                if row.content_hash in wanted and row.model_version == model_version
+                if row.content_hash is not None and row.fields is not None
+            }
 
     def store(self, crawl: str, owner: str, model_version: str, outcomes: Sequence[Outcome]) -> int:
-        """Write how these paths ended, where the caller may; returns how many were written."""
-        written = 0
+        """Write the outcomes that the caller may write; returns how many; see `Catalogue.store`.
+
+        Raises:
+            InvalidRecord: an outcome that the catalogue cannot hold; nothing is stored.
+        """
         with self._lock:
-            for outcome in {outcome.path: outcome for outcome in outcomes}.values():
-                row = self.rows[crawl, outcome.path]
-                if row.status != "pending" or row.claimed_by not in (None, owner):
-                    continue
-                row.status, row.outcome, row.reason = outcome.status, outcome, outcome.reason
-                row.model_version, row.claimed_by, row.claimed_alone = model_version, None, False
-                row.file = FileState(outcome.path, outcome.size, outcome.mtime)
-                written += 1
+            now = self._clock()
+            values = [
+                outcome_values(crawl, outcome, model_version, now)
+                for outcome in unique_by_path(outcomes)
+            ]
+            written = 0
+            for row_values in values:
+                key = (crawl, row_values["path"])
+                row = self.rows.get(key) or _new_row(FileState(key[1]), model_version)
+                if row.status == "pending" and row.claimed_by in (None, owner):
+                    self.rows[key] = _stored(row, row_values)
+                    written += 1
         return written
 
     def release(self, crawl: str, owner: str) -> int:
-        """Give all leases of the caller back."""
+        """Release all leases of `owner` in `crawl`; returns how many."""
         with self._lock:
-            held = [
-                row
-                for (name, _), row in self.rows.items()
-                if name == crawl and row.claimed_by == owner
-            ]
-            for row in held:
-                row.claimed_by, row.claimed_alone = None, False
-        return len(held)
+            return self._update_held(owner, NO_LEASE, lambda key: key[0] == crawl)
+
+    def expire(self, owner: str) -> int:
+        """Let all leases of `owner` expire now, because it is dead; returns how many."""
+        with self._lock:
+            return self._update_held(owner, {"claimed_until": self._clock()}, lambda _: True)
 
     def owners(self) -> list[str]:
-        """Who holds leases."""
+        """Who holds leases, including expired ones."""
         with self._lock:
             return sorted({row.claimed_by for row in self.rows.values() if row.claimed_by})
 
-    def expire(self, owner: str) -> int:
-        """Let the leases of an owner that is dead run out now."""
-        with self._lock:
-            held = [row for row in self.rows.values() if row.claimed_by == owner]
-            for row in held:
-                row.claimed_until = self._clock()
+    def _update_held(
+        self, owner: str, values: Mapping[str, Any], chosen: Callable[[tuple[str, str]], bool]
+    ) -> int:
+        held = [key for key, row in self.rows.items() if row.claimed_by == owner and chosen(key)]
+        for key in held:
+            self.rows[key] = replace(self.rows[key], **values)
         return len(held)
 
 
-class ConstantModel:
-    """Gives every picture one label of the shipped taxonomy, with confidence 1."""
+def _new_row(file: FileState, model_version: str) -> MemoryRow:
+    return MemoryRow(
+        id=0,
+        path_key=path_key(file.path),
+        status="pending",
+        size=file.size,
+        mtime=file.mtime,
+        model_version=model_version,
+        attempts=0,
+        deaths_alone=0,
+        claimed_by=None,
+        claimed_until=None,
+        claimed_alone=False,
+    )
 
-    def __init__(self, label: str) -> None:
-        from cascade.taxonomy import Taxonomy
 
-        self._taxonomy = Taxonomy.load()
-        if label not in self._taxonomy.leaves:
-            raise ModelUnusable(
-                f"constant:{label}: expected a leaf of the taxonomy, such as "
-                f"constant:{self._taxonomy.leaves[0]}; see 'fashion-cascade taxonomy --leaves'"
-            )
-        self._label = label
-        self.source = f"constant:{label}"
-        self.version = "constant-" + hashlib.sha256(label.encode()).hexdigest()[:16]
+def _lease(asking: Asking) -> dict[str, Any]:
+    return {
+        "claimed_by": asking.owner,
+        "claimed_until": asking.now + timedelta(seconds=asking.lease_seconds),
+        "claimed_alone": False,
+        "model_version": asking.model_version,
+    }
 
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """The usual one."""
-        from cascade.pictures.decode import Preprocessing
 
-        return Preprocessing()
+def _claimed(row: MemoryRow, verdict: Verdict, asking: Asking) -> MemoryRow:
+    """The row after a claim: leased, reopened, or with one more death."""
+    if verdict is Verdict.TODO:
+        return replace(row, **_lease(asking))
+    if verdict is Verdict.REOPEN:
+        return replace(row, **REOPENED | _lease(asking))
+    if verdict not in (Verdict.TAKE_OVER, Verdict.QUARANTINE):
+        return row
+    attempts, deaths_alone = row.attempts + 1, row.deaths_alone + row.claimed_alone
+    row = replace(row, **NO_LEASE, attempts=attempts, deaths_alone=deaths_alone)
+    if verdict is Verdict.QUARANTINE:
+        row = replace(row, status="quarantined", reason=REASON_QUARANTINED)
+    return row
 
-    def labels(self) -> list[LabelEntry]:
-        """The nodes of the shipped taxonomy."""
-        return label_entries(self._taxonomy)
 
-    def figures(self) -> dict[str, object]:
-        """Nothing was measured."""
-        return {}
-
-    def load(self) -> None:
-        """There is nothing to load."""
-
-    def batch_size(self, most: int) -> int:
-        """As many as on a CPU."""
-        from cascade.backends import BATCH
-
-        return min(BATCH, most)
-
-    def classify(self, pixels: np.ndarray) -> Sequence[Prediction]:
-        """The constant label for each of (N, height, width, 3) pictures."""
-        from cascade.routing import Prediction
-
-        levels = self._taxonomy.levels(self._label)
-        sure = {level: None if levels[level] is None else 1.0 for level in ("gender", "type")}
-        prediction = Prediction(
-            label=self._label,
-            best_leaf=self._label,
-            category=levels["category"],
-            gender=levels["gender"],
-            type=levels["type"],
-            category_confidence=1.0,
-            gender_confidence=sure["gender"],
-            type_confidence=sure["type"],
-            confidence=1.0,
-            margin=1.0,
-            needs_review=False,
-        )
-        return [replace(prediction) for _ in range(len(pixels))]
+def _stored(row: MemoryRow, values: Mapping[str, Any]) -> MemoryRow:
+    names = ("size", "mtime", "content_hash", "model_version", "status", "reason")
+    labelled = values["status"] == "labelled"
+    fields = LabelFields(**{name: values[name] for name in LabelFields.__dataclass_fields__})
+    kept = {name: values[name] for name in names}
+    return replace(row, **NO_LEASE, **kept, fields=fields if labelled else None)

@@ -64,7 +64,7 @@ def open_model(name: str, backend: str = "auto", threads: int = 0) -> Model:
         ModelUnusable: there is no bundle of a format that is understood, or it lacks the backend.
     """
     if name.startswith("constant:"):
-        from worker.memory_store import ConstantModel
+        from worker.constant_model import ConstantModel
 
         return ConstantModel(name.removeprefix("constant:"))
     return BundleModel(name, backend, threads)
@@ -82,7 +82,7 @@ class BundleModel:
             self._bundle = Bundle.open(SHIPPED if name == DEFAULT else Path(name), verify=False)
             self._preprocessing = self._bundle.preprocessing
             # one that it lacks is refused before any work
-            self.is_light = choose(self._bundle, backend) not in ON_TENSORFLOW
+            self.runs_without_tensorflow = choose(self._bundle, backend) not in ON_TENSORFLOW
         except CascadeError as error:
             raise ModelUnusable(str(error)) from error
         self._backend, self._threads = backend, threads
@@ -132,10 +132,10 @@ class BundleModel:
             if self._cascade is not None:
                 return
             from cascade.errors import CascadeError
-            from worker.native_libraries import give_back_memory, without_chatter
+            from worker.native_libraries import release_free_memory, suppress_startup_messages
 
             try:
-                with without_chatter():
+                with suppress_startup_messages():
                     from cascade.classifier import Cascade
 
                     self._cascade = Cascade.load(
@@ -143,7 +143,7 @@ class BundleModel:
                     )
             except CascadeError as error:
                 raise ModelUnusable(str(error)) from error
-            give_back_memory()
+            release_free_memory()
 
     def batch_size(self, most: int) -> int:
         """How many pictures at once, at most `most`; on a GPU the networks are loaded to measure.
@@ -153,7 +153,7 @@ class BundleModel:
         """
         from cascade.backends import BATCH, has_gpu
 
-        if self.is_light or not has_gpu():
+        if self.runs_without_tensorflow or not has_gpu():
             return min(BATCH, most)
         if most not in self._batch_sizes:
             self.load()
@@ -185,7 +185,7 @@ def label_entries(taxonomy: Taxonomy) -> list[LabelEntry]:
     ]
 
 
-class ModelShelf:
+class ModelCache:
     """The models of a worker: its own, and the last other one that a message asked for.
 
     Args:

@@ -22,7 +22,7 @@ CHATTER = re.compile(
 
 
 @contextmanager
-def without_chatter() -> Iterator[None]:
+def suppress_startup_messages() -> Iterator[None]:
     """Hold back what is written to file descriptor 2 inside; afterwards pass on all but greetings.
 
     Everything is passed on when the block raises: then the greetings may be the explanation.
@@ -49,7 +49,7 @@ def without_chatter() -> Iterator[None]:
                 os.write(2, kept)
 
 
-def give_back_memory() -> None:
+def release_free_memory() -> None:
     """Give what was freed back to the system; it does not come back by itself.
 
     Building TensorFlow's graph and running it once leaves 200 MB of holes. Does nothing where the

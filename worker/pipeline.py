@@ -1,9 +1,9 @@
-"""The heart: one shard of paths, from the claim to the last row.
+"""The pipeline: label one shard of paths, from the claim to the last row.
 
-Who owns what: the *store* owns the leases and the rows; *decode* owns the threads that open
-files, and how far they run ahead; *classify* owns the networks, and `worker.batching` what goes
-into them; `run_shard` owns the order of things and nothing else. It never raises because of one
-picture: each ends as one outcome.
+Who owns what: the *store* owns the leases and the rows. *decode* owns the threads that open files
+and limits how far they run ahead. *classify* owns the networks, and `worker.batching` builds their
+batches. `run_shard` owns the order of the steps and nothing else. A single picture never makes it
+raise: each picture ends as one outcome.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
 from db.records import Claim, FileState, LabelFields, Outcome
-from worker.batching import Batching, Classify
+from worker.batching import BatchClassifier, Classify
 from worker.report import Report
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ Decode = Callable[[Iterable[FileState], Sequence[str]], Iterator["Loaded"]]
 
 
 class Store(Protocol):
-    """What the pipeline needs of a catalogue; ``db.catalogue.Catalogue`` tells the semantics."""
+    """What the pipeline needs of a catalogue; ``db.catalogue.Catalogue`` documents each method."""
 
     def claim(
         self,
@@ -63,7 +63,7 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class Shard:
-    """Some files of one crawl; they must lie in one of `roots`, unless there are none."""
+    """Some files of one crawl. They must be inside one of `roots`, unless `roots` is empty."""
 
     crawl: str
     files: Sequence[FileState]
@@ -72,9 +72,15 @@ class Shard:
 
 @dataclass(frozen=True)
 class PipelineOptions:
-    """How a shard is run. `owner` names one life of one process; `stop` asks for a clean end.
+    """How to run a shard.
 
-    `reopen`: finished rows whose file changed, or that another model labelled, are worked again.
+    Attributes:
+        owner: names this process in the leases (`worker.lease_owners`).
+        model_version: the model whose labels are stored.
+        batch_size: pictures in one batch.
+        lease_seconds: how long a claim lasts unless it is renewed.
+        reopen: label finished rows again if their file changed or another model labelled them.
+        stop: set it to ask for a clean stop.
     """
 
     owner: str
@@ -103,15 +109,15 @@ def run_shard(
     options: PipelineOptions,
     report: Report,
 ) -> ShardResult:
-    """Claim, decode ahead, classify full batches, store each while the next one runs.
+    """Claim, decode ahead, classify full batches, store each batch while the next one runs.
 
-    On a stop the batch at hand is finished and the other leases are given back; so they are when
-    anything raises. Pictures whose worker died once are run one by one, after the others.
+    A stop finishes the current batch and releases the other leases. An exception releases them
+    too. Pictures whose worker died before are run one by one, after the others.
 
     Raises:
-        RootGone: the folder with the pictures went away; nothing was called missing.
-        CountMismatch: the classifier lost or invented an answer; nothing of it was stored.
-        Exception: whatever store and classifier raise: they failed, not a picture.
+        RootGone: the folder with the pictures went away; no picture was recorded as missing.
+        CountMismatch: the classifier returned too few or too many answers; none was stored.
+        Exception: whatever the store or the classifier raises.
     """
     parts = {"store": store, "decode": decode, "classify": classify}
     return run_shards([shard], **parts, options=options, report=report)  # type: ignore[arg-type]
@@ -126,46 +132,47 @@ def run_shards(
     options: PipelineOptions,
     report: Report,
 ) -> ShardResult:
-    """`run_shard` for several of one crawl, without a pause in between.
+    """Run several shards of one crawl without a pause between them; see `run_shard`.
 
-    Each is claimed when the decoder comes to it, while the networks still work on the one before.
+    A shard is claimed when the decoder reaches it, while the networks still work on the previous
+    one.
     """
-    stream = iter(shards)
-    first = next(stream, None)
+    remaining = iter(shards)
+    first = next(remaining, None)
     if first is None:
         return ShardResult(options.stop.is_set(), 0, None)
-    known = partial(store.labels_by_hash, model_version=options.model_version)
-    batching = Batching(classify, known, options.batch_size, report)
-    work = _Work(first.crawl, first.roots, store, decode, batching, options, report)
+    known_labels = partial(store.labels_by_hash, model_version=options.model_version)
+    batches = BatchClassifier(classify, known_labels, options.batch_size, report)
+    run = _CrawlRun(first.crawl, first.roots, store, decode, batches, options, report)
     try:
-        work.run(work.claimed(chain([first], stream)))
-        work.run_suspects()
+        run.label(run.claim_files(chain([first], remaining)))
+        run.label_suspects()
     except BaseException:
-        _give_back(store, first.crawl, options.owner)
+        _release_after_error(store, first.crawl, options.owner)
         raise
     if options.stop.is_set():
         store.release(first.crawl, options.owner)
-    return ShardResult(options.stop.is_set(), work.busy, work.busy_seconds)
+    return ShardResult(options.stop.is_set(), run.busy, run.busy_seconds)
 
 
 @dataclass
-class _Work:
-    """The collaborators of one crawl, and what was claimed of it."""
+class _CrawlRun:
+    """The collaborators of one run over a crawl, and what it has claimed."""
 
     crawl: str
     roots: tuple[str, ...]
     store: Store
     decode: Decode
-    batching: Batching
+    batches: BatchClassifier
     options: PipelineOptions
     report: Report
-    unsettled: set[str] = field(default_factory=set)  # leased, and not yet handed to be stored
+    leased: set[str] = field(default_factory=set)  # claimed, and not yet passed to the store
     suspects: list[FileState] = field(default_factory=list)
     busy: int = 0
     busy_seconds: float | None = None
 
-    def claimed(self, shards: Iterable[Shard]) -> Iterator[FileState]:
-        """The files to be worked; each shard is claimed when its first file is asked for."""
+    def claim_files(self, shards: Iterable[Shard]) -> Iterator[FileState]:
+        """Yield the files to label. A shard is claimed when its first file is requested."""
         options = self.options
         for shard in shards:
             if options.stop.is_set():
@@ -178,40 +185,40 @@ class _Work:
                 options.model_version,
                 reopen=options.reopen,
             )
-            self.report.claimed(claim)
+            self.report.count_claim(claim)
             self.suspects += claim.suspects
             self.busy += len(claim.busy)
             self.busy_seconds = claim.busy_seconds or self.busy_seconds
-            self.unsettled.update(file.path for file in claim.todo)
+            self.leased.update(file.path for file in claim.todo)
             yield from claim.todo
 
-    def run_suspects(self) -> None:
-        """Run them one by one, each under a lease that says so."""
+    def label_suspects(self) -> None:
+        """Label the suspects one by one, each under a lease that is marked as alone."""
         options = self.options
         for file in self.suspects:
             if options.stop.is_set():
                 return
             lease = (options.owner, options.lease_seconds, options.model_version)
             if self.store.claim_alone(self.crawl, file.path, *lease):
-                self.unsettled.add(file.path)
-                self.run([file])
+                self.leased.add(file.path)
+                self.label([file])
             else:
-                self.report.skipped(1)
+                self.report.count_skipped(1)
 
-    def run(self, files: Iterable[FileState]) -> None:
+    def label(self, files: Iterable[FileState]) -> None:
         """Label leased files. A batch is committed while the next ones are classified."""
         renewed = time.monotonic()
         with ThreadPoolExecutor(1, thread_name_prefix="store") as writer:
             writing: Future[None] | None = None
-            for outcomes in self.batching.outcomes(self.decode(files, self.roots)):
+            for outcomes in self.batches.outcomes(self.decode(files, self.roots)):
                 if writing is not None:
                     writing.result()
                 writing = writer.submit(self._store, outcomes)
-                self.unsettled.difference_update(outcome.path for outcome in outcomes)
+                self.leased.difference_update(outcome.path for outcome in outcomes)
                 if self.options.stop.is_set():
                     break
                 if time.monotonic() - renewed > self.options.lease_seconds / 3:
-                    self._renew(self.unsettled)
+                    self._renew(self.leased)
                     renewed = time.monotonic()
             if writing is not None:
                 writing.result()
@@ -219,16 +226,16 @@ class _Work:
     def _store(self, outcomes: list[Outcome]) -> None:
         options = self.options
         written = self.store.store(self.crawl, options.owner, options.model_version, outcomes)
-        self.report.stored(outcomes, written)
+        self.report.count_stored(outcomes, written)
 
     def _renew(self, paths: set[str]) -> None:
         options = self.options
         self.store.renew(self.crawl, options.owner, sorted(paths), options.lease_seconds)
 
 
-def _give_back(store: Store, crawl: str, owner: str) -> None:
-    """Release the leases after an error; what the error was matters more than a failure here."""
+def _release_after_error(store: Store, crawl: str, owner: str) -> None:
+    """Release the leases; a failure here is only logged, since the first error matters more."""
     try:
         store.release(crawl, owner)
     except Exception as error:  # noqa: BLE001 - the first error is the one to be raised
-        log.warning("leases of %s were not given back and must run out: %s", owner, error)
+        log.warning("leases of %s were not released and must expire: %s", owner, error)

@@ -1,20 +1,19 @@
-"""Relabelling, in this process or by the queue: the pipeline over rows that wait for a model."""
+"""Label rows again with another model, in this process or through the queue."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 from sqlalchemy.engine import Engine
 
 from db import relabelling
+from db.chunks import chunks
 from db.records import FileState
-from worker.concurrency import batch_size
-from worker.decode import Decoder, thread_count
 from worker.enqueue import CeleryPublisher
-from worker.lease_owners import expire_dead, this_owner
-from worker.local import PATHS_A_SHARD, chunks, loader
+from worker.lease_owners import expire_dead_owners
+from worker.local import LocalRun, shards
 from worker.model_loader import Model
-from worker.pipeline import PipelineOptions, Shard, run_shards
 from worker.report import Report
 from worker.settings import Settings
 
@@ -22,39 +21,20 @@ from worker.settings import Settings
 def relabel(
     engine: Engine, model: Model, settings: Settings, stop: threading.Event, report: Report
 ) -> None:
-    """Work on what `db.relabelling.begin` has chosen; can be stopped, killed and begun again."""
+    """Label the rows that `db.relabelling.begin` chose. It can be stopped, killed and repeated."""
     store = relabelling.open_relabels(engine)
-    expire_dead(store)
-    size = batch_size(settings, model, PATHS_A_SHARD)
-    options = PipelineOptions(
-        owner=this_owner(),
-        model_version=model.version,
-        batch_size=size,
-        lease_seconds=settings.lease_seconds,
-        reopen=False,
-        stop=stop,
+    expire_dead_owners(store)
+    crawls = (
+        shards(crawl, _waiting_files(engine, crawl), settings.roots)
+        for crawl in relabelling.waiting(engine, model.version)
     )
-    threads = thread_count(settings.decode_threads)
-    with Decoder(loader(model), threads=threads, ahead=2 * size) as decode:
-        for crawl in relabelling.waiting(engine, model.version):
-            paths = (FileState(path) for path, _ in relabelling.pending_paths(engine, crawl))
-            files = chunks(paths, PATHS_A_SHARD)
-            run_shards(
-                (Shard(crawl, each, settings.roots) for each in files),
-                store=store,
-                decode=decode,
-                classify=model.classify,
-                options=options,
-                report=report,
-            )
-            if stop.is_set():
-                return
+    LocalRun(store, model, settings, stop).label_crawls(crawls, report, reopen=False)
 
 
 def enqueue(engine: Engine, model_version: str, settings: Settings) -> int:
-    """Publish what waits for `model_version`, in shards; workers load that model. How many paths.
+    """Publish the rows that wait for `model_version` in shards; returns how many paths.
 
-    Publishing twice does no harm: a row is leased by one worker, and done once.
+    Publishing twice does no harm: a row is leased by one worker and labelled once.
 
     Raises:
         BrokerUnreachable: the rest was not published; run it again.
@@ -62,8 +42,7 @@ def enqueue(engine: Engine, model_version: str, settings: Settings) -> int:
     publisher, sent = CeleryPublisher(settings), 0
     try:
         for crawl in relabelling.waiting(engine, model_version):
-            paths = (FileState(path) for path, _ in relabelling.pending_paths(engine, crawl))
-            for files in chunks(paths, settings.shard_size):
+            for files in chunks(_waiting_files(engine, crawl), settings.shard_size):
                 publisher.publish(
                     crawl,
                     [file.path for file in files],
@@ -76,3 +55,7 @@ def enqueue(engine: Engine, model_version: str, settings: Settings) -> int:
     finally:
         publisher.close()
     return sent
+
+
+def _waiting_files(engine: Engine, crawl: str) -> Iterator[FileState]:
+    return (FileState(path) for path, _ in relabelling.pending_paths(engine, crawl))

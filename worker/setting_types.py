@@ -9,6 +9,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from worker.errors import SettingsError
+
+_SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
 
 def text(value: Any) -> str:
     """A text, as it stands."""
@@ -60,3 +64,15 @@ def device(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|gpu:\d+", value):
         raise ValueError("auto, cpu or gpu:NUMBER")
     return value
+
+
+def duration_seconds(text: str) -> float:
+    """The seconds of a duration of a command: ``30s``, ``10m``, ``2h``, ``1d``; ``30`` is seconds.
+
+    Raises:
+        SettingsError: the text is not a duration.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
+    if match is None:
+        raise SettingsError(f"expected a duration such as 30s, 10m or 2h, received {text!r}")
+    return float(match[1]) * _SECONDS_PER_UNIT[match[2] or "s"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from db.records import Outcome
     from worker.model_loader import Model
     from worker.settings import Settings
-    from worker.sources.scan import Found, Source
+    from worker.sources.scan import SkippedFiles, Source
 
 COLUMNS = (
     "path",
@@ -91,19 +91,20 @@ def command(
 def _label(settings: Settings, sources: Sequence[Source], form: str | None) -> int:
     """Run it, print rows as they are committed and a summary at the end; the exit code."""
     from commands.rows import RowWriter
-    from worker.lease_owners import expire_dead
-    from worker.local import LocalRun, count
+    from worker.lease_owners import expire_dead_owners
+    from worker.local import LocalRun, count_files
     from worker.model_loader import open_model
     from worker.report import Report
-    from worker.sources.scan import Found
+    from worker.sources.scan import SkippedFiles
 
     model = open_model(settings.model, settings.backend)
     catalogue = _open(settings, model)
-    writer, report, found, stop = RowWriter(COLUMNS, form), Report(), Found(), threading.Event()
+    writer, report, stop = RowWriter(COLUMNS, form), Report(), threading.Event()
+    skipped = SkippedFiles()
     run = LocalRun(catalogue, model, settings, stop)
     try:
-        expire_dead(catalogue)
-        with _stops_on_signal(stop), _progress(sources, count) as bar:
+        expire_dead_owners(catalogue)
+        with _stops_on_signal(stop), _progress(sources, count_files) as bar:
 
             def stored(outcomes: Sequence[Outcome]) -> None:
                 with bar.external_write_mode(file=sys.stdout):
@@ -111,10 +112,10 @@ def _label(settings: Settings, sources: Sequence[Source], form: str | None) -> i
                 bar.update(len(outcomes))
 
             report.on_stored, report.on_skipped = stored, bar.update
-            run.label(sources, report, found)
+            run.label(sources, report, skipped)
     finally:
         catalogue.close()
-        _summarise(report.summary(), found)
+        _summarise(report.summary(), skipped)
     if stop.is_set():
         click.echo("stopped; the next run goes on from here", err=True)
         return INTERRUPTED
@@ -146,13 +147,13 @@ def row(outcome: Outcome, model_version: str) -> dict[str, Any]:
     }
 
 
-def _summarise(summary: str, found: Found) -> None:
+def _summarise(summary: str, skipped: SkippedFiles) -> None:
     click.echo(summary, err=True)
-    if found.other_kinds:
-        kinds = ", ".join(f"{kind} {number}" for kind, number in found.other_kinds.most_common(5))
-        total = found.other_kinds.total()
-        click.echo(f"  passed over, no pictures by their names: {total} ({kinds})", err=True)
-    for folder in found.unreadable_folders:
+    if extensions := skipped.extensions:
+        most = ", ".join(f"{extension} {count}" for extension, count in extensions.most_common(5))
+        total = extensions.total()
+        click.echo(f"  passed over, no pictures by their names: {total} ({most})", err=True)
+    for folder in skipped.unreadable_folders:
         click.echo(f"  not allowed to look into {folder}", err=True)
 
 

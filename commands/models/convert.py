@@ -60,9 +60,9 @@ def command(
     Example:
       fashion-cascade convert runs/mine/bundle --pictures photos/validation --out runs/mine/quick
     """
-    from worker.native_libraries import without_chatter
+    from worker.native_libraries import suppress_startup_messages
 
-    with without_chatter():
+    with suppress_startup_messages():
         from cascade.bundle import Bundle
         from cascade.conversion import convert
         from cascade.errors import CascadeError

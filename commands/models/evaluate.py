@@ -64,9 +64,9 @@ def command(
     from cascade.evaluation.compare import compare as compare_outcomes
     from cascade.evaluation.evaluate import evaluation_of
     from cascade.evaluation.tables import table, terminal
-    from worker.native_libraries import without_chatter
+    from worker.native_libraries import suppress_startup_messages
 
-    with _reported(), without_chatter():
+    with _reported(), suppress_startup_messages():
         cascade = Cascade.load(model or SHIPPED, backend=backend or AUTO)
         rival = Cascade.load(compare) if compare else None
     with _reported():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
@@ -44,7 +43,7 @@ def command(
       fashion-cascade requeue --rejected missing --crawl spring
     """
     from db import ledger
-    from worker.durations import seconds
+    from worker.setting_types import duration_seconds
     from worker.settings import resolve
 
     if (stale is None) == (rejected is None):
@@ -52,7 +51,7 @@ def command(
     if lost and stale is None:
         raise click.UsageError("--lost goes with --stale AGE")
     with exit_codes():
-        age = seconds(stale) if stale is not None else 0.0
+        age = duration_seconds(stale) if stale is not None else 0.0
         settings = resolve({"broker_url": broker_url}, environ=os.environ).settings
         if lost and not _is_empty(settings):
             click.echo("the queue is not empty: unclaimed rows are left to it", err=True)
@@ -93,8 +92,9 @@ def _shards(
     found: Iterable[tuple[str, str | None]], size: int
 ) -> Iterator[tuple[str | None, list[str]]]:
     """Shards of paths that want the same model."""
-    iterator = iter(found)
-    while chunk := list(islice(iterator, size)):
+    from db.chunks import chunks
+
+    for chunk in chunks(found, size):
         by_model: dict[str | None, list[str]] = {}
         for path, model_version in chunk:
             by_model.setdefault(model_version, []).append(path)

@@ -16,7 +16,7 @@ from commands.common import catalogue_option, exit_codes, opened
 from commands.output import chosen
 
 if TYPE_CHECKING:
-    from worker.crawl_progress import Standing
+    from worker.crawl_progress import CrawlProgress
     from worker.settings import Resolved
 
 PACE_SECONDS = 0.5  # so that an answer is there within a second
@@ -49,21 +49,21 @@ def command(
       fashion-cascade status --crawl spring --watch
     """
     from db import ledger
-    from worker.crawl_progress import standings
+    from worker.crawl_progress import crawl_progress
     from worker.settings import resolve
 
     with exit_codes(), opened(catalogue_url) as catalogue:
         resolved = resolve({"broker_url": broker_url}, environ=os.environ)
         if crawl is not None:
             ledger.require_crawl(catalogue.engine, crawl)
-        before = {s.crawl: s for s in standings(catalogue.engine, crawl)}
+        before = {s.crawl: s for s in crawl_progress(catalogue.engine, crawl)}
         looked, pause = time.monotonic(), threading.Event()
         while True:
             pending = any(standing.pending for standing in before.values())
             with ThreadPoolExecutor(1) as pool:  # workers answer while the pace is taken
                 asked = None if no_queue else pool.submit(_queue, resolved, pending)
                 pause.wait(PACE_SECONDS if pending or watch else 0.0)  # two looks make a pace
-                now = standings(catalogue.engine, crawl)
+                now = crawl_progress(catalogue.engine, crawl)
                 seconds = time.monotonic() - looked
                 queue = None if asked is None else asked.result()
             _print(now, before, seconds, queue, chosen(form))
@@ -84,7 +84,7 @@ def _queue(resolved: Resolved, pending: bool) -> dict[str, Any]:
     settings = resolved.settings
     try:
         length, taken = broker.queue_length(settings), broker.unacknowledged(settings)
-        return {"waiting": length, "taken": taken, "workers": broker.alive(settings)}
+        return {"waiting": length, "taken": taken, "workers": broker.active_workers(settings)}
     except BrokerUnreachable as error:
         if resolved.sources["broker_url"] == "default" and not pending:
             return {"error": f"none (no broker answers at {settings.broker_url})"}
@@ -92,8 +92,8 @@ def _queue(resolved: Resolved, pending: bool) -> dict[str, Any]:
 
 
 def _print(
-    now: list[Standing],
-    before: dict[str, Standing],
+    now: list[CrawlProgress],
+    before: dict[str, CrawlProgress],
     seconds: float,
     queue: dict[str, Any] | None,
     form: str,

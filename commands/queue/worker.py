@@ -35,12 +35,12 @@ def command(name: str | None, **options: object) -> None:
       FASHION_CASCADE_ROOTS=/data fashion-cascade worker --pool-size 4 --device cpu
     """
     from worker.queue import metrics
-    from worker.queue.preflight import check_before_start
+    from worker.queue.preflight import check_worker_can_start
     from worker.settings import BY_NAME, resolve
 
     with exit_codes():
         resolved = resolve(options, environ=os.environ)
-        check_before_start(resolved.settings)
+        check_worker_can_start(resolved.settings)
     for setting, value in options.items():
         if value is not None:  # the processes of the pool read the environment
             os.environ[BY_NAME[setting].variable] = str(value)

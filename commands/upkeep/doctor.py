@@ -24,11 +24,11 @@ def command(form: str | None, **options: object) -> None:
     Example:
       fashion-cascade doctor
     """
-    from worker.queue.health_checks import ERROR, examine
+    from worker.queue.health_checks import ERROR, run_checks
     from worker.settings import resolve
 
     with exit_codes():
         settings = resolve(options, environ=os.environ).settings
-        findings = list(examine(settings))
+        findings = list(run_checks(settings))
     write([vars(finding) for finding in findings], ("check", "level", "found", "fix"), form)
     raise click.exceptions.Exit(1 if any(f.level == ERROR for f in findings) else 0)

@@ -10,11 +10,11 @@ import sys
 from cli import main
 from db import relabelling
 from tests.dying import die_before
-from worker import relabel
+from worker import local
 
 if __name__ == "__main__":
     relabelling.ROWS_A_TRANSACTION = 8
-    relabel.PATHS_A_SHARD = 16
+    local.PATHS_PER_SHARD = 16
     place, number, *arguments = sys.argv[1:]
     die_before(place, int(number))
     main(arguments)

@@ -29,14 +29,14 @@ def test_the_cores_are_shared_out(
     share: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(concurrency, "thread_count", lambda setting: setting or cores)
+    monkeypatch.setattr(concurrency, "decode_thread_count", lambda setting: setting or cores)
     settings = Settings(backend=backend, pool_size=pool_size)
-    assert concurrency.processes(settings) == processes
-    assert concurrency.core_share(settings) == share
+    assert concurrency.pool_processes(settings) == processes
+    assert concurrency.cores_per_process(settings) == share
 
 
 def test_celery_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(concurrency, "thread_count", lambda setting: setting or 2)
+    monkeypatch.setattr(concurrency, "decode_thread_count", lambda setting: setting or 2)
     monkeypatch.setenv("FASHION_CASCADE_BACKEND", "litert_float32")
     assert LazyConfiguration()["worker_concurrency"] == 3
     monkeypatch.setenv("FASHION_CASCADE_MODEL", "/nowhere")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.commands.running import run
 from worker.errors import ModelUnusable
-from worker.model_loader import ModelShelf, open_model
+from worker.model_loader import ModelCache, open_model
 from worker.model_store import fetch, publish
 
 
@@ -32,7 +32,7 @@ def test_a_published_bundle_is_used(small_bundle: Path, store: str) -> None:
     version = open_model(str(small_bundle)).version
     assert publish(store, small_bundle) == (f"{store}/{version}", True)
     assert publish(store, small_bundle) == (f"{store}/{version}", False)
-    shelf = ModelShelf("constant:glasses/optical", store)
+    shelf = ModelCache("constant:glasses/optical", store)
     model = shelf.get(version)
     assert (model.version, shelf.get(version)) == (version, model)
     assert len(model.classify(np.zeros((2, 120, 90, 3), np.uint8))) == 2
@@ -42,7 +42,7 @@ def test_what_is_not_there_or_is_another_is_refused(
     small_bundle: Path, store: str, cache: Path
 ) -> None:
     version = open_model(str(small_bundle)).version
-    shelf = ModelShelf("constant:glasses/optical", store)
+    shelf = ModelCache("constant:glasses/optical", store)
     for wanted in ("0123456789abcdef", "../models", f"../{version}"):
         with pytest.raises(ModelUnusable):
             shelf.get(wanted)
@@ -60,7 +60,7 @@ def test_a_changed_file_is_refused(small_bundle: Path, store: str, cache: Path) 
     with system.open(f"{path}/calibration.json", "ab") as file:
         file.write(b" ")
     with pytest.raises(ModelUnusable, match="calibration.json: its hash is"):
-        ModelShelf("constant:glasses/optical", store).get(place.rpartition("/")[2])
+        ModelCache("constant:glasses/optical", store).get(place.rpartition("/")[2])
     assert not cache.exists() or not list(cache.rglob("manifest.json"))
 
 

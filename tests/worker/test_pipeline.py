@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from db.queries import Filter, rows
 from db.records import FileState
 from tests.pictures import HTML
 from tests.worker.crawls import MODEL_NAME, write_crawl
+from worker.constant_model import ConstantModel
 from worker.decode import Decoder
 from worker.errors import CountMismatch, RootGone
-from worker.memory_store import ConstantModel, MemoryStore
+from worker.memory_store import MemoryStore
 from worker.pipeline import PipelineOptions, Shard, ShardResult, run_shard
 from worker.report import Report
-from worker.sources.scan import state_of
+from worker.sources.scan import file_state
 
 CRAWL = "spring"
 MODEL = ConstantModel(MODEL_NAME.removeprefix("constant:"))
@@ -79,7 +81,7 @@ def run(
     roots: tuple[str, ...] = (),
     report: Report | None = None,
 ) -> tuple[ShardResult, Report]:
-    files = [state_of(str(path)) for path in paths]
+    files = [file_state(str(path)) for path in paths]
     report = report or Report()
     with Decoder(load, threads=2, ahead=8) as decode:
         result = run_shard(
@@ -120,7 +122,7 @@ def test_a_second_run_claims_nothing(store: Store, tmp_path: Path) -> None:
         raise AssertionError("nothing is to be classified")
 
     _, report = run(store, pictures, classify=never)
-    assert (report.worked, report.done, report.exit_code) == (0, 5, 0)
+    assert (report.processed, report.done, report.exit_code) == (0, 5, 0)
     assert report.summary().startswith("nothing to do: 5 pictures done before")
 
 
@@ -216,7 +218,7 @@ def test_a_stop_finishes_the_batch_and_gives_the_rest_back(store: Store, tmp_pat
 
 def test_a_live_lease_is_not_worked_again(store: Store, tmp_path: Path) -> None:
     pictures = write_crawl(tmp_path / "crawl", 4)
-    files = [state_of(str(path)) for path in pictures]
+    files = [file_state(str(path)) for path in pictures]
     store.claim(CRAWL, files[:3], "another", 300.0, MODEL.version)
     result, report = run(store, pictures)
     assert (result.busy, report.busy, report.labelled) == (3, 3, 1)
@@ -244,7 +246,7 @@ def test_two_workers_on_one_shard_label_each_picture_once(store: Store, tmp_path
 
 def test_pictures_of_a_dead_worker_run_one_by_one(store: Store, tmp_path: Path) -> None:
     pictures = write_crawl(tmp_path / "crawl", 5)
-    files = [state_of(str(path)) for path in pictures]
+    files = [file_state(str(path)) for path in pictures]
     store.claim(CRAWL, files[:3], "dead", 300.0, MODEL.version)
     store.expire("dead")
     classify = Classifier()
@@ -312,7 +314,7 @@ def test_a_root_that_goes_away_fails_the_shard_and_nothing_is_missing(
         return MODEL.classify(pixels)
 
     # no running ahead: the pictures after the first batch are opened after the move
-    files = [state_of(str(path)) for path in pictures]
+    files = [file_state(str(path)) for path in pictures]
     with Decoder(load_file, threads=1, ahead=1) as decode, pytest.raises(RootGone, match="gone"):
         run_shard(
             Shard(CRAWL, files, roots),
@@ -338,15 +340,16 @@ def test_a_link_out_of_the_root_is_rejected(store: Store, tmp_path: Path) -> Non
 
 
 def test_leases_are_renewed_while_a_shard_is_worked(tmp_path: Path) -> None:
-    clock = [0.0]
-    store = MemoryStore(clock=lambda: clock[0])
+    now = [datetime.now(UTC)]
+    store = MemoryStore(clock=lambda: now[0])
     pictures = write_crawl(tmp_path / "crawl", 12)
     until: list[float] = []
 
     def slow(pixels: np.ndarray) -> Sequence[Prediction]:
-        clock[0] += 5
-        row = store.rows[CRAWL, str(pictures[-1])]
-        until.append(row.claimed_until - clock[0])
+        now[0] += timedelta(seconds=5)
+        claimed_until = store.rows[CRAWL, str(pictures[-1])].claimed_until
+        assert claimed_until is not None
+        until.append((claimed_until - now[0]).total_seconds())
         return MODEL.classify(pixels)
 
     # a third of this lease passes between any two batches

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from worker.errors import SettingsError
-from worker.settings import FILE_NAME, SETTINGS, Resolved, mask_url, resolve
+from worker.settings import FILE_NAME, SETTINGS, Resolved, Settings, mask_url, resolve
 
 
 class Places:
@@ -117,3 +117,10 @@ def test_every_setting_says_what_it_is() -> None:
         assert setting.help.endswith(".")
         assert setting.variable == f"FASHION_CASCADE_{setting.name.upper()}"
         assert setting.parse(setting.default) == setting.default
+
+
+def test_settings_that_cap_each_other_are_refused_by_both_names() -> None:
+    with pytest.raises(SettingsError, match=r"visibility_timeout is 100 s and shard_time_limit"):
+        Settings(visibility_timeout=100, shard_time_limit=60, lease_seconds=10)
+    with pytest.raises(SettingsError, match=r"lease_seconds is 300 s and visibility_timeout"):
+        Settings(visibility_timeout=200, shard_time_limit=60)

@@ -20,7 +20,7 @@ TASK = "fashion_cascade.label_shard"
 PRIORITIES = {"high": 0, "normal": 3, "low": 6}  # Redis: the smaller number goes first
 PRIORITY_STEPS = [0, 3, 6]
 PRIORITY_SEPARATOR = "\x06\x16"  # between the queue's name and a priority above 0, as kombu has it
-LONGEST_PAUSE_SECONDS = 60.0  # that a shard which was put off waits, in the hands of a worker
+MAX_RETRY_DELAY_SECONDS = 60.0  # that a shard which was put off waits, in the hands of a worker
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
@@ -79,13 +79,13 @@ class LazyConfiguration(Mapping[str, Any]):
 
     @cached_property
     def _values(self) -> dict[str, Any]:
-        from worker.concurrency import processes
+        from worker.concurrency import pool_processes
         from worker.errors import ModelUnusable
 
         settings = resolve(environ=os.environ).settings
         values = configuration(settings)
         with suppress(ModelUnusable):  # what is wrong with it is told before the worker starts
-            values["worker_concurrency"] = processes(settings)
+            values["worker_concurrency"] = pool_processes(settings)
         return values
 
     def __getitem__(self, key: str) -> Any:

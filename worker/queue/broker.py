@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def mapped(settings: Settings) -> Iterator[None]:
+def broker_errors(settings: Settings) -> Iterator[None]:
     """Turn what the libraries raise when nothing answers into `BrokerUnreachable`."""
     import kombu.exceptions
     import redis.exceptions
@@ -30,7 +30,7 @@ def mapped(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def connected(settings: Settings) -> Iterator[redis.Redis]:
+def connect(settings: Settings) -> Iterator[redis.Redis]:
     """A client of the broker.
 
     Raises:
@@ -38,7 +38,7 @@ def connected(settings: Settings) -> Iterator[redis.Redis]:
     """
     import redis
 
-    with mapped(settings):
+    with broker_errors(settings):
         try:
             connection = redis.Redis.from_url(
                 settings.broker_url, socket_connect_timeout=10, socket_timeout=10
@@ -61,19 +61,19 @@ def queue_keys(settings: Settings) -> list[str]:
 
 def queue_length(settings: Settings) -> int:
     """Messages that wait to be taken."""
-    with connected(settings) as connection:
+    with connect(settings) as connection:
         return sum(int(connection.llen(key)) for key in queue_keys(settings))
 
 
 def unacknowledged(settings: Settings) -> int:
     """Messages that workers have taken and not finished."""
-    with connected(settings) as connection:
+    with connect(settings) as connection:
         return int(connection.hlen("unacked"))
 
 
-def alive(settings: Settings, seconds: float = 0.5) -> dict[str, list[dict[str, Any]]]:
+def active_workers(settings: Settings, seconds: float = 0.5) -> dict[str, list[dict[str, Any]]]:
     """The workers that answer within `seconds`, each with the shards that it works on now."""
-    with mapped(settings), client(settings) as app:
+    with broker_errors(settings), client(settings) as app:
         found = app.control.inspect(timeout=seconds).active() or {}
     return {
         name: [dict(task.get("kwargs") or {}, started=task.get("time_start")) for task in tasks]

@@ -16,9 +16,9 @@ from worker.errors import WorkerError
 from worker.settings import Settings, mask_url
 
 OK, WARNING, ERROR = "ok", "warning", "error"
-LEAST_DISK_BYTES = 1 << 30
-WORST_CLOCK_SECONDS = 5.0
-LEAST_REDIS = (6, 2)
+MIN_FREE_DISK_BYTES = 1 << 30
+MAX_CLOCK_SKEW_SECONDS = 5.0
+MIN_REDIS_VERSION = (6, 2)
 NO_BROKER = (
     "fashion-cascade up starts one with workers on this machine; or start Redis and set "
     "FASHION_CASCADE_BROKER_URL; label needs none"
@@ -26,7 +26,7 @@ NO_BROKER = (
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One thing that was looked at. `fix` is empty when it is well."""
 
     check: str
@@ -35,9 +35,9 @@ class Finding:
     fix: str = ""
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def run_checks(settings: Settings) -> Iterator[CheckResult]:
     """All findings, in an order that a person reads."""
-    checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+    checks: tuple[Callable[[Settings], Iterator[CheckResult]], ...] = (
         _broker,
         _catalogue,
         _model,
@@ -51,35 +51,37 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield from check(settings)
 
 
-def _broker(settings: Settings) -> Iterator[Finding]:
+def _broker(settings: Settings) -> Iterator[CheckResult]:
     from worker.queue import broker
 
     try:
-        with broker.connected(settings) as client:
+        with broker.connect(settings) as client:
             untyped: Any = client  # its answers are typed differently from release to release
             server = untyped.info()
             policy = untyped.config_get("maxmemory-policy")
             seconds, micro = untyped.time()
     except WorkerError as error:
-        yield Finding("broker", ERROR, str(error), NO_BROKER)
+        yield CheckResult("broker", ERROR, str(error), NO_BROKER)
         return
     version = str(server.get("redis_version", "0"))
-    old = tuple(int(part) for part in version.split(".")[:2]) < LEAST_REDIS
-    yield Finding(
+    old = tuple(int(part) for part in version.split(".")[:2]) < MIN_REDIS_VERSION
+    yield CheckResult(
         "broker version",
         WARNING if old else OK,
         f"{server.get('server_name', 'redis')}, speaks Redis {version}",
-        f"use Redis {LEAST_REDIS[0]}.{LEAST_REDIS[1]} or later, or Valkey" if old else "",
+        f"use Redis {MIN_REDIS_VERSION[0]}.{MIN_REDIS_VERSION[1]} or later, or Valkey"
+        if old
+        else "",
     )
     evicts = policy.get("maxmemory-policy") != "noeviction"
-    yield Finding(
+    yield CheckResult(
         "eviction policy",
         ERROR if evicts else OK,
         str(policy.get("maxmemory-policy")),
         "messages may be thrown away: CONFIG SET maxmemory-policy noeviction" if evicts else "",
     )
     keeps = server.get("aof_enabled") == 1
-    yield Finding(
+    yield CheckResult(
         "broker data",
         OK if keeps else WARNING,
         "append-only file" if keeps else "not kept over a restart",
@@ -91,7 +93,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
     yield _clock("clock of the broker", skew)
 
 
-def _catalogue(settings: Settings) -> Iterator[Finding]:
+def _catalogue(settings: Settings) -> Iterator[CheckResult]:
     import sqlalchemy
 
     from db.catalogue import Catalogue
@@ -100,16 +102,18 @@ def _catalogue(settings: Settings) -> Iterator[Finding]:
     try:
         catalogue = Catalogue.open(settings.catalogue_url, create=False)
     except CatalogueError as error:
-        yield Finding("catalogue", ERROR, str(error), "fashion-cascade db upgrade, or set the URL")
+        yield CheckResult(
+            "catalogue", ERROR, str(error), "fashion-cascade db upgrade, or set the URL"
+        )
         return
     try:
-        yield Finding("catalogue", OK, mask_url(settings.catalogue_url))
+        yield CheckResult("catalogue", OK, mask_url(settings.catalogue_url))
         with reading(catalogue.engine) as connection:
             if catalogue.engine.dialect.name == "sqlite":
                 mode = connection.execute(sqlalchemy.text("PRAGMA journal_mode")).scalar_one()
                 well = mode == "wal"
                 fix = "" if well else "put the file on a local disk, or use PostgreSQL"
-                yield Finding("SQLite journal", OK if well else ERROR, str(mode), fix)
+                yield CheckResult("SQLite journal", OK if well else ERROR, str(mode), fix)
             else:
                 query = sqlalchemy.text("SELECT extract(epoch FROM clock_timestamp())")
                 there = float(connection.execute(query).scalar_one())
@@ -118,9 +122,9 @@ def _catalogue(settings: Settings) -> Iterator[Finding]:
         catalogue.close()
 
 
-def _clock(name: str, skew: float) -> Finding:
-    bad = skew > WORST_CLOCK_SECONDS
-    return Finding(
+def _clock(name: str, skew: float) -> CheckResult:
+    bad = skew > MAX_CLOCK_SKEW_SECONDS
+    return CheckResult(
         name,
         WARNING if bad else OK,
         f"{skew:.1f} s away",
@@ -128,50 +132,54 @@ def _clock(name: str, skew: float) -> Finding:
     )
 
 
-def _model(settings: Settings) -> Iterator[Finding]:
+def _model(settings: Settings) -> Iterator[CheckResult]:
     from worker.model_loader import BundleModel, open_model
 
     try:
         model = open_model(settings.model)
         if isinstance(model, BundleModel):
             model.verify()
-        yield Finding("model", OK, f"{model.version} in {model.source}, hashes verified")
+        yield CheckResult("model", OK, f"{model.version} in {model.source}, hashes verified")
     except WorkerError as error:
-        yield Finding("model", ERROR, str(error), "copy or train the bundle again, or set model")
+        yield CheckResult(
+            "model", ERROR, str(error), "copy or train the bundle again, or set model"
+        )
 
 
-def _roots(settings: Settings) -> Iterator[Finding]:
+def _roots(settings: Settings) -> Iterator[CheckResult]:
     from worker.sources.paths import is_url
-    from worker.sources.scan import is_healthy
+    from worker.sources.scan import root_is_available
 
     if not settings.roots:
         fix = "set FASHION_CASCADE_ROOTS to the folders that workers may read"
-        yield Finding("roots", WARNING, "none: a worker will not start", fix)
+        yield CheckResult("roots", WARNING, "none: a worker will not start", fix)
     for root in settings.roots:
-        well = is_url(root) or is_healthy(root)
+        well = is_url(root) or root_is_available(root)
         fix = "" if well else "mount it, or correct FASHION_CASCADE_ROOTS"
-        yield Finding(
+        yield CheckResult(
             "root", OK if well else ERROR, root if well else f"{root}: gone or empty", fix
         )
 
 
-def _pool(settings: Settings) -> Iterator[Finding]:
+def _pool(settings: Settings) -> Iterator[CheckResult]:
     from worker.queue.app import configuration
 
     conf = configuration(settings)
     method = conf["worker_pool_start_method"]
-    yield Finding("pool", OK, f"{settings.pool_size or 'fitting'} processes, start method {method}")
-    yield Finding(
+    yield CheckResult(
+        "pool", OK, f"{settings.pool_size or 'fitting'} processes, start method {method}"
+    )
+    yield CheckResult(
         "prefetch", OK, f"{conf['worker_prefetch_multiplier']} message a process, late acks"
     )
     cores = len(os.sched_getaffinity(0))
     many = settings.pool_size > cores
     fix = f"they fight over {cores} cores: lower FASHION_CASCADE_POOL_SIZE" if many else ""
     shared = settings.pool_size or "all"
-    yield Finding("cores", WARNING if many else OK, f"{cores} for {shared}", fix)
+    yield CheckResult("cores", WARNING if many else OK, f"{cores} for {shared}", fix)
 
 
-def _shard_times(settings: Settings) -> Iterator[Finding]:
+def _shard_times(settings: Settings) -> Iterator[CheckResult]:
     """The two limits on a shard against what the workers measured."""
     from worker.queue.shard_times import recent
 
@@ -181,7 +189,7 @@ def _shard_times(settings: Settings) -> Iterator[Finding]:
         times = []
     if not times:
         timeout = settings.visibility_timeout
-        yield Finding("visibility timeout", OK, f"{timeout} s; no shard was measured here yet")
+        yield CheckResult("visibility timeout", OK, f"{timeout} s; no shard was measured here yet")
         return
     longest = max(times)
     measured = f"the longest of the last {len(times)} shards took {longest:.1f} s"
@@ -189,19 +197,19 @@ def _shard_times(settings: Settings) -> Iterator[Finding]:
     limit, needed = settings.shard_time_limit, math.ceil(2 * longest)
     near = limit < needed
     fix = _longer("shard_time_limit", needed, "a slower shard is ended half-way") if near else ""
-    yield Finding("shard time limit", WARNING if near else OK, f"{limit} s: {measured}", fix)
+    yield CheckResult("shard time limit", WARNING if near else OK, f"{limit} s: {measured}", fix)
 
 
-def _visibility_timeout(settings: Settings, longest: float, measured: str) -> Finding:
-    from worker.queue.app import LONGEST_PAUSE_SECONDS
+def _visibility_timeout(settings: Settings, longest: float, measured: str) -> CheckResult:
+    from worker.queue.app import MAX_RETRY_DELAY_SECONDS
 
     timeout = settings.visibility_timeout
     # a shard that was put off waits in its worker's hands before it is worked
-    needed = math.ceil(2 * longest + LONGEST_PAUSE_SECONDS)
+    needed = math.ceil(2 * longest + MAX_RETRY_DELAY_SECONDS)
     level = ERROR if timeout <= longest else WARNING if timeout < needed else OK
     danger = "a shard that is being worked is given to a second worker"
     fix = "" if level == OK else _longer("visibility_timeout", needed, danger)
-    return Finding("visibility timeout", level, f"{timeout} s: {measured}", fix)
+    return CheckResult("visibility timeout", level, f"{timeout} s: {measured}", fix)
 
 
 def _longer(setting: str, seconds: int, danger: str) -> str:
@@ -211,15 +219,15 @@ def _longer(setting: str, seconds: int, danger: str) -> str:
     )
 
 
-def _gpu(settings: Settings) -> Iterator[Finding]:
+def _gpu(settings: Settings) -> Iterator[CheckResult]:
     if settings.device == "cpu":
-        yield Finding("GPU", OK, "not asked for")
+        yield CheckResult("GPU", OK, "not asked for")
         return
-    from worker.native_libraries import without_chatter
+    from worker.native_libraries import suppress_startup_messages
     from worker.queue.lifecycle import set_threads_and_device
 
     set_threads_and_device(settings)
-    with without_chatter():
+    with suppress_startup_messages():
         import tensorflow
 
         gpus = tensorflow.config.list_physical_devices("GPU")
@@ -227,16 +235,18 @@ def _gpu(settings: Settings) -> Iterator[Finding]:
     growth = os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH") == "true"
     shown = f"{len(gpus)} visible, memory growth {'on' if growth else 'off'}" if gpus else "none"
     fix = "pip install 'fashion-cascade[gpu]' and check nvidia-smi" if missing else ""
-    yield Finding("GPU", ERROR if missing else OK, shown, fix)
+    yield CheckResult("GPU", ERROR if missing else OK, shown, fix)
 
 
-def _disk(settings: Settings) -> Iterator[Finding]:
+def _disk(settings: Settings) -> Iterator[CheckResult]:
     if not settings.catalogue_url.startswith("sqlite"):
         return
     folder = Path(settings.catalogue_url.removeprefix("sqlite:///")).absolute().parent
     if not folder.is_dir():
         return
     free = shutil.disk_usage(folder).free
-    little = free < LEAST_DISK_BYTES
+    little = free < MIN_FREE_DISK_BYTES
     fix = "free some, or move the catalogue" if little else ""
-    yield Finding("disk", WARNING if little else OK, f"{free / 1e9:.1f} GB free in {folder}", fix)
+    yield CheckResult(
+        "disk", WARNING if little else OK, f"{free / 1e9:.1f} GB free in {folder}", fix
+    )

@@ -20,14 +20,13 @@ from celery import signals
 from db.catalogue import Catalogue
 from db.errors import CatalogueError
 from worker import logs
-from worker.concurrency import batch_size, core_share, decode_threads
-from worker.decode import Decoder
+from worker.concurrency import batch_size, cores_per_process, decode_threads
+from worker.decode import Decoder, file_loader
 from worker.errors import WorkerError
-from worker.lease_owners import expire_dead, this_owner
-from worker.local import loader
-from worker.model_loader import Model, ModelShelf
+from worker.lease_owners import expire_dead_owners, this_owner
+from worker.model_loader import Model, ModelCache
 from worker.queue import metrics
-from worker.queue.preflight import check_before_start
+from worker.queue.preflight import check_worker_can_start
 from worker.settings import Settings, resolve
 
 log = logging.getLogger(__name__)
@@ -39,7 +38,7 @@ class Resources:
 
     settings: Settings
     catalogue: Catalogue
-    shelf: ModelShelf
+    shelf: ModelCache
     owner: str
     stop: threading.Event = field(default_factory=threading.Event)
     decoders: dict[str, Decoder] = field(default_factory=dict)
@@ -50,7 +49,9 @@ class Resources:
             self.close_decoders()
             threads = decode_threads(self.settings)
             ahead = 2 * batch_size(self.settings, model, self.settings.shard_size)
-            self.decoders[model.version] = Decoder(loader(model), threads=threads, ahead=ahead)
+            self.decoders[model.version] = Decoder(
+                file_loader(model.preprocessing), threads=threads, ahead=ahead
+            )
         return self.decoders[model.version]
 
     def close_decoders(self) -> None:
@@ -77,17 +78,17 @@ def resources() -> Resources:
         if _held is None or _held.owner != this_owner():
             settings = resolve(environ=os.environ).settings
             set_threads_and_device(settings)
-            shelf = ModelShelf(
+            shelf = ModelCache(
                 settings.model,
                 settings.model_store,
                 backend=settings.backend,
-                threads=core_share(settings),
+                threads=cores_per_process(settings),
             )
             shelf.default().load()
             catalogue = Catalogue.open(settings.catalogue_url, create=False)
             register(catalogue, shelf.default())
             catalogue.put_in_use(shelf.default().version, only_if_none=True)
-            expire_dead(catalogue)
+            expire_dead_owners(catalogue)
             _held = Resources(settings, catalogue, shelf, this_owner(), stop=_stop)
         return _held
 
@@ -103,7 +104,7 @@ def set_threads_and_device(settings: Settings) -> None:
 
     Values that are in the environment already are left alone.
     """
-    share = str(core_share(settings))
+    share = str(cores_per_process(settings))
     for variable in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(variable, share)
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
@@ -118,7 +119,7 @@ def _on_start(sender: str, instance: Any, conf: Any, options: Any, **_: Any) -> 
     """Refuse to start where nothing could be labelled; share the cores out."""
     try:
         settings = resolve(environ=os.environ).settings
-        check_before_start(settings)
+        check_worker_can_start(settings)
     except (WorkerError, CatalogueError) as error:
         code = error.exit_code if isinstance(error, WorkerError) else 4
         log.error("%s", error)

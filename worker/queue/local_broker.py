@@ -14,7 +14,7 @@ from worker.errors import BrokerUnreachable
 START_SECONDS = 20.0
 
 
-def binary() -> Path:
+def server_program() -> Path:
     """The server's program.
 
     Raises:
@@ -57,7 +57,7 @@ class LocalBroker:
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         with (self._folder / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own package's program
-                [str(binary()), *arguments], stdout=log, stderr=log, start_new_session=True
+                [str(server_program()), *arguments], stdout=log, stderr=log, start_new_session=True
             )
         self._wait()
         return self

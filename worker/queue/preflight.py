@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from db.catalogue import Catalogue
 from worker.errors import SettingsError
-from worker.model_loader import ModelShelf
+from worker.model_loader import ModelCache
 from worker.settings import Settings
 
 
-def check_before_start(settings: Settings) -> None:
+def check_worker_can_start(settings: Settings) -> None:
     """Raise what would keep every shard from being worked, before any is taken.
 
     Raises:
@@ -31,5 +31,5 @@ def check_before_start(settings: Settings) -> None:
             f"pool_size is {settings.pool_size} and device {settings.device}: expected one process "
             "a GPU; set pool_size to 1, and start a worker for each further GPU"
         )
-    ModelShelf(settings.model, settings.model_store).default()
+    ModelCache(settings.model, settings.model_store).default()
     Catalogue.open(settings.catalogue_url, create=False).close()

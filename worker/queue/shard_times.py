@@ -43,7 +43,7 @@ def recent(settings: Settings) -> list[float]:
     """
     from worker.queue import broker
 
-    with broker.connected(settings) as client:
+    with broker.connect(settings) as client:
         kept = client.lrange(key(settings), 0, -1)
     try:
         return [float(seconds) for seconds in kept]

@@ -16,10 +16,10 @@ from db.records import FileState
 from db.relabelling import open_relabels
 from worker.concurrency import batch_size
 from worker.errors import WorkerError
-from worker.lease_owners import expire_dead
+from worker.lease_owners import expire_dead_owners
 from worker.pipeline import PipelineOptions, Shard, ShardResult, run_shard
 from worker.queue import metrics, shard_times
-from worker.queue.app import LONGEST_PAUSE_SECONDS, TASK, app
+from worker.queue.app import MAX_RETRY_DELAY_SECONDS, TASK, app
 from worker.queue.lifecycle import Resources, register, resources
 from worker.report import Report
 from worker.sources.paths import is_url
@@ -52,18 +52,18 @@ def _label_shard(
     try:
         held = resources()
         files = [FileState(path) for path in paths]
-        work = Shard(crawl, files, allowed(tuple(roots), held.settings.roots))
+        work = Shard(crawl, files, effective_roots(tuple(roots), held.settings.roots))
         result = _run(held, work, model_version, report, relabel=relabel)
     except Exception as error:
         metrics.shard_failed(type(error).__name__)
         log.warning(
             "shard put off: %s", error, extra={"crawl": crawl, "shard": shard}, exc_info=_bug(error)
         )
-        _again(self, min(LONGEST_PAUSE_SECONDS, 2.0 ** min(self.request.retries, 6)), error)
+        _again(self, min(MAX_RETRY_DELAY_SECONDS, 2.0 ** min(self.request.retries, 6)), error)
         return
     seconds = time.monotonic() - report.started
     metrics.shard_done(report, seconds)
-    if report.worked:
+    if report.processed:
         shard_times.note(held.settings, seconds)
     log.info(
         "shard %s of %s: %s labelled, %s rejected, %s done before, %.2f s, %.0f pictures/s",
@@ -73,13 +73,13 @@ def _label_shard(
         report.rejected.total(),
         report.done,
         seconds,
-        report.worked / seconds if seconds else 0.0,
+        report.processed / seconds if seconds else 0.0,
         extra={"crawl": crawl, "shard": shard, "seconds": round(seconds, 3)},
     )
     if result.stopped:
         _again(self, 0.0, None)
     elif result.busy:
-        _again(self, min(LONGEST_PAUSE_SECONDS, (result.busy_seconds or 0.0) + 0.5), None)
+        _again(self, min(MAX_RETRY_DELAY_SECONDS, (result.busy_seconds or 0.0) + 0.5), None)
 
 
 # a shard whose process died is sent again after `default_retry_delay`: soon, since the leases of
@@ -106,14 +106,14 @@ def _run(
     )
     parts = {"store": store, "decode": held.decoder(model), "classify": model.classify}
     result = run_shard(work, **parts, options=options, report=report)  # type: ignore[arg-type]
-    if result.busy and not result.stopped and expire_dead(store):
+    if result.busy and not result.stopped and expire_dead_owners(store):
         # the others were dead processes of this machine: their pictures need not wait
         report.busy = 0
         result = run_shard(work, **parts, options=options, report=report)  # type: ignore[arg-type]
     return result
 
 
-def allowed(asked: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:
+def effective_roots(asked: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:
     """The roots that files must lie in: those of the crawl, where the settings allow them all."""
     if not asked:
         return own

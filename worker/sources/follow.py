@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 
 from db.records import PendingRow
 from worker.errors import RootGone
-from worker.sources.scan import OTHER_KINDS, Found, state_of, walk
+from worker.sources.scan import NON_IMAGE_EXTENSIONS, SkippedFiles, file_state, walk
 
 QUIET_MILLISECONDS = 1000  # a file is taken when its folder has been quiet for so long
 LOOK_SECONDS = 0.2
@@ -28,7 +28,7 @@ def follow(folder: str, stop: threading.Event) -> Iterator[PendingRow]:
     watcher.start()
     ready.wait(10)
     try:
-        for file in walk(folder, Found()):
+        for file in walk(folder, SkippedFiles()):
             yield PendingRow(file.path, file.size, file.mtime)
             if stop.is_set():
                 return
@@ -37,7 +37,7 @@ def follow(folder: str, stop: threading.Event) -> Iterator[PendingRow]:
                 path = changes.get(timeout=LOOK_SECONDS)
             except Empty:
                 continue
-            state = state_of(path)
+            state = file_state(path)
             if state.size is not None:  # gone again otherwise: nothing to enqueue
                 yield PendingRow(state.path, state.size, state.mtime)
     finally:
@@ -67,7 +67,7 @@ def _watch(
             if os.path.isdir(path):  # noqa: PTH112
                 # what was put into a new folder before it was watched is told by nobody
                 with contextlib.suppress(RootGone):
-                    for file in walk(path, Found()):
+                    for file in walk(path, SkippedFiles()):
                         changes.put(file.path)
             else:
                 changes.put(path)
@@ -78,4 +78,4 @@ def _is_taken(path: str, folder: str) -> bool:
     parts = os.path.relpath(path, folder).split(os.sep)  # noqa: PTH206
     kind = os.path.splitext(path)[1].lower()  # noqa: PTH122
     hidden = any(part.startswith(".") for part in parts)
-    return not hidden and kind not in OTHER_KINDS
+    return not hidden and kind not in NON_IMAGE_EXTENSIONS

@@ -12,7 +12,7 @@ from typing import Any
 from db.records import PendingRow
 from worker.errors import InputError
 from worker.sources.paths import is_url
-from worker.sources.scan import state_of
+from worker.sources.scan import file_state
 
 COLUMNS = ("path", "url", "shop", "product_id")
 PARQUET_ROWS = 10_000
@@ -37,7 +37,7 @@ def read_manifest(file: Path) -> Iterator[PendingRow]:
                     f'{place}: expected a text in the column "path", received {named!r}'
                 )
             anywhere = named[0] == "/" or is_url(named) or named.startswith("file://")
-            state = state_of(named if anywhere else str(folder / named))
+            state = file_state(named if anywhere else str(folder / named))
             yield PendingRow(state.path, state.size, state.mtime, *map(_known, known))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{file}: cannot be read: {error}") from error

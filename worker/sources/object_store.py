@@ -38,7 +38,7 @@ def walk(url: str) -> Iterator[FileState]:
     Raises:
         RootGone: nothing answers there.
     """
-    from worker.sources.scan import OTHER_KINDS
+    from worker.sources.scan import NON_IMAGE_EXTENSIONS
 
     system, path = file_system(url)
     url, path = url.rstrip("/"), path.rstrip("/")
@@ -46,14 +46,14 @@ def walk(url: str) -> Iterator[FileState]:
         for _, _, files in system.walk(path, detail=True, on_error="raise"):
             for name, about in files.items():
                 kind = f".{name.rpartition('.')[2].lower()}" if "." in name else ""
-                if not name.startswith(".") and kind not in OTHER_KINDS:
+                if not name.startswith(".") and kind not in NON_IMAGE_EXTENSIONS:
                     below = str(about["name"]).removeprefix(path).lstrip("/")
                     yield FileState(f"{url}/{below}", about.get("size"), _time(about))
     except (OSError, ValueError) as error:
         raise RootGone(f"{url} cannot be listed: {error}; try again later") from error
 
 
-def is_healthy(url: str) -> bool:
+def root_is_available(url: str) -> bool:
     """Whether something is there below the URL."""
     system, path = file_system(url)
     try:

@@ -22,20 +22,20 @@ from worker.errors import InputError, RootGone
 from worker.sources.paths import is_url, to_os_path, to_text
 
 # whatever an extension says about pictures is not trusted; these say that there is none
-_OTHER_KINDS = """
+_NON_IMAGE_EXTENSIONS = """
     .7z .avi .bz2 .cfg .css .csv .db .db-journal .db-shm .db-wal .doc .docx .gz .ini .ipynb
     .jinja .js .json .jsonl .log .m4a .md .mkv .mov .mp3 .mp4 .ndjson .parquet .pdf .py .rar
     .rst .sh .sqlite .sqlite3 .tar .tgz .toml .tsv .txt .wav .webm .xls .xlsx .xml .xz .yaml
     .yml .zip .zst
 """
-OTHER_KINDS = frozenset(_OTHER_KINDS.split())
+NON_IMAGE_EXTENSIONS = frozenset(_NON_IMAGE_EXTENSIONS.split())
 
 
 @dataclass
-class Found:
+class SkippedFiles:
     """What a scan met beside the files that it gave: kinds passed over, folders it may not read."""
 
-    other_kinds: Counter[str] = field(default_factory=Counter)
+    extensions: Counter[str] = field(default_factory=Counter)
     unreadable_folders: list[str] = field(default_factory=list)
 
 
@@ -51,7 +51,7 @@ class Source:
     folder: str | None = None
     paths: Iterable[str] = ()
 
-    def files(self, found: Found) -> Iterator[FileState]:
+    def files(self, found: SkippedFiles) -> Iterator[FileState]:
         """The files, lazily; a folder can be walked again, a list from stdin only once."""
         if self.folder is not None and is_url(self.folder):
             from worker.sources import object_store
@@ -59,7 +59,7 @@ class Source:
             return object_store.walk(self.folder)
         if self.folder is not None:
             return walk(self.folder, found)
-        return (state_of(path) for path in self.paths)
+        return (file_state(path) for path in self.paths)
 
     @property
     def repeatable(self) -> bool:
@@ -96,10 +96,10 @@ def sources(
             found.append(Source(crawl or url.rpartition("/")[2], (url,), folder=url))
         elif os.path.isdir(argument):  # noqa: PTH112 - a name of any bytes
             folder = os.path.abspath(argument)  # noqa: PTH100
-            check_root(folder)
-            found.append(Source(crawl or name_of(folder), (folder,), folder=folder))
+            require_readable_folder(folder)
+            found.append(Source(crawl or crawl_name(folder), (folder,), folder=folder))
         elif os.path.lexists(argument):
-            name = name_of(os.path.dirname(os.path.abspath(argument)))  # noqa: PTH100, PTH120
+            name = crawl_name(os.path.dirname(os.path.abspath(argument)))  # noqa: PTH100, PTH120
             singles.setdefault(crawl or name, []).append(argument)
         else:
             raise InputError(
@@ -110,13 +110,13 @@ def sources(
     return found
 
 
-def name_of(folder: str) -> str:
+def crawl_name(folder: str) -> str:
     """The crawl that a folder's pictures belong to when none is named: the folder's own name."""
     text = to_text(folder)
     return text.rstrip("/").rpartition("/")[2] or "root"
 
 
-def check_root(folder: str) -> None:
+def require_readable_folder(folder: str) -> None:
     """Raise InputError unless the folder can be read and holds something."""
     if is_url(folder):
         return  # the walk says what is wrong with it
@@ -134,12 +134,12 @@ def check_root(folder: str) -> None:
     )
 
 
-def is_healthy(root: str) -> bool:
+def root_is_available(root: str) -> bool:
     """Whether the folder is there and holds something: only then may a file in it be missing."""
     if is_url(root):
         from worker.sources import object_store
 
-        return object_store.is_healthy(root)
+        return object_store.root_is_available(root)
     try:
         with os.scandir(root) as entries:
             return next(entries, None) is not None
@@ -147,7 +147,7 @@ def is_healthy(root: str) -> bool:
         return False
 
 
-def walk(folder: str, found: Found) -> Iterator[FileState]:
+def walk(folder: str, found: SkippedFiles) -> Iterator[FileState]:
     """The files below the folder, in the order of the disk; memory grows with the depth alone.
 
     Raises:
@@ -173,8 +173,8 @@ def walk(folder: str, found: Found) -> Iterator[FileState]:
                 found.unreadable_folders.append(to_text(entry.path))
         elif _is_link_to_folder(entry):
             continue
-        elif (kind := os.path.splitext(entry.name)[1].lower()) in OTHER_KINDS:  # noqa: PTH122
-            found.other_kinds[kind] += 1
+        elif (kind := os.path.splitext(entry.name)[1].lower()) in NON_IMAGE_EXTENSIONS:  # noqa: PTH122
+            found.extensions[kind] += 1
         else:
             yield _state(entry.path)
 
@@ -183,7 +183,7 @@ def _is_link_to_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_symlink() and os.path.isdir(entry.path)  # noqa: PTH112
 
 
-def state_of(path: str) -> FileState:
+def file_state(path: str) -> FileState:
     """The state of one file that was named; a URL or an absent file has neither size nor time."""
     return (
         _state(to_os_path(path))

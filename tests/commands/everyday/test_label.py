@@ -16,7 +16,7 @@ import pytest
 
 from tests.servers import PostgresServer
 from tests.worker.crawls import MODEL_NAME, write_crawl
-from worker.memory_store import ConstantModel
+from worker.constant_model import ConstantModel
 
 ROOT = Path(__file__).parents[3]
 VERSION = ConstantModel(MODEL_NAME.removeprefix("constant:")).version

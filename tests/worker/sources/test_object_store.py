@@ -11,8 +11,8 @@ from cascade.pictures.decode import Preprocessing
 from tests.pictures import encoded
 from tests.worker.crawls import picture
 from worker.errors import InputError, RootGone
-from worker.sources.object_store import is_healthy, load, walk
-from worker.sources.scan import Found, sources
+from worker.sources.object_store import load, root_is_available, walk
+from worker.sources.scan import SkippedFiles, sources
 
 ROOT = "memory://bucket/spring"
 PREPROCESSING = Preprocessing()
@@ -32,7 +32,7 @@ def store() -> Iterator[None]:
 def test_a_url_is_walked_like_a_folder() -> None:
     (source,) = sources([f"{ROOT}/"])
     assert (source.crawl, source.roots) == ("spring", (ROOT,))
-    found = {file.path: file.size for file in source.files(Found())}
+    found = {file.path: file.size for file in source.files(SkippedFiles())}
     assert {path.rpartition("spring/")[2] for path in found} == {"a.png", "c.jpg", "deep/b.png"}
     assert all(path.startswith("memory://") for path in found)
     for path in found:
@@ -64,8 +64,8 @@ def test_a_large_file_is_not_read() -> None:
 
 @pytest.mark.usefixtures("store")
 def test_a_root_that_is_gone_is_said() -> None:
-    assert is_healthy(ROOT)
-    assert not is_healthy("memory://bucket/absent")
+    assert root_is_available(ROOT)
+    assert not root_is_available("memory://bucket/absent")
     with pytest.raises(RootGone):
         list(walk("memory://bucket/absent"))
 

@@ -11,11 +11,19 @@ import pytest
 
 from db.records import FileState
 from worker.errors import InputError, RootGone
-from worker.sources.scan import Found, Source, is_healthy, read_paths, sources, state_of, walk
+from worker.sources.scan import (
+    SkippedFiles,
+    Source,
+    file_state,
+    read_paths,
+    root_is_available,
+    sources,
+    walk,
+)
 
 
 def files_of(source: Source) -> list[str]:
-    return sorted(file.path for file in source.files(Found()))
+    return sorted(file.path for file in source.files(SkippedFiles()))
 
 
 @pytest.fixture
@@ -38,11 +46,11 @@ def shop(tmp_path: Path) -> Path:
 
 
 def test_a_walk_takes_what_may_be_a_picture_and_counts_the_rest(shop: Path) -> None:
-    found = Found()
+    found = SkippedFiles()
     paths = {file.path: file for file in walk(str(shop), found)}
     names = {str(Path(path).relative_to(shop)) for path in paths}
     assert names == {"a.jpg", "deep/er/b.JPG", "no_extension", "page.html"}
-    assert found.other_kinds == {".txt": 1, ".db": 1}
+    assert found.extensions == {".txt": 1, ".db": 1}
     status = (shop / "a.jpg").stat()
     assert paths[str(shop / "a.jpg")] == FileState(str(shop / "a.jpg"), 5, status.st_mtime)
 
@@ -52,7 +60,7 @@ def test_links_to_files_are_taken_and_links_to_folders_not_followed(shop: Path) 
     (shop / "broken.jpg").symlink_to(shop / "nowhere.jpg")
     (shop / "round").symlink_to(shop)
     (shop / "loop").symlink_to(shop / "loop")
-    paths = {Path(file.path).name: file for file in walk(str(shop), Found())}
+    paths = {Path(file.path).name: file for file in walk(str(shop), SkippedFiles())}
     assert {"link.jpg", "broken.jpg", "loop"} < set(paths)
     assert "round" not in paths
     assert paths["link.jpg"].size == 5
@@ -61,17 +69,17 @@ def test_links_to_files_are_taken_and_links_to_folders_not_followed(shop: Path) 
 
 def test_a_fifo_is_named_without_being_opened(shop: Path) -> None:
     os.mkfifo(shop / "pipe.jpg")
-    assert str(shop / "pipe.jpg") in {file.path for file in walk(str(shop), Found())}
+    assert str(shop / "pipe.jpg") in {file.path for file in walk(str(shop), SkippedFiles())}
 
 
 def test_names_of_any_bytes(tmp_path: Path) -> None:
     raw = os.fsencode(tmp_path) + b"/\xff\n'\".jpg"
     with open(raw, "wb"):  # noqa: PTH123 - a Path holds no bytes
         pass
-    (file,) = walk(str(tmp_path), Found())
+    (file,) = walk(str(tmp_path), SkippedFiles())
     assert file.path == f"file://{tmp_path}/%FF%0A%27%22.jpg"
     assert file.size == 0
-    assert state_of(file.path) == file
+    assert file_state(file.path) == file
 
 
 def test_each_folder_is_a_root_and_a_crawl_of_its_own(shop: Path, tmp_path: Path) -> None:
@@ -94,7 +102,7 @@ def test_paths_on_stdin_by_line_and_by_nul(shop: Path) -> None:
     lines = f"{shop}/a.jpg\r\n\n{shop}/gone.jpg".encode()
     (source,) = sources(["-"], stdin=io.BytesIO(lines))
     assert (source.crawl, source.roots, source.repeatable) == ("stdin", (), False)
-    assert [(file.path, file.size) for file in source.files(Found())] == [
+    assert [(file.path, file.size) for file in source.files(SkippedFiles())] == [
         (f"{shop}/a.jpg", 5),
         (f"{shop}/gone.jpg", None),
     ]
@@ -110,13 +118,13 @@ def test_an_absent_or_empty_folder_is_an_error_before_any_work(shop: Path, tmp_p
         sources([str(shop), str(tmp_path / "empty")])
     with pytest.raises(InputError, match="nothing there"):
         sources([str(tmp_path / "absent")])
-    assert is_healthy(str(shop))
-    assert not is_healthy(str(tmp_path / "empty"))
-    assert not is_healthy(str(tmp_path / "absent"))
+    assert root_is_available(str(shop))
+    assert not root_is_available(str(tmp_path / "empty"))
+    assert not root_is_available(str(tmp_path / "absent"))
 
 
 def test_a_root_that_goes_away_before_the_walk_is_said(shop: Path) -> None:
     (source,) = sources([str(shop)])
     shutil.rmtree(shop)
     with pytest.raises(RootGone, match="went away"):
-        list(source.files(Found()))
+        list(source.files(SkippedFiles()))

@@ -1,0 +1,21 @@
+"""Durations as people write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.errors import SettingsError
+from worker.setting_types import duration_seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("30s", 30), ("10m", 600), ("2h", 7200), ("1.5m", 90), ("1d", 86400)]
+)
+def test_durations_have_units(text: str, expected: float) -> None:
+    assert duration_seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "-1s", "ten", "5 weeks", "1h30m"])
+def test_text_that_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="expected a duration such as"):
+        duration_seconds(text)
