@@ -20,8 +20,9 @@ from cascade.bundle import SHIPPED, Bundle
 from cascade.classifier import Cascade
 from cascade.data.dataset import decode_items, read_labelled
 from cascade.evaluation.metrics import Rate
-from cascade.evaluation.tables import markdown_table, percent
+from cascade.evaluation.tables import percent
 from cascade.routing import Prediction
+from rendering.text import markdown_table
 
 PASSES = 3
 PICTURES = 1024  # that are timed; all of them are judged

@@ -15,6 +15,8 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
+from rendering.text import table_lines
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 Record = Mapping[str, Any]
 
@@ -80,21 +82,17 @@ def _table(records: Iterable[Record], columns: Sequence[str], out: TextIO) -> in
     from db.exports.text_encoding import to_terminal
 
     rows = ([to_terminal(record[name]) for name in columns] for record in records)
-    first = list(itertools.islice(rows, MEASURED_ROWS))
+    first = list(itertools.islice(rows, 1))
     if not first:
         return 0
-    wide = [max(len(name), *(len(row[i]) for row in first)) for i, name in enumerate(columns)]
-    places = sorted(range(len(columns)), key=lambda i: wide[i] > WIDEST_CELL)
-    widths = [min(WIDEST_CELL, wide[i]) for i in places]
-    number = 0
-    out.write(_line([columns[i] for i in places], widths))
-    out.write(_line(["-" * width for width in widths], widths))
-    for row in itertools.chain(first, rows):
-        out.write(_line([row[i] for i in places], widths))
+    lines = table_lines(
+        columns,
+        itertools.chain(first, rows),
+        measured_rows=MEASURED_ROWS,
+        widest_cell=WIDEST_CELL,
+    )
+    number = -2  # the header and the rule are no records
+    for line in lines:
+        out.write(line + "\n")
         number += 1
     return number
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-    return "  ".join(padded).rstrip() + "\n"

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from commands.output import chosen
+from rendering.text import table_line
 
 WIDTHS = {"label": 30, "best_leaf": 30, "reason": 12, "model_version": 16}
 LAST = "path"  # in a table: as long as it is, it pushes nothing out of place
@@ -56,8 +57,5 @@ class RowWriter:
             self._line(self._columns)
 
     def _line(self, cells: Sequence[str]) -> None:
-        padded = [
-            cell.ljust(WIDTHS.get(column, max(10, len(column))))
-            for column, cell in zip(self._columns, cells, strict=True)
-        ]
-        self._stream.write("  ".join(padded).rstrip() + "\n")
+        widths = [WIDTHS.get(column, max(10, len(column))) for column in self._columns]
+        self._stream.write(table_line(cells, widths) + "\n")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = "tensorflow keras numpy PIL sqlalchemy alembic celery kombu redis matplotlib pyarrow pandas"
+HEAVY = """
+tensorflow keras numpy PIL sqlalchemy alembic celery kombu redis matplotlib pyarrow pandas jinja2
+"""
 
 LISTS_HEAVY_MODULES = f"""
 import sys

@@ -27,10 +27,11 @@ import numpy as np
 from cascade.bundle import add_to_card
 from cascade.data.dataset import Item, Pictures, decode_items, read_manifest
 from cascade.evaluation.metrics import Rate
-from cascade.evaluation.tables import markdown_table, rate_cells
+from cascade.evaluation.tables import rate_cells
 from cascade.pictures.decode import Preprocessing
 from cascade.taxonomy import Taxonomy
 from cascade.training.experiments import experiment_settings
+from rendering.text import markdown_table
 from tools.held_out_training import Features, Strangers, hold_out, hold_out_trained, trunk_features
 
 Judge = Callable[[Sequence[str]], Strangers]

@@ -20,8 +20,9 @@ from cascade.bundle import SHIPPED
 from cascade.classifier import Cascade
 from cascade.data.dataset import decode_items, read_labelled
 from cascade.evaluation.answers import every_logit
-from cascade.evaluation.tables import markdown_table, percent
+from cascade.evaluation.tables import percent
 from cascade.taxonomy import Taxonomy
+from rendering.text import markdown_table
 
 Change = Callable[[Image.Image], Image.Image]
 WHITE = (255, 255, 255)

@@ -1,11 +1,8 @@
-"""One HTML page that needs nothing beside itself: figures, matrices, confident mistakes."""
+"""The evaluation report: one HTML page with figures, diagrams and confident mistakes."""
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Sequence
-from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +14,7 @@ from cascade.evaluation.tables import (
     LEAVES,
     NUMBERS,
     RATES,
+    STOPS,
     WIDEST,
     cut_rows,
     leaf_rows,
@@ -26,102 +24,62 @@ from cascade.evaluation.tables import (
     stop_rows,
     widest_rows,
 )
-
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem }
-table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .2rem .7rem }
-td:not(:first-child), th:not(:first-child) { text-align: right; white-space: nowrap }
-tr:nth-child(even) { background: #f4f4f4 } th { border-bottom: 1px solid #999 }
-figure { display: inline-block; margin: .5rem; width: 9rem; vertical-align: top; font-size: 12px }
-figure img { border: 1px solid #ccc; display: block } figcaption { overflow-wrap: anywhere }
-"""
+from rendering.html import data_uri, jpeg_data_uri, render
 
 
 def html_report(
     evaluation: Evaluation, answers: Answers, pixels: np.ndarray, title: str, mistakes: int = 60
 ) -> str:
-    """The page as text. ``pixels`` are the judged pictures, ``(N, height, width, 3)`` uint8."""
-    sections = [
-        f"<h1>{escape(title)}</h1>",
-        f"<p>{evaluation.pictures} pictures, {evaluation.partly_known} of them with a label that "
-        "is partly known. Shares with Wilson's intervals, figures with bootstrap intervals over "
-        "groups, both 95&nbsp;%.</p>",
-        _table(RATES, rate_rows(evaluation.rates)),
-        _table(NUMBERS, number_rows(evaluation)),
-        "<h2>Leaves</h2>",
-        _table(LEAVES, leaf_rows(evaluation)),
-        "<h2>Where labels stop</h2>",
-        _table(("label stops at", "threshold", *RATES[1:]), stop_rows(evaluation)),
-        "<h2>Precision and coverage</h2>",
-        "<p>In scope, by the probability of the best leaf. The second table chooses its thresholds "
-        "by the pictures that it counts: no threshold that was chosen elsewhere covers more.</p>",
-        _table(CUTS, cut_rows(evaluation)),
-        _table(WIDEST, widest_rows(evaluation)),
-        _image(coverage_png(evaluation.cuts), "precision against coverage"),
-    ]
-    if evaluation.sources:
-        header, rows = source_table(evaluation)
-        sections += ["<h2>By source</h2>", _table(header, rows)]
-    sections += [
-        "<h2>Reliability</h2>",
-        _image(reliability_png(evaluation.bins), "reliability diagram"),
-        "<h2>Confusion</h2>",
-        *(
-            f"<h3>{escape(name)}</h3>" + _image(confusion_png(each), f"confusion of {name}")
-            for name, each in evaluation.confusions.items()
-        ),
-        "<h2>The most confident mistakes</h2>",
-        _mistakes(answers, pixels, mistakes),
-    ]
-    body = "\n".join(sections)
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body>\n{body}\n"
-        "</body></html>\n"
+    """The report as one page that loads nothing from elsewhere.
+
+    Args:
+        evaluation: What was measured.
+        answers: The answers that were measured, for the mistakes.
+        pixels: The pictures of the answers, ``(N, height, width, 3)`` uint8 RGB.
+        title: Title and heading of the page.
+        mistakes: Most mistakes that are shown.
+    """
+    return render(
+        "evaluation_report.html",
+        title=title,
+        pictures=evaluation.pictures,
+        partly_known=evaluation.partly_known,
+        rates=(RATES, rate_rows(evaluation.rates)),
+        figures=(NUMBERS, number_rows(evaluation)),
+        leaves=(LEAVES, leaf_rows(evaluation)),
+        stops=(STOPS, stop_rows(evaluation)),
+        by_threshold=(CUTS, cut_rows(evaluation)),
+        by_precision=(WIDEST, widest_rows(evaluation)),
+        coverage=_png_uri(coverage_png(evaluation.cuts)),
+        sources=source_table(evaluation) if evaluation.sources else None,
+        reliability=_png_uri(reliability_png(evaluation.bins)),
+        confusions=[
+            (name, _png_uri(confusion_png(confusion)))
+            for name, confusion in evaluation.confusions.items()
+        ],
+        mistakes=[
+            _mistake(answers, pixels, row) for row in most_confident_mistakes(answers, mistakes)
+        ],
     )
 
 
-def worst_mistakes(answers: Answers, count: int) -> list[int]:
-    """The wrong pictures whose best leaf is surest, the surest first, as row numbers."""
+def most_confident_mistakes(answers: Answers, count: int) -> list[int]:
+    """Row numbers of at most ``count`` wrong answers, the highest confidence first."""
     wrong = np.flatnonzero(answers.known & (answers.best != answers.truth))
     order = np.argsort(-answers.certainty[wrong], kind="stable")
     return [int(row) for row in wrong[order][:count]]
 
 
-def _mistakes(answers: Answers, pixels: np.ndarray, count: int) -> str:
-    rows = worst_mistakes(answers, count)
-    if not rows:
-        return "<p>None.</p>"
+def _mistake(answers: Answers, pixels: np.ndarray, row: int) -> dict[str, Any]:
     leaves = answers.routing.taxonomy.leaves
-    return "\n".join(
-        f"<figure>{_image(_jpeg(pixels[row]), leaves[answers.truth[row]], 'jpeg')}"
-        f"<figcaption>{100 * answers.certainty[row]:.1f}&nbsp;% {escape(leaves[answers.best[row]])}"
-        f"<br>is {escape(leaves[answers.truth[row]])}<br><small>"
-        f"{escape(_name(answers.items[row].path))}</small></figcaption></figure>"
-        for row in rows
-    )
+    return {
+        "source": jpeg_data_uri(pixels[row]),
+        "truth": leaves[answers.truth[row]],
+        "answer": leaves[answers.best[row]],
+        "confidence": f"{100 * answers.certainty[row]:.1f}",
+        "name": answers.items[row].path.rsplit("/", 1)[-1],
+    }
 
 
-def _name(path: str) -> str:
-    """The end of a path; a name that is not UTF-8 is shown with marks in place."""
-    return path.rsplit("/", 1)[-1].encode("utf-8", "replace").decode()
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    lines = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f"<table><tr>{head}</tr>{body}</table>"
-
-
-def _image(data: bytes, text: str, kind: str = "png") -> str:
-    encoded = base64.b64encode(data).decode("ascii")
-    return f'<img alt="{escape(text)}" src="data:image/{kind};base64,{encoded}">'
-
-
-def _jpeg(picture: np.ndarray) -> bytes:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=80)
-    return buffer.getvalue()
+def _png_uri(content: bytes) -> str:
+    return data_uri(content, "image/png")

@@ -13,14 +13,15 @@ from cascade.evaluation.tables import (
     LEAVES,
     NUMBERS,
     RATES,
+    STOPS,
     leaf_rows,
-    markdown_table,
     number_rows,
     rate_rows,
     source_table,
     stop_rows,
     weak_leaves,
 )
+from rendering.text import markdown_table
 
 NO_TERMS = (
     "The terms of the training pictures were not given (`--terms`); ask whoever trained this "
@@ -101,7 +102,7 @@ def _figure_parts(evaluation: Evaluation) -> list[str]:
         markdown_table(RATES, rate_rows(evaluation.rates)),
         markdown_table(NUMBERS, number_rows(evaluation)),
         markdown_table(LEAVES, leaf_rows(evaluation)),
-        markdown_table(("label stops at", "threshold", *RATES[1:]), stop_rows(evaluation)),
+        markdown_table(STOPS, stop_rows(evaluation)),
     ]
 
 

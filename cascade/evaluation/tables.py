@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from cascade.evaluation.evaluate import Confusion, Evaluation
 from cascade.evaluation.metrics import Rate
 from cascade.evaluation.risk_coverage import Cut
+from rendering.text import text_table
 
 
 def percent(value: float | None) -> str:
@@ -30,28 +31,9 @@ def number_cell(name: str, value: float | None) -> str:
     return percent(value) if name.startswith("calibration") else f"{value:.4f}"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns aligned for a terminal: the first to the left, the others to the right."""
-    lines = [list(header), *(list(row) for row in rows)]
-    widths = [max(len(line[n]) for line in lines) for n in range(len(header))]
-    text = [
-        "  ".join(
-            cell.ljust(width) if n == 0 else cell.rjust(width)
-            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-    return "\n".join([text[0], "  ".join("-" * width for width in widths), *text[1:]])
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The same as a Markdown table."""
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 RATES = ("measure", "share", "95 % interval", "right / of")
 NUMBERS = ("figure", "value", "95 % interval")
+STOPS = ("label stops at", "threshold", *RATES[1:])
 LEAVES = ("leaf", "found", "95 % interval", "right / of", "F1")
 CUTS = ("best leaf at least as sure as", "covered", *RATES[1:])
 WIDEST = ("most that is covered at", *CUTS[1:], "least sure")
@@ -120,15 +102,15 @@ def terminal(evaluation: Evaluation) -> str:
     parts = [
         f"{evaluation.pictures} pictures, {evaluation.partly_known} of them with a label that is "
         "partly known",
-        table(RATES, rate_rows(evaluation.rates)),
-        table(NUMBERS, number_rows(evaluation)),
-        table(LEAVES, leaf_rows(evaluation)),
-        table(("label stops at", "threshold", *RATES[1:]), stop_rows(evaluation)),
-        table(CUTS, cut_rows(evaluation)),
-        table(WIDEST, widest_rows(evaluation)),
+        text_table(RATES, rate_rows(evaluation.rates)),
+        text_table(NUMBERS, number_rows(evaluation)),
+        text_table(LEAVES, leaf_rows(evaluation)),
+        text_table(STOPS, stop_rows(evaluation)),
+        text_table(CUTS, cut_rows(evaluation)),
+        text_table(WIDEST, widest_rows(evaluation)),
     ]
     if evaluation.sources:
-        parts.append(table(*source_table(evaluation)))
+        parts.append(text_table(*source_table(evaluation)))
     parts += [
         f"confusion of {name} (rows: truth, columns: answer)\n{confusion_text(each)}"
         for name, each in evaluation.confusions.items()
@@ -151,7 +133,7 @@ def confusion_text(each: Confusion) -> str:
         [f"{n:2} {name}", *(str(count) if count else "·" for count in line)]
         for n, (name, line) in enumerate(zip(each.names, each.table.tolist(), strict=True))
     ]
-    return table(("", *(str(n) for n in range(len(each.names)))), rows)
+    return text_table(("", *(str(n) for n in range(len(each.names)))), rows)
 
 
 def weak_leaves(evaluation: Evaluation, below: float = 0.85) -> list[str]:

@@ -19,12 +19,12 @@ from cascade.data.dataset import Item, Pictures, decode_items
 from cascade.decisions import Decision
 from cascade.errors import DatasetError
 from cascade.evaluation.metrics import wilson
-from cascade.evaluation.tables import markdown_table
 from cascade.networks.architectures import Architecture
 from cascade.pictures.decode import Preprocessing
 from cascade.taxonomy import Taxonomy
 from cascade.training.augmentation import NONE, Augmentation
 from cascade.training.settings import TrainingSettings, settings_for
+from rendering.text import markdown_table
 
 log = logging.getLogger(__name__)
 

@@ -57,7 +57,7 @@ def sheet(
     Example:
       fashion-cascade review sheet doubtful.html --label 'shoes/*' --limit 100
     """
-    from commands.contact_sheets import page
+    from commands.contact_sheets import review_sheet
     from db.queries import rows
 
     html, table = target.with_suffix(".html"), target.with_suffix(".csv")
@@ -68,7 +68,7 @@ def sheet(
         found.sort(key=lambda row: row.human_label or row.label or "")
         if table.exists():
             raise click.UsageError(f"{table} exists, and may hold somebody's work: name another")
-        html.write_text(page(found, table.name), encoding="utf-8")
+        html.write_text(review_sheet(found, table.name), encoding="utf-8")
         _write_table(table, found)
     click.echo(f"{html} and {table}: {len(found)} pictures", err=True)
 

@@ -11,6 +11,7 @@ import click
 from commands.common import catalogue_option, opened
 from commands.filters import check_filter, filter_options, made_filter
 from commands.output import chosen, format_option, write
+from rendering.text import table_lines
 
 if TYPE_CHECKING:
     from db.summaries import Count
@@ -67,12 +68,12 @@ def tree(counts: Iterable[Count], *, grouped: bool = False) -> list[str]:
                 sure[place[:depth]] = sure.get(place[:depth], 0.0) + total
     if not rows:
         return ["the catalogue is empty"]
-    names = {place: "  " * (len(place) - 1) + place[-1] for place in rows}
-    width = max(len(name) for name in names.values())
-    lines = []
-    for place in sorted(rows):
-        line = f"{names[place]:<{width}}  {rows[place]:>9,}"
-        if labelled[place]:
-            line += f"  {sure[place] / labelled[place]:.3f}"
-        lines.append(line)
-    return lines
+    cells = [
+        [
+            "  " * (len(place) - 1) + place[-1],
+            f"{rows[place]:>9,}",
+            f"{sure[place] / labelled[place]:.3f}" if labelled[place] else "",
+        ]
+        for place in sorted(rows)
+    ]
+    return list(table_lines(None, cells, numeric=True))

@@ -63,7 +63,8 @@ def command(
     from cascade.evaluation.compare import COMPARED, POINTS, compared_rows, points, points_rows
     from cascade.evaluation.compare import compare as compare_outcomes
     from cascade.evaluation.evaluate import evaluation_of
-    from cascade.evaluation.tables import table, terminal
+    from cascade.evaluation.tables import terminal
+    from rendering.text import text_table
     from worker.native_libraries import suppress_startup_messages
 
     with _reported(), suppress_startup_messages():
@@ -89,9 +90,9 @@ def command(
         theirs = Answers(rival.routing, every_logit(rival, decoded.pixels), decoded.items)
         compared = compare_outcomes(answers.outcomes(), theirs.outcomes())
         content["compared"] = {"model": rival.version} | {c.name: c.to_json() for c in compared}
-        text += f"\n\nbeside model {rival.version}\n{table(COMPARED, compared_rows(compared))}"
+        text += f"\n\nbeside model {rival.version}\n{text_table(COMPARED, compared_rows(compared))}"
         both = {"this": answers, "other": theirs}
-        text += f"\n\n{table(POINTS, points_rows(both))}"
+        text += f"\n\n{text_table(POINTS, points_rows(both))}"
         content["points"] = {name: points(each) for name, each in both.items()}
     if html is not None:
         from cascade.evaluation.html import html_report

@@ -128,7 +128,7 @@ def _publish(model: Model, settings: Settings) -> None:
 
 
 def _show(catalogue: Catalogue, model: Model, form: str | None, html: Path | None) -> None:
-    from commands.contact_sheets import flow_page
+    from commands.contact_sheets import relabel_diff
     from db import relabelling
 
     flows = relabelling.flow(catalogue.engine, model.version, SAMPLES if html is None else PICTURES)
@@ -136,7 +136,7 @@ def _show(catalogue: Catalogue, model: Model, form: str | None, html: Path | Non
     write(records, COLUMNS, form)
     if html is not None:
         with placed(html):
-            html.write_text(flow_page(flows, model.version), encoding="utf-8")
+            html.write_text(relabel_diff(flows, model.version), encoding="utf-8")
         click.echo(f"{html}: sample pictures of each change", err=True)
     same = sum(flow.rows for flow in flows if flow.old == flow.new)
     total = sum(flow.rows for flow in flows)

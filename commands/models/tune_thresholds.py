@@ -50,8 +50,8 @@ def command(
     from cascade.bundle import SHIPPED, Bundle
     from cascade.data.dataset import decode_items, read_labelled
     from cascade.errors import BundleError, CascadeError
-    from cascade.evaluation.tables import table
     from cascade.training.recalibrate import HEADER, retune, retuned_rows
+    from rendering.text import text_table
 
     folder = Path(model or SHIPPED)
     try:
@@ -68,7 +68,7 @@ def command(
         nodes = {name: asdict(entry) for name, entry in found.nodes.items()}
         click.echo(json.dumps({"model": found.bundle.version, "nodes": nodes}, indent=1))
         return
-    click.echo(table(HEADER, retuned_rows(found.nodes)))
+    click.echo(text_table(HEADER, retuned_rows(found.nodes)))
     leaves = [found.nodes[leaf] for leaf in bundle.taxonomy.leaves]
     stopped, total = sum(e.answers for e in leaves), len(decoded)
     click.echo(f"\n{stopped} of {total} pictures are labelled down to a leaf", err=True)

@@ -17,7 +17,7 @@ import pytest
 from cascade.drawings import render
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("cascade", "commands", "db", "worker")
+PACKAGES = ("cascade", "commands", "db", "rendering", "worker")
 # what lies in a checkout that was worked in, and has no part in a build
 NOT_BUILT = (".*", "build", "dist", "runs", "tests", "benchmarks", "*.egg-info", "__pycache__")
 
@@ -83,6 +83,8 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
         "cascade/fashion_taxonomy.json",
         "db/migrations/env.py",
         "db/migrations/versions/r0001_first_tables.py",
+        "rendering/templates/base.html",
+        "rendering/templates/style.css",
     ):
         assert name in packed
     strays = {name.split("/")[0] for name in packed} - {*PACKAGES, "cli.py"}
@@ -119,6 +121,21 @@ def test_the_second_command_after_the_installation_labels_through_the_queue(
         rows = connection.execute("SELECT status, category FROM catalogue").fetchall()
     connection.close()
     assert rows == [("labelled", "glasses")]
+
+
+def test_the_installed_program_writes_a_page_from_its_templates(
+    environment: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "shop").mkdir()
+    render("glasses/sunglasses", 5).save(tmp_path / "shop" / "glasses.jpg")
+    run(environment / "fashion-cascade", "label", "shop", cwd=tmp_path)
+
+    run(environment / "fashion-cascade", "review", "sheet", "doubtful.html", cwd=tmp_path)
+
+    page = (tmp_path / "doubtful.html").read_text(encoding="utf-8")
+    assert "<h1>1 pictures to review</h1>" in page
+    assert "prefers-color-scheme" in page  # the stylesheet is in it
+    assert page.count("data:image/jpeg;base64,") == 1
 
 
 def test_the_installed_program_knows_its_version(environment: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from cascade.evaluation.answers import Answers, Outcome
 from cascade.evaluation.bootstrap import group_weights
 from cascade.evaluation.compare import compare, mcnemar, points
 from cascade.evaluation.evaluate import evaluation_of
-from cascade.evaluation.html import html_report, worst_mistakes
+from cascade.evaluation.html import html_report, most_confident_mistakes
 from cascade.routing import Routing
 from cascade.taxonomy import Taxonomy
 
@@ -126,7 +126,7 @@ def test_the_page_needs_nothing_beside_itself_and_shows_the_mistakes() -> None:
     shown = [np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) for text in pictures]
     assert {picture.shape for picture in shown} == {(120, 90, 3)}
     assert any(abs(int(picture[60, 45, 0]) - 200) < 8 for picture in shown)
-    assert "is shoes/male/boots" in page
+    assert "is shoes/male/boots" in page.replace("<wbr>", "")
 
 
 def test_the_surest_mistake_comes_first() -> None:
@@ -134,4 +134,4 @@ def test_the_surest_mistake_comes_first() -> None:
     given = answers(labels, ["glasses/sunglasses"] * 3, 0.8)
     given.logits[1] *= 3
     again = Answers(given.routing, given.logits, given.items)
-    assert worst_mistakes(again, 2) == [1, 0]
+    assert most_confident_mistakes(again, 2) == [1, 0]

@@ -1,0 +1,63 @@
+"""HTML pages from Jinja2 templates: one base page, one stylesheet, pictures inside the page.
+
+Values are escaped, and characters that no browser shows (line ends, directions, surrogates) appear
+as escapes such as ``\\n``. So a hostile file name is text, and a page can always be saved as UTF-8.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from rendering.text import printable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+JPEG_QUALITY = 80
+
+
+def render(template: str, **values: object) -> str:
+    """The page of a template in ``rendering/templates`` with these values.
+
+    Raises:
+        jinja2.TemplateNotFound: there is no such template.
+        jinja2.UndefinedError: the template uses a value that was not given.
+    """
+    return _environment().get_template(template).render(values)
+
+
+def data_uri(content: bytes, media_type: str) -> str:
+    """A file as an address that holds it, so that a page needs nothing beside itself."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def jpeg_data_uri(pixels: np.ndarray) -> str:
+    """A picture, ``(height, width, 3)`` uint8 RGB, as a JPEG data URI."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return data_uri(buffer.getvalue(), "image/jpeg")
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("rendering"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_printable_value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _printable_value(value: Any) -> Any:
+    """What a template prints for a value. Text with ``__html__`` is output of a template macro."""
+    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
