@@ -36,8 +36,8 @@ from cascade.taxonomy import Taxonomy
 FORMAT = 1
 MANIFEST = "manifest.json"
 SHIPPED = Path(__file__).with_name("default_bundle")
-NOT_HASHED = {MANIFEST}
-CARD = "MODEL_CARD.md"
+UNHASHED = {MANIFEST}
+MODEL_CARD = "MODEL_CARD.md"
 BACKENDS = "backends/"
 
 
@@ -57,7 +57,7 @@ class Bundle:
         Raises ``BundleError`` for what is no bundle and ``BundleTampered`` for a changed file.
         """
         folder = Path(folder)
-        manifest = _read_manifest(folder)
+        manifest = _load_manifest(folder)
         files: Mapping[str, str] = manifest["files"]
         for name in files:
             if Path(name).is_absolute() or ".." in Path(name).parts:
@@ -156,7 +156,7 @@ def write_parts(folder: Path, parts: BundleParts) -> None:
         parts.decoding,
     )
     write_calibration(folder, routing)
-    (folder / CARD).write_text(parts.model_card, encoding="utf-8")
+    (folder / MODEL_CARD).write_text(parts.model_card, encoding="utf-8")
 
 
 def write_calibration(folder: Path, routing: Routing) -> None:
@@ -174,7 +174,7 @@ def seal(folder: Path, training: Mapping[str, Any], figures: Mapping[str, Any]) 
     files = {
         path.relative_to(folder).as_posix(): hash_file(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.relative_to(folder).as_posix() not in NOT_HASHED
+        if path.is_file() and path.relative_to(folder).as_posix() not in UNHASHED
     }
     backends = sorted({name.split("/")[1] for name in files if name.startswith(BACKENDS)})
     manifest = {
@@ -190,13 +190,13 @@ def seal(folder: Path, training: Mapping[str, Any], figures: Mapping[str, Any]) 
     return Bundle.open(folder)
 
 
-def add_to_card(folder: Path, title: str, text: str) -> Bundle:
+def add_card_section(folder: Path, title: str, text: str) -> Bundle:
     """Put a section of Markdown behind a bundle's card; the model's version stays.
 
     ``title`` comes without its number signs; a section that has it already is replaced.
     """
     manifest = Bundle.open(folder).manifest
-    card = folder / CARD
+    card = folder / MODEL_CARD
     heading = f"## {title}"
     sections = re.split(r"^(?=## )", card.read_text(encoding="utf-8"), flags=re.MULTILINE)
     kept = [each for each in sections if each.partition("\n")[0] != heading]
@@ -211,7 +211,7 @@ def version_of(files: Mapping[str, str]) -> str:
     The same networks converted for another runtime are the same model, and so is one whose card was
     rewritten: neither makes anybody label a catalogue again.
     """
-    deciding = sorted(n for n in files if n != CARD and not n.startswith(BACKENDS))
+    deciding = sorted(n for n in files if n != MODEL_CARD and not n.startswith(BACKENDS))
     text = "\n".join(f"{name} {files[name]}" for name in deciding)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -227,7 +227,7 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _read_manifest(folder: Path) -> Mapping[str, Any]:
+def _load_manifest(folder: Path) -> Mapping[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))

@@ -18,13 +18,13 @@ from cascade.evaluation.metrics import correct_at, fits_matrix, leaves_below_mas
 from cascade.routing import Routing
 from cascade.taxonomy import Taxonomy
 
-TEMPERATURES = (0.1, 6.0)  # searched between; a mean of several trainings may need 0.3
-OWN_MINIMUM = 100  # answers that a node needs for a threshold of its own; fewer are pooled
+TEMPERATURE_RANGE = (0.1, 6.0)  # searched between; a mean of several trainings may need 0.3
+MIN_OWN_ANSWERS = 100  # answers that a node needs for a threshold of its own; fewer are pooled
 # Half a standard deviation (one-sided 69 %). On photographs 1.28 costs a quarter of the leaves that
 # are labelled and reaches 99 % where 98 % is asked; 0 overshoots what was luck on validation.
 Z_BOUND = 0.5
 MARGIN = 5e-4  # of a probability, far above what runtimes differ by
-LEAST_ANSWERS = 30  # that must pass a threshold before anything is concluded from it
+MIN_ANSWERS = 30  # that must pass a threshold before anything is concluded from it
 
 
 def fit_temperatures(
@@ -34,21 +34,21 @@ def fit_temperatures(
 
     ``logits`` and ``answers`` are ``(N, K)``, the decisions side by side (see
     ``cascade.data.dataset.targets``). Partly known labels count, with what they know, only where
-    fewer than LEAST_ANSWERS are whole: what they know is the easier part, and a temperature that
+    fewer than MIN_ANSWERS are whole: what they know is the easier part, and a temperature that
     suits it is too sure of the rest. A decision that no picture concerns keeps 1. Guo et al. 2017,
     On Calibration of Modern Neural Networks.
     """
     result = {}
     for decision, columns in decisions.with_columns():
         fitting = answers[:, columns].sum(axis=1)
-        rows = fitting == 1 if (fitting == 1).sum() >= LEAST_ANSWERS else fitting > 0
+        rows = fitting == 1 if (fitting == 1).sum() >= MIN_ANSWERS else fitting > 0
         result[decision.node] = _temperature(
             logits[rows, columns].astype(np.float64), answers[rows, columns]
         )
     return result
 
 
-def decision_cost(logits: np.ndarray, fits: np.ndarray, temperature: float) -> float:
+def smoothed_cross_entropy(logits: np.ndarray, fits: np.ndarray, temperature: float) -> float:
     """Mean of -log of the probability of the outcomes that fit, of one decision's rows.
 
     The target is softened as if two more pictures had been seen, one right and one wrong (Platt
@@ -67,10 +67,10 @@ def _temperature(logits: np.ndarray, fits: np.ndarray) -> float:
     if not len(logits):
         return 1.0
     ratio = (math.sqrt(5) - 1) / 2
-    low, high = (math.log(bound) for bound in TEMPERATURES)
+    low, high = (math.log(bound) for bound in TEMPERATURE_RANGE)
     while high - low > 1e-4:
         first, second = high - ratio * (high - low), low + ratio * (high - low)
-        if decision_cost(logits, fits, math.exp(first)) < decision_cost(
+        if smoothed_cross_entropy(logits, fits, math.exp(first)) < smoothed_cross_entropy(
             logits, fits, math.exp(second)
         ):
             high = second
@@ -162,14 +162,14 @@ class _Level:
             correct, settled = correct_at(node, self.fits, self.taxonomy)
             right[here], known[here] = correct[here], settled[here]
         judged = self.left & known
-        shared = least_threshold(self.score[judged], right[judged], precision)
+        shared = lowest_threshold(self.score[judged], right[judged], precision)
         result = {}
         for number, node in enumerate(self.nodes):
             here = self.left & (self.best == number)
             own = here & known
             how, threshold = ("assumed", precision) if shared is None else ("pooled", shared)
-            if own.sum() >= OWN_MINIMUM:
-                alone = least_threshold(self.score[own], right[own], precision)
+            if own.sum() >= MIN_OWN_ANSWERS:
+                alone = lowest_threshold(self.score[own], right[own], precision)
                 how, threshold = (how, threshold) if alone is None else ("own", alone)
             if threshold < floor:
                 how, threshold = "floor", floor
@@ -186,7 +186,7 @@ class _Level:
         return result
 
 
-def least_threshold(score: np.ndarray, right: np.ndarray, precision: float) -> float | None:
+def lowest_threshold(score: np.ndarray, right: np.ndarray, precision: float) -> float | None:
     """The least threshold from which on the lower bound of the precision reaches what is asked.
 
     ``(n,)`` probabilities and booleans. It lies midway between the last score that passes and the
@@ -200,7 +200,7 @@ def least_threshold(score: np.ndarray, right: np.ndarray, precision: float) -> f
     for number in range(len(ordered)):
         if number + 1 < len(ordered) and ordered[number + 1] == ordered[number]:
             continue  # equal scores pass together
-        enough = number + 1 >= LEAST_ANSWERS
+        enough = number + 1 >= MIN_ANSWERS
         if enough and wilson(int(hits[number]), number + 1, Z_BOUND)[0] >= precision:
             last = number + 1 == len(ordered)
             after = ordered[number] - 2 * MARGIN if last else ordered[number + 1]

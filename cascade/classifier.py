@@ -14,7 +14,7 @@ from cascade.backends import (
     ON_TENSORFLOW,
     TENSORFLOW,
     Runner,
-    choose,
+    choose_backend,
     has_gpu,
     runners,
 )
@@ -51,7 +51,7 @@ class Cascade:
         takes one for each core.
         """
         bundle = Bundle.open(folder)
-        chosen = choose(bundle, backend)
+        chosen = choose_backend(bundle, backend)
         cascade = cls(bundle, runners(bundle, chosen, threads), chosen)
         if warm_up:
             size = bundle.preprocessing
@@ -75,16 +75,16 @@ class Cascade:
     def routing(self) -> Routing:
         return self.bundle.routing
 
-    def batch_that_pays(self, most: int) -> int:
+    def best_batch_size(self, most: int) -> int:
         """Pictures at once, at most ``most``: on a GPU as many as a short measurement says pay."""
         if self.backend not in ON_TENSORFLOW or not has_gpu():
             return min(BATCH, most)
-        from cascade.backends.best_batch_size import batch_that_pays
-        from cascade.backends.tensorflow import too_large
+        from cascade.backends.best_batch_size import best_batch_size
+        from cascade.backends.tensorflow import out_of_memory_errors
 
         shape = (self.preprocessing.height, self.preprocessing.width, 3)
         # the first network sees every picture
-        return batch_that_pays(self.runners[0], shape, most, too_large=too_large())
+        return best_batch_size(self.runners[0], shape, most, out_of_memory=out_of_memory_errors())
 
     def classify(self, pixels: np.ndarray) -> list[Prediction]:
         """Label ``(N, height, width, 3)`` uint8 RGB pictures; N may be 0.

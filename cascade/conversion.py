@@ -30,7 +30,7 @@ from cascade.backends import (
     TENSORFLOW,
     TENSORFLOW_FLOAT16,
     installed,
-    path_of,
+    network_path,
     runners,
 )
 from cascade.bundle import MANIFEST, Bundle, seal
@@ -43,9 +43,9 @@ log = logging.getLogger(__name__)
 
 BATCH = 64
 CHUNK = 8  # pictures that an interpreter runs at once: their activations stay in a core's cache
-KEPT_FLOAT = ("MEAN", "FULLY_CONNECTED", "CONCATENATION")
+UNQUANTISED_OPS = ("MEAN", "FULLY_CONNECTED", "CONCATENATION")
 # the least share of pictures on which a backend must name the reference's best leaf
-REQUIRED = {
+REQUIRED_AGREEMENT = {
     LITERT_FLOAT32: 0.9999,
     LITERT_INT8: 0.995,
     OPENVINO_FLOAT32: 0.9999,
@@ -71,7 +71,7 @@ class Agreement:
     required: float
 
     @property
-    def enough(self) -> bool:
+    def sufficient(self) -> bool:
         return self.leaves >= self.required
 
 
@@ -79,22 +79,31 @@ def convert(
     source: Path,
     out_folder: Path,
     calibration: np.ndarray,
-    judged: np.ndarray,
+    comparison: np.ndarray,
     *,
     float16: bool = False,
 ) -> tuple[Bundle, dict[str, Agreement]]:
-    """Copy a bundle with the files of every LiteRT backend that agrees with the reference.
+    """Copy a bundle and add the files of every LiteRT backend that agrees with the reference.
 
-    ``calibration`` and ``judged`` are ``(N, height, width, 3)`` uint8 pictures of the kind that the
-    cascade will see; the first set the ranges of int8, on the others each backend is compared, with
-    ``float16`` that of GPUs too (a CPU takes long for it). One that agrees on fewer leaves than
-    REQUIRED is left out. Answers with the sealed bundle and with the agreement of every backend,
-    also of those left out. Raises ``BundleError`` where ``out_folder`` is taken or a set of
-    pictures is empty.
+    A backend that agrees on a smaller share of leaves than ``REQUIRED_AGREEMENT`` is left out.
+
+    Args:
+        source: The bundle's folder.
+        out_folder: The new bundle's folder; must not exist.
+        calibration: ``(N, height, width, 3)`` uint8 pictures like those that the cascade will see.
+            They set the activation ranges of int8.
+        comparison: Other pictures of the same shape. Each backend is compared on them.
+        float16: Also compare TensorFlow in float16, which is slow on a CPU.
+
+    Returns:
+        The new bundle, and the agreement of every backend, including those left out.
+
+    Raises:
+        BundleError: ``out_folder`` exists, or a set of pictures is empty.
     """
     if out_folder.exists():
         raise BundleError(f"{out_folder}: something is there already; name a new folder")
-    if not len(calibration) or not len(judged):
+    if not len(calibration) or not len(comparison):
         raise BundleError("expected pictures to calibrate with and to compare on; found none")
     original = Bundle.open(source)
     part = out_folder.with_name(out_folder.name + ".part")
@@ -103,14 +112,14 @@ def convert(
     for number in range(len(original.decisions_of_network)):
         _write(part, number, calibration)
     bundle = seal(part, original.manifest["training"], original.manifest["figures"])
-    agreements = compare(bundle, judged, float16=float16)
+    agreements = compare(bundle, comparison, float16=float16)
     for backend, agreement in agreements.items():
-        if not agreement.enough and backend in LITERT:
+        if not agreement.sufficient and backend in LITERT:
             shutil.rmtree(part / "backends" / backend)
     figures = {
         name: asdict(each)
         for name, each in agreements.items()
-        if each.enough or name not in LITERT  # which have no file to leave out: the figure bars
+        if each.sufficient or name not in LITERT  # which have no file to leave out: the figure bars
     }
     seal(part, original.manifest["training"], {**original.manifest["figures"], "backends": figures})
     part.rename(out_folder)
@@ -123,15 +132,15 @@ def compare(bundle: Bundle, pixels: np.ndarray, *, float16: bool = False) -> dic
     OpenVINO is left out where it is not installed.
     """
     routing = bundle.routing
-    expected = _logits(bundle, TENSORFLOW, pixels)
+    expected = _backend_logits(bundle, TENSORFLOW, pixels)
     answers = routing.label(expected)
     found = {}
-    halves = (TENSORFLOW_FLOAT16,) if float16 else ()
-    for backend in (*LITERT, *filter(installed, OPENVINO), *halves):
-        logits = _logits(bundle, backend, pixels)
+    on_gpu = (TENSORFLOW_FLOAT16,) if float16 else ()
+    for backend in (*LITERT, *filter(installed, OPENVINO), *on_gpu):
+        logits = _backend_logits(bundle, backend, pixels)
         pairs = list(zip(routing.label(logits), answers, strict=True))
         apart = np.abs(routing.leaf_probabilities(logits) - routing.leaf_probabilities(expected))
-        files = (bundle.folder / path_of(backend, 0)).parent
+        files = (bundle.folder / network_path(backend, 0)).parent
         size = sum(file.stat().st_size for file in files.glob("*"))
         found[backend] = Agreement(
             len(pixels),
@@ -139,13 +148,13 @@ def compare(bundle: Bundle, pixels: np.ndarray, *, float16: bool = False) -> dic
             sum(own.label == other.label for own, other in pairs) / len(pairs),
             float(apart.max()),
             round(size / 1e6, 2),
-            REQUIRED[backend],
+            REQUIRED_AGREEMENT[backend],
         )
         log.info("%s: %s", backend, found[backend])
     return found
 
 
-def _logits(bundle: Bundle, backend: str, pixels: np.ndarray) -> np.ndarray:
+def _backend_logits(bundle: Bundle, backend: str, pixels: np.ndarray) -> np.ndarray:
     cascade = Cascade(bundle, runners(bundle, backend))
     parts = [cascade.logits(pixels[part]) for part in chunks(len(pixels), BATCH)]
     return np.concatenate(parts)
@@ -153,24 +162,24 @@ def _logits(bundle: Bundle, backend: str, pixels: np.ndarray) -> np.ndarray:
 
 def _write(folder: Path, number: int, calibration: np.ndarray) -> None:
     makers: dict[str, Callable[[], bytes]] = {
-        LITERT_FLOAT32: lambda: float32(read_network(folder, number)),
-        LITERT_INT8: lambda: int8(read_network(folder, number), calibration),
+        LITERT_FLOAT32: lambda: to_float32(read_network(folder, number)),
+        LITERT_INT8: lambda: to_int8(read_network(folder, number), calibration),
     }
     for backend, make in makers.items():
         log.info("network %d for %s", number, backend)
-        path = folder / path_of(backend, number)
+        path = folder / network_path(backend, number)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(make())
 
 
-def float32(model: keras.Model) -> bytes:
+def to_float32(model: keras.Model) -> bytes:
     """A LiteRT network that computes in float32."""
     import tensorflow as tf
 
     return bytes(_converter(model, tf.uint8).convert())
 
 
-def int8(model: keras.Model, calibration: np.ndarray) -> bytes:
+def to_int8(model: keras.Model, calibration: np.ndarray) -> bytes:
     """A LiteRT network with weights and activations of 8 bits, ranges from ``calibration``.
 
     ``calibration`` is ``(N, height, width, 3)`` uint8. What comes after the convolutions stays
@@ -180,7 +189,7 @@ def int8(model: keras.Model, calibration: np.ndarray) -> bytes:
     import tensorflow as tf
     from tensorflow.lite.python.util import modify_model_io_type
 
-    scale, offset, rest = _without_scaling(model)
+    scale, offset, rest = _split_rescaling(model)
 
     def samples() -> Iterator[list[np.ndarray]]:
         for start in range(0, len(calibration), CHUNK):
@@ -194,7 +203,7 @@ def int8(model: keras.Model, calibration: np.ndarray) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = samples
     # the only place of the library where some layers can be kept out of the quantisation
-    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=list(KEPT_FLOAT))
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=list(UNQUANTISED_OPS))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # its interpreter names its successor
         debugger = tf.lite.experimental.QuantizationDebugger(
@@ -204,7 +213,7 @@ def int8(model: keras.Model, calibration: np.ndarray) -> bytes:
         return bytes(modify_model_io_type(quantised, tf.uint8, tf.float32))
 
 
-def _without_scaling(model: keras.Model) -> tuple[float, float, keras.Model]:
+def _split_rescaling(model: keras.Model) -> tuple[float, float, keras.Model]:
     """(scale, offset) of the Rescaling that a network begins with, and the network behind it."""
     first = model.layers[1]
     if not isinstance(first, keras.layers.Rescaling):

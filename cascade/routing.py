@@ -85,35 +85,37 @@ class Routing:
         outcomes = self.outcome_probabilities(logits)
         leaves = np.ones((len(logits), len(self.taxonomy.leaves)), np.float64)
         for column, outcome in enumerate(self.decisions.outcomes):
-            leaves[:, self._tables.masks[outcome]] *= outcomes[:, column, None]
+            leaves[:, self._arrays.masks[outcome]] *= outcomes[:, column, None]
         return leaves
 
     def label(self, logits: np.ndarray) -> list[Prediction]:
         """One prediction for each row of ``(N, K)`` logits."""
-        tables = self._tables
+        arrays = self._arrays
         rows = np.arange(len(logits))
         primary = self.outcome_probabilities(logits)[:, self.decisions.columns[0]]
         leaves = self.leaf_probabilities(logits)  # (N, leaves)
-        nodes = tables.node_probabilities(leaves)  # (N, nodes)
+        nodes = arrays.node_probabilities(leaves)  # (N, nodes)
         category = primary.argmax(axis=1)
-        inside = np.where(tables.leaves_of_category[category], leaves, -1.0)
+        inside = np.where(arrays.leaves_of_category[category], leaves, -1.0)
         best = inside.argmax(axis=1)
         inside[rows, best] = primary[rows, category] = -1.0  # what is left are the rivals
         rivals = np.maximum(inside.max(axis=1), primary.max(axis=1)).clip(min=0.0)
-        label, sure = self._stops(category, nodes)
+        label, sure = self._stopping_nodes(category, nodes)
         margin = (leaves[rows, best] - rivals).clip(0.0, 1.0)
         # a hair outside of 0 to 1 is rounding; the column behind the last is "no such level"
         nodes = np.column_stack([nodes.clip(0.0, 1.0), np.full(len(rows), np.nan)])
-        levels = np.take_along_axis(nodes, tables.levels_of_leaf[best], axis=1)
+        levels = np.take_along_axis(nodes, arrays.levels_of_leaf[best], axis=1)
         columns = (label, best, levels, nodes[rows, label], margin, sure)
         return [
-            tables.prediction(where, leaf, said, confidence=p, margin=ahead, sure=passes)
+            arrays.prediction(where, leaf, said, confidence=p, margin=ahead, sure=passes)
             for where, leaf, said, p, ahead, passes in zip(
                 *(column.tolist() for column in columns), strict=True
             )
         ]
 
-    def _stops(self, category: np.ndarray, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _stopping_nodes(
+        self, category: np.ndarray, nodes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Where each label stops: ``(N,)`` node numbers, and whether they pass their thresholds.
 
         ``category`` is ``(N,)``, the number of the primary answer; ``nodes`` ``(N, nodes)``.
@@ -128,12 +130,12 @@ class Routing:
 
     def _deepest(self, category: int, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The deepest node in the category that is sure enough; never above the category."""
-        tables = self._tables
-        label = np.full(len(nodes), tables.category_nodes[category])
+        arrays = self._arrays
+        label = np.full(len(nodes), arrays.category_nodes[category])
         sure = np.zeros(len(nodes), bool)
-        for numbers in tables.by_depth[category]:
+        for numbers in arrays.by_depth[category]:
             best = numbers[nodes[:, numbers].argmax(axis=1)]
-            passes = ~sure & (nodes[np.arange(len(nodes)), best] >= tables.thresholds[best])
+            passes = ~sure & (nodes[np.arange(len(nodes)), best] >= arrays.thresholds[best])
             label[passes] = best[passes]
             sure |= passes
         return label, sure
@@ -144,21 +146,21 @@ class Routing:
         Counted from the category, going down to a node costs an edge where the truth lies not
         below it and saves one where it does: it pays as long as its probability is above one half.
         """
-        tables = self._tables
-        label = np.full(len(nodes), tables.category_nodes[category])
+        arrays = self._arrays
+        label = np.full(len(nodes), arrays.category_nodes[category])
         least = np.full(len(nodes), np.inf)
-        for numbers in tables.by_depth[category]:
+        for numbers in arrays.by_depth[category]:
             for number in numbers:
                 cost = np.zeros(len(nodes))
-                for above in tables.lineage[number]:
+                for above in arrays.lineage[number]:
                     cost += 1.0 - 2.0 * nodes[:, above]
                 nearer = cost < least
                 label[nearer], least[nearer] = number, cost[nearer]
-        return label, nodes[np.arange(len(nodes)), label] >= tables.thresholds[label]
+        return label, nodes[np.arange(len(nodes)), label] >= arrays.thresholds[label]
 
     @cached_property
-    def _tables(self) -> _Tables:
-        return _Tables.of(self)
+    def _arrays(self) -> _TreeArrays:
+        return _TreeArrays.of(self)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -169,7 +171,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Tables:
+class _TreeArrays:
     """What a tree says of its nodes and leaves, as arrays of numbers; made once for a routing.
 
     Nodes and leaves are numbered in the order of the taxonomy, categories in that of the primary
@@ -190,7 +192,7 @@ class _Tables:
     thresholds: np.ndarray  # (nodes,)
 
     @classmethod
-    def of(cls, routing: Routing) -> _Tables:
+    def of(cls, routing: Routing) -> _TreeArrays:
         taxonomy = routing.taxonomy
         paths = tuple(node.path for node in taxonomy.nodes)
         number = {path: index for index, path in enumerate(paths)}

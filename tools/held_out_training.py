@@ -40,7 +40,7 @@ class Features:
     items: tuple[Item, ...]
     values: np.ndarray
 
-    def only(self, rows: np.ndarray) -> Features:
+    def subset(self, rows: np.ndarray) -> Features:
         return Features(tuple(self.items[n] for n in np.flatnonzero(rows)), self.values[rows])
 
 
@@ -145,7 +145,7 @@ def hold_out(
     """
     decisions = taxonomy.decisions()
     parts = _Parts.of(features.items, sources)
-    heads = fit_heads(features.only(parts.train), decisions, taxonomy)
+    heads = fit_heads(features.subset(parts.train), decisions, taxonomy)
     logits = heads.logits(features.values)
     return _strangers(taxonomy, features.items, logits, parts, precision)
 
@@ -172,7 +172,7 @@ def hold_out_trained(
 
     decisions = taxonomy.decisions(settings.form)
     parts = _Parts.of(pictures.items, sources)
-    train, validation = pictures.only(parts.train), pictures.only(parts.validation)
+    train, validation = pictures.subset(parts.train), pictures.subset(parts.validation)
     model, _ = train_averaged(
         train, validation, decisions, taxonomy, settings, folder=folder, teach=teach
     )

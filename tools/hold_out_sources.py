@@ -24,8 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade.bundle import add_to_card
-from cascade.data.dataset import Item, Pictures, decode_items, read_manifest
+from cascade.bundle import add_card_section
+from cascade.data.dataset import Item, Pictures, decode_items, read_labelled_manifest
 from cascade.evaluation.metrics import Rate
 from cascade.evaluation.tables import rate_cells
 from cascade.pictures.decode import Preprocessing
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--card", type=Path, metavar="BUNDLE")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    items = read_manifest(arguments.manifest, Taxonomy.load())
+    items = read_labelled_manifest(arguments.manifest, Taxonomy.load())
     asked, rows = judges(arguments, items), []
     for names in held_out(items, arguments.only):
         for network, judge in asked.items():
@@ -89,7 +89,7 @@ def main() -> None:
         )
         together = f" Held out by one training, judged one by one: {shared}." if shared else ""
         section = f"{CARD} ({how}share, 95 % interval, pictures).{together}\n\n{table}\n"
-        add_to_card(arguments.card, TITLES[bool(arguments.train)], section)
+        add_card_section(arguments.card, TITLES[bool(arguments.train)], section)
 
 
 def held_out(items: Sequence[Item], only: Sequence[str] | None) -> list[tuple[str, ...]]:

@@ -11,7 +11,7 @@ import argparse
 import csv
 from pathlib import Path
 
-from cascade.data.dataset import read_folder
+from cascade.data.dataset import read_labelled_folder
 from cascade.taxonomy import Taxonomy
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("sheet", type=Path, help="what `review sheet` wrote")
     parser.add_argument("folder", type=Path, help="the pictures, in folders of labels")
     arguments = parser.parse_args()
-    items = read_folder(arguments.folder, Taxonomy.load())
+    items = read_labelled_folder(arguments.folder, Taxonomy.load())
     truth = {str(Path(item.path).resolve()): item.label for item in items}
     with arguments.sheet.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)

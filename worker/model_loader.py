@@ -74,7 +74,7 @@ class BundleModel:
     """A bundle on disk. Safe to share between threads; not to be carried across a fork."""
 
     def __init__(self, name: str, backend: str = "auto", threads: int = 0) -> None:
-        from cascade.backends import ON_TENSORFLOW, choose
+        from cascade.backends import ON_TENSORFLOW, choose_backend
         from cascade.bundle import SHIPPED, Bundle
         from cascade.errors import CascadeError
 
@@ -82,7 +82,9 @@ class BundleModel:
             self._bundle = Bundle.open(SHIPPED if name == DEFAULT else Path(name), verify=False)
             self._preprocessing = self._bundle.preprocessing
             # one that it lacks is refused before any work
-            self.runs_without_tensorflow = choose(self._bundle, backend) not in ON_TENSORFLOW
+            self.runs_without_tensorflow = (
+                choose_backend(self._bundle, backend) not in ON_TENSORFLOW
+            )
         except CascadeError as error:
             raise ModelUnusable(str(error)) from error
         self._backend, self._threads = backend, threads
@@ -158,7 +160,7 @@ class BundleModel:
         if most not in self._batch_sizes:
             self.load()
             assert self._cascade is not None
-            self._batch_sizes[most] = self._cascade.batch_that_pays(most)
+            self._batch_sizes[most] = self._cascade.best_batch_size(most)
             log.info("%d pictures at once pay on this GPU", self._batch_sizes[most])
         return self._batch_sizes[most]
 

@@ -43,19 +43,19 @@ OPENVINO = (OPENVINO_FLOAT32, OPENVINO_BF16)
 AUTO = "auto"
 CHOICES = (AUTO, *ON_TENSORFLOW, *LITERT, *OPENVINO)
 BATCH = 64  # pictures at once on a CPU, where more are no quicker
-SAME = 0.9999  # of the pictures: from there on a backend has the reference's labels
+SAME_LABELS = 0.9999  # of the pictures: from there on a backend has the reference's labels
 # those with the reference's numbers, the quickest first; the others must be asked for
-_EXACT = (OPENVINO_FLOAT32, LITERT_FLOAT32)
+_SAME_NUMBERS = (OPENVINO_FLOAT32, LITERT_FLOAT32)
 _PACKAGES = dict.fromkeys(LITERT, "ai_edge_litert") | dict.fromkeys(OPENVINO, "openvino")
 
 _GPU_DEVICES = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 
-def choose(bundle: Bundle, wanted: str = AUTO) -> str:
+def choose_backend(bundle: Bundle, wanted: str = AUTO) -> str:
     """The backend to run on: what is wanted, or what ``auto`` means for this bundle and machine.
 
     ``auto``: TensorFlow where it sees a GPU, in float16 if ``convert`` found the same leaf and the
-    same label on at least ``SAME`` of its pictures; else OpenVINO in float32, else LiteRT in
+    same label on at least ``SAME_LABELS`` of them; else OpenVINO in float32, else LiteRT in
     float32, where the bundle has it and it is installed; else TensorFlow. Raises ``BundleError``
     where the bundle does not have what is wanted, ``ValueError`` for a name that is none.
     """
@@ -63,8 +63,8 @@ def choose(bundle: Bundle, wanted: str = AUTO) -> str:
         raise ValueError(f"backend: expected one of {', '.join(CHOICES)}, received {wanted!r}")
     if wanted == AUTO:
         if has_gpu():
-            return TENSORFLOW_FLOAT16 if labels_stay(bundle, TENSORFLOW_FLOAT16) else TENSORFLOW
-        usable = [name for name in _EXACT if name in available(bundle) and installed(name)]
+            return TENSORFLOW_FLOAT16 if labels_agree(bundle, TENSORFLOW_FLOAT16) else TENSORFLOW
+        usable = [name for name in _SAME_NUMBERS if name in available(bundle) and installed(name)]
         return usable[0] if usable else TENSORFLOW
     if wanted not in available(bundle):
         raise BundleError(
@@ -86,7 +86,7 @@ def available(bundle: Bundle) -> tuple[str, ...]:
         *(
             name
             for name in (*LITERT, *OPENVINO)
-            if path_of(name, 0) in bundle.manifest["files"]
+            if network_path(name, 0) in bundle.manifest["files"]
             and found.get(name, {}).get("leaves", 1) >= found.get(name, {}).get("required", 0)
         ),
         # which needs no file, so what was found is all that speaks for it
@@ -98,10 +98,10 @@ def available(bundle: Bundle) -> tuple[str, ...]:
     )
 
 
-def labels_stay(bundle: Bundle, backend: str) -> bool:
+def labels_agree(bundle: Bundle, backend: str) -> bool:
     """Whether ``convert`` found the reference's leaf and label on (next to) every picture."""
     found = bundle.manifest.get("figures", {}).get("backends", {}).get(backend, {})
-    return all(found.get(name, 0.0) >= SAME for name in ("leaves", "labels"))
+    return all(found.get(name, 0.0) >= SAME_LABELS for name in ("leaves", "labels"))
 
 
 def installed(backend: str) -> bool:
@@ -128,14 +128,14 @@ def runners(bundle: Bundle, backend: str, threads: int = 0) -> list[Runner]:
         from cascade.backends.openvino import BFLOAT16, FLOAT32, OpenVINORunner
 
         precision = BFLOAT16 if backend == OPENVINO_BF16 else FLOAT32
-        files = [bundle.folder / path_of(backend, number) for number in numbers]
+        files = [bundle.folder / network_path(backend, number) for number in numbers]
         return [OpenVINORunner(file, threads, precision) for file in files]
     from cascade.backends.litert import LiteRTRunner
 
-    return [LiteRTRunner(bundle.folder / path_of(backend, n), threads) for n in numbers]
+    return [LiteRTRunner(bundle.folder / network_path(backend, n), threads) for n in numbers]
 
 
-def path_of(backend: str, number: int) -> str:
+def network_path(backend: str, number: int) -> str:
     """Where a bundle keeps network ``number`` for a backend; OpenVINO reads LiteRT's files."""
     return f"backends/{LITERT_FLOAT32 if backend in OPENVINO else backend}/{number}.tflite"
 

@@ -1,7 +1,7 @@
-"""How many pictures at once pay on a device: measured when the networks are loaded.
+"""Measures the best batch size on a GPU when the networks are loaded.
 
-A GPU is the quicker the more pictures it is given, up to a size that depends on it and on the
-networks; beyond it a batch only takes memory and delays the rows.
+A GPU gets faster with larger batches up to a size that depends on the GPU and on the networks. A
+larger batch only takes memory and delays the rows.
 """
 
 from __future__ import annotations
@@ -13,40 +13,46 @@ import numpy as np
 
 SMALLEST = 32
 REPEATS = 3
-WORTH = 1.05  # doubling a batch must bring at least so much
+MIN_SPEEDUP = 1.05  # least gain in pictures per second from doubling the batch
 
 
-def batch_that_pays(
+def best_batch_size(
     run: Callable[[np.ndarray], object],
     shape: tuple[int, int, int],
-    most: int,
+    limit: int,
     *,
-    too_large: tuple[type[Exception], ...] = (MemoryError,),
+    out_of_memory: tuple[type[Exception], ...] = (MemoryError,),
     clock: Callable[[], float] = time.perf_counter,
 ) -> int:
-    """The largest batch of at most ``most`` pictures that doubling still paid for.
+    """Double the batch size from ``SMALLEST`` as long as throughput grows; return the best size.
 
-    ``run`` is given ``(n, *shape)`` uint8 pictures, n doubling from ``SMALLEST``; of each size the
-    quickest of ``REPEATS`` passes counts, after one that warms up. The first size that raises one
-    of ``too_large``, or is less than ``WORTH`` times as quick as the size before, ends it. The
-    answer is at most ``most``, also where that is below ``SMALLEST``.
+    For each size, the fastest of ``REPEATS`` passes counts, after one warm-up pass. The search ends
+    at the first size that raises one of ``out_of_memory``, or that is less than ``MIN_SPEEDUP``
+    times as fast as the size before.
+
+    Args:
+        run: The network; receives ``(n, *shape)`` uint8 pictures.
+        shape: Height, width and channels of a picture.
+        limit: The largest size allowed, also where it is below ``SMALLEST``.
+        out_of_memory: The exceptions that mean that a batch does not fit the device.
+        clock: Returns seconds.
     """
-    size, best, rate = min(SMALLEST, most), min(SMALLEST, most), 0.0
-    while size <= most:
+    size, best, rate = min(SMALLEST, limit), min(SMALLEST, limit), 0.0
+    while size <= limit:
         pixels = np.full((size, *shape), 255, np.uint8)
         try:
-            found = size / _quickest(lambda given=pixels: run(given), clock)  # type: ignore[misc]
-        except too_large:
+            found = size / _fastest(lambda given=pixels: run(given), clock)  # type: ignore[misc]
+        except out_of_memory:
             break
-        if found < WORTH * rate:
+        if found < MIN_SPEEDUP * rate:
             break
         best, rate = size, found
         size *= 2
     return best
 
 
-def _quickest(step: Callable[[], object], clock: Callable[[], float]) -> float:
-    """Seconds, never 0."""
+def _fastest(step: Callable[[], object], clock: Callable[[], float]) -> float:
+    """Seconds of the fastest pass, never 0."""
     step()
     taken = []
     for _ in range(REPEATS):

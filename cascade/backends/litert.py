@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from cascade.backends.cores import cores
+from cascade.backends.cores import available_cores
 from cascade.errors import BundleError
 
 
@@ -30,7 +30,7 @@ class LiteRTRunner:
     """
 
     def __init__(self, path: Path, threads: int = 0) -> None:
-        count = threads or cores()
+        count = threads or available_cores()
         self._lock = threading.Lock()
         self._interpreters = [_Interpreter(path) for _ in range(count)]
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="litert") if count > 1 else None

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cascade.backends.cores import cores
+from cascade.backends.cores import available_cores
 from cascade.chunks import chunks
 from cascade.errors import BundleError
 
@@ -32,7 +32,7 @@ class OpenVINORunner:
     """
 
     def __init__(self, path: Path, threads: int = 0, precision: str = FLOAT32) -> None:
-        count = threads or cores()
+        count = threads or available_cores()
         compiled = _compile(path, count, precision)
         self._chunk, self._shape = compiled.input(0).shape[0], tuple(compiled.input(0).shape)
         self._width = compiled.output(0).shape[1]

@@ -70,7 +70,7 @@ def _frozen_tensorflow(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]
     return run
 
 
-def too_large() -> tuple[type[Exception], ...]:
+def out_of_memory_errors() -> tuple[type[Exception], ...]:
     """What a runner raises for more pictures than fit the device's memory."""
     if keras.config.backend() != "tensorflow":
         return (MemoryError,)

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 DRAWINGS = "drawings"  # the source of pictures that cascade.drawings made
-MOST_LEVELS = 4  # folders above the one that was named in which labels may begin
+MAX_PARENT_LEVELS = 4  # folders above the one that was named in which labels may begin
 PICTURE_ENDINGS = {
     *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif", ".bmp", ".tif", ".tiff", ".mpo"),
 }
@@ -56,7 +56,7 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.items)
 
-    def only(self, rows: np.ndarray) -> Pictures:
+    def subset(self, rows: np.ndarray) -> Pictures:
         """The pictures of some rows, ``(n,)`` numbers or ``(N,)`` bool."""
         chosen = np.flatnonzero(rows) if rows.dtype == bool else rows
         items = tuple(self.items[int(number)] for number in chosen)
@@ -64,7 +64,7 @@ class Pictures:
         return Pictures(items, self.pixels[chosen], taught=taught)
 
 
-def read_folder(
+def read_labelled_folder(
     folder: str | Path, taxonomy: Taxonomy | None, split: str | None = None
 ) -> list[Item]:
     """Every picture below ``folder``; the folders between are its label.
@@ -87,7 +87,7 @@ def read_folder(
     return items
 
 
-def read_manifest(manifest: str | Path, taxonomy: Taxonomy | None) -> list[Item]:
+def read_labelled_manifest(manifest: str | Path, taxonomy: Taxonomy | None) -> list[Item]:
     """A CSV with the columns ``path, label`` and optionally ``split, source, group``.
 
     Paths are relative to the manifest. Raises ``DatasetError`` naming the line.
@@ -124,8 +124,10 @@ def read_labelled(
     Raises ``DatasetError`` where nothing is left.
     """
     if not Path(source).is_file():
-        return read_folder(source, taxonomy, split)
-    items = [i for i in read_manifest(source, taxonomy) if split is None or i.split == split]
+        return read_labelled_folder(source, taxonomy, split)
+    items = [
+        i for i in read_labelled_manifest(source, taxonomy) if split is None or i.split == split
+    ]
     if not items:
         raise DatasetError(
             f"{source}: no pictures in it" + (f" of split {split!r}" if split else "")
@@ -145,7 +147,7 @@ def _label_below(root: Path, path: Path, taxonomy: Taxonomy) -> str:
 
 def _label_above(root: Path, path: Path, taxonomy: Taxonomy) -> str | None:
     """What to say where the labels begin in a folder above ``root``; None where they do not."""
-    for folder in root.parents[:MOST_LEVELS]:
+    for folder in root.parents[:MAX_PARENT_LEVELS]:
         with suppress(DatasetError):
             label = _label_of(path.relative_to(folder).parts[:-1], taxonomy, path)
             return (
@@ -229,4 +231,6 @@ def counts(items: Iterable[Item]) -> dict[str, int]:
 
 def drawn_items(folder: str | Path, taxonomy: Taxonomy, split: str) -> list[Item]:
     """Drawings written by ``cascade.drawings``, as a source of their own."""
-    return [replace(item, source=DRAWINGS) for item in read_folder(folder, taxonomy, split)]
+    return [
+        replace(item, source=DRAWINGS) for item in read_labelled_folder(folder, taxonomy, split)
+    ]

@@ -16,30 +16,31 @@ from PIL import Image
 from cascade.data.dataset import SPLITS, Item
 from cascade.errors import DatasetError
 
-SIDE = 16  # the hash has SIDE × SIDE bits
-STEP = 4  # levels that a neighbour must be brighter: less is noise of the encoder
-MOST_BITS = 20  # of 256 that nearly identical pictures may differ in
+HASH_SIDE = 16  # the hash has HASH_SIDE × HASH_SIDE bits
+MIN_BRIGHTER = 4  # levels that a neighbour must be brighter: less is noise of the encoder
+MAX_DIFFERENT_BITS = 20  # of 256 that nearly identical pictures may differ in
 # mean difference of nearly identical pixels as a share of what is not white: thin spectacles on
 # white differ from others by few levels, and all of it is the spectacles
-MOST_CHANGED = 0.15
+MAX_CHANGED_SHARE = 0.15
 NOISE_LEVELS = 1.0  # an encoder's own, allowed to any picture
-SHARES = {"validation": 0.15, "test": 0.15}
-LEAST_GROUPS = len(SPLITS)
+SPLIT_SHARES = {"validation": 0.15, "test": 0.15}
+MIN_GROUPS = len(SPLITS)
 
 
 def difference_hashes(pixels: np.ndarray) -> np.ndarray:
     """``(N, height, width, 3)`` uint8 to ``(N, 4)`` uint64: 256 bits, each "darker than its right
     neighbour" in a picture shrunk to 17 × 16 grey pixels. Krawetz 2013 (dHash)."""
-    rows = np.zeros((len(pixels), SIDE * SIDE // 64), np.uint64)
+    rows = np.zeros((len(pixels), HASH_SIDE * HASH_SIDE // 64), np.uint64)
     for number, picture in enumerate(pixels):
-        grey = Image.fromarray(picture).convert("L").resize((SIDE + 1, SIDE), Image.Resampling.BOX)
-        levels = np.asarray(grey, np.int16)
-        bits = levels[:, 1:] - levels[:, :-1] > STEP
+        grey = Image.fromarray(picture).convert("L")
+        small = grey.resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX)
+        levels = np.asarray(small, np.int16)
+        bits = levels[:, 1:] - levels[:, :-1] > MIN_BRIGHTER
         rows[number] = np.packbits(bits).view(np.uint64)
     return rows
 
 
-def alike(pixels: np.ndarray) -> list[str]:
+def near_duplicate_groups(pixels: np.ndarray) -> list[str]:
     """The group of each picture: identical and nearly identical ones share a name.
 
     ``(N, height, width, 3)`` uint8. Hashes choose the pairs, the pixels decide; what is alike to
@@ -49,10 +50,10 @@ def alike(pixels: np.ndarray) -> list[str]:
     parents = list(range(len(pixels)))
     for number in range(len(pixels) - 1):
         later = hashes[number + 1 :] ^ hashes[number]
-        near = np.flatnonzero(np.bitwise_count(later).sum(axis=1) <= MOST_BITS) + number + 1
-        for other in near:
+        close = np.bitwise_count(later).sum(axis=1) <= MAX_DIFFERENT_BITS
+        for other in np.flatnonzero(close) + number + 1:
             first, second = _root(parents, number), _root(parents, int(other))
-            if first != second and _nearly_same(pixels[number], pixels[other]):
+            if first != second and _is_near_duplicate(pixels[number], pixels[other]):
                 parents[max(first, second)] = min(first, second)
     return [f"alike-{_root(parents, number):06d}" for number in range(len(pixels))]
 
@@ -64,14 +65,14 @@ def _root(parents: list[int], number: int) -> int:
     return number
 
 
-def _nearly_same(first: np.ndarray, second: np.ndarray) -> bool:
+def _is_near_duplicate(first: np.ndarray, second: np.ndarray) -> bool:
     """Whether two uint8 pictures differ by little of what is in them."""
     one, other = first.astype(np.int16), second.astype(np.int16)
     content = max(float((255 - one).mean()), float((255 - other).mean()))
-    return float(np.abs(one - other).mean()) <= NOISE_LEVELS + MOST_CHANGED * content
+    return float(np.abs(one - other).mean()) <= NOISE_LEVELS + MAX_CHANGED_SHARE * content
 
 
-def joined(*names: Sequence[str]) -> list[str]:
+def merged_groups(*names: Sequence[str]) -> list[str]:
     """One group for each picture out of several ways to group them; '' says nothing of a picture.
 
     Pictures that share a name in any of the lists are in one group, and so are those that a third
@@ -88,13 +89,20 @@ def joined(*names: Sequence[str]) -> list[str]:
 
 
 def split_by_group(
-    items: Sequence[Item], seed: int, may_be_few: frozenset[str] = frozenset()
+    items: Sequence[Item], seed: int, train_if_few: frozenset[str] = frozenset()
 ) -> list[Item]:
-    """Give every item a split, whole groups at a time, label by label, in the shares of ``SHARES``.
+    """Assign whole groups to splits, label by label, in the shares of ``SPLIT_SHARES``.
 
-    A group counts for the label that most of its pictures have. Raises ``DatasetError`` with the
-    numbers for labels with fewer than three groups: one of the splits would have none. Labels that
-    ``may_be_few`` are trained on then.
+    A group counts for the label that most of its pictures have.
+
+    Args:
+        items: The pictures; an item without a group is a group of one.
+        seed: The same seed gives the same splits.
+        train_if_few: Labels that go to the training split if they have too few groups to be split.
+
+    Raises:
+        DatasetError: Another label has fewer than ``MIN_GROUPS`` groups, so that one of the splits
+            would have none. The message has the numbers.
     """
     members: dict[str, list[Item]] = defaultdict(list)
     for number, item in enumerate(items):
@@ -102,13 +110,13 @@ def split_by_group(
     by_label: dict[str, list[str]] = defaultdict(list)
     for group, its in sorted(members.items()):
         by_label[Counter(item.label for item in its).most_common(1)[0][0]].append(group)
-    _check_enough({k: v for k, v in by_label.items() if k not in may_be_few}, members)
+    _check_enough({k: v for k, v in by_label.items() if k not in train_if_few}, members)
     split_of: dict[str, str] = {}
     for number, label in enumerate(sorted(by_label)):
         random = np.random.default_rng((seed, number))
         groups = [by_label[label][n] for n in random.permutation(len(by_label[label]))]
         total = sum(len(members[group]) for group in groups)
-        shares = SHARES if len(groups) >= LEAST_GROUPS else {}
+        shares = SPLIT_SHARES if len(groups) >= MIN_GROUPS else {}
         for split, share in shares.items():
             taken = 0
             # at least one, and always one left for each split that is still to come
@@ -126,12 +134,12 @@ def _check_enough(by_label: Mapping[str, list[str]], members: Mapping[str, list[
     few = [
         f"{label}: {len(groups)} ({sum(len(members[g]) for g in groups)} pictures)"
         for label, groups in sorted(by_label.items())
-        if len(groups) < LEAST_GROUPS
+        if len(groups) < MIN_GROUPS
     ]
     if few:
         raise DatasetError(
             f"too few groups of pictures for {', '.join(few)}; each label needs at least "
-            f"{LEAST_GROUPS}, one for each of {', '.join(SPLITS)}: add other articles of it (more "
+            f"{MIN_GROUPS}, one for each of {', '.join(SPLITS)}: add other articles of it (more "
             "views or sizes of the same one do not count), or leave the label out"
         )
 

@@ -15,7 +15,7 @@ from cascade.pictures.decode import Preprocessing, Rejected, decode
 from cascade.taxonomy import UNKNOWN, Taxonomy
 
 
-def read_arrays(path: str | Path, taxonomy: Taxonomy, preprocessing: Preprocessing) -> Pictures:
+def read_npz(path: str | Path, taxonomy: Taxonomy, preprocessing: Preprocessing) -> Pictures:
     """The pictures of a ``.npz``: ``images`` ``(N, height, width, 3)``, ``labels`` ``(N,)`` text.
 
     Images are uint8, or floats from 0 to 1. A label is one of the taxonomy in either way of
@@ -45,7 +45,7 @@ def read_arrays(path: str | Path, taxonomy: Taxonomy, preprocessing: Preprocessi
         gender = "" if genders is None else str(genders[number])
         label = _label(name, gender, taxonomy, f"{path}, number {number}")
         item = Item(f"{path}#{number}", label)
-        picture = _fitted(images[number], preprocessing)
+        picture = _fit_to_frame(images[number], preprocessing)
         if isinstance(picture, Rejected):
             rejected.append((item, picture.reason))
         else:
@@ -89,7 +89,7 @@ def _names(arrays: Mapping[str, np.ndarray], path: str | Path) -> list[str]:
     return [str(classes[number]) for number in labels.ravel()]
 
 
-def _fitted(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray | Rejected:
+def _fit_to_frame(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray | Rejected:
     """As it is where it has the frame's size; else through the function that serves files."""
     if image.shape[:2] == (preprocessing.height, preprocessing.width):
         return image
@@ -105,13 +105,17 @@ def _label(name: str, gender: str, taxonomy: Taxonomy, where: str) -> str:
             return taxonomy.parse(name)
         except TaxonomyError:
             pass  # not a whole label: perhaps only the type
-    wanted, of = _plain(name), _plain(gender)
+    wanted, of = _normalised(name), _normalised(gender)
     found = []
     for leaf in taxonomy.leaves:
         levels = taxonomy.levels(leaf)
-        own = _plain(levels["gender"] or "")
-        without = [part for part in leaf.split("/") if _plain(part) != own]
-        spellings = {_plain(leaf), _plain("/".join(without)), _plain(leaf.rsplit("/", 1)[-1])}
+        own = _normalised(levels["gender"] or "")
+        without = [part for part in leaf.split("/") if _normalised(part) != own]
+        spellings = {
+            _normalised(leaf),
+            _normalised("/".join(without)),
+            _normalised(leaf.rsplit("/", 1)[-1]),
+        }
         if wanted in spellings and own in ("", of or own):
             found.append(leaf)
     if len(found) == 1:
@@ -131,5 +135,5 @@ def _gender_unknown(leaf: str, taxonomy: Taxonomy) -> str:
     return "/".join(UNKNOWN if part == gender else part for part in leaf.split("/"))
 
 
-def _plain(text: str) -> str:
+def _normalised(text: str) -> str:
     return text.strip().casefold().replace("-", "/")

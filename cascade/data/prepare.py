@@ -17,11 +17,16 @@ from cascade.data.dataset import (
     counts,
     decode_items,
     drawn_items,
-    read_folder,
-    read_manifest,
+    read_labelled_folder,
+    read_labelled_manifest,
 )
-from cascade.data.near_duplicates import LEAST_GROUPS, alike, check_leaks, split_by_group
-from cascade.data.npz import read_arrays
+from cascade.data.near_duplicates import (
+    MIN_GROUPS,
+    check_leaks,
+    near_duplicate_groups,
+    split_by_group,
+)
+from cascade.data.npz import read_npz
 from cascade.errors import DatasetError
 from cascade.pictures.decode import Preprocessing
 from cascade.taxonomy import Taxonomy
@@ -32,7 +37,7 @@ OUT_OF_SCOPE = "out_of_scope"  # the folder that means "none of these" in a tree
 
 
 @dataclass(frozen=True)
-class Prepared:
+class DatasetSplits:
     """Decoded pictures by split, each group in one of them."""
 
     train: Pictures
@@ -43,12 +48,14 @@ class Prepared:
 def taxonomy_of_folders(folder: Path) -> Taxonomy:
     """The tree that a folder of folders is; its splits, if it has them, are no labels."""
     roots = [folder / split for split in SPLITS if (folder / split).is_dir()] or [folder]
-    labels = {item.label for root in roots for item in read_folder(root, None)}
+    labels = {item.label for root in roots for item in read_labelled_folder(root, None)}
     outside = {label for label in labels if label.split("/")[0] == OUT_OF_SCOPE}
     return Taxonomy.from_labels(sorted(labels - outside), OUT_OF_SCOPE if outside else None)
 
 
-def prepare(source: Path, taxonomy: Taxonomy, preprocessing: Preprocessing, seed: int) -> Prepared:
+def prepare(
+    source: Path, taxonomy: Taxonomy, preprocessing: Preprocessing, seed: int
+) -> DatasetSplits:
     """Read, decode, group and split labelled pictures.
 
     ``source`` is a manifest CSV, a ``.npz``, or a folder: of labels, or of the folders ``train``,
@@ -60,7 +67,7 @@ def prepare(source: Path, taxonomy: Taxonomy, preprocessing: Preprocessing, seed
     items = pictures.items
     if not any(item.group for item in items):
         log.info("looking for nearly identical pictures among %d", len(items))
-        groups = alike(pictures.pixels)
+        groups = near_duplicate_groups(pictures.pixels)
         items = tuple(replace(item, group=group) for item, group in zip(items, groups, strict=True))
         log.info("%d groups", len(set(groups)))
     if any(item.split is None for item in items):
@@ -68,10 +75,10 @@ def prepare(source: Path, taxonomy: Taxonomy, preprocessing: Preprocessing, seed
             raise DatasetError(f"{source}: some lines have a split and some have none")
         items = tuple(split_by_group(items, seed))
     check_leaks(items)
-    check_validation(items)
+    check_splits(items)
     for label, number in counts(items).items():
         log.info("%6d %s", number, label)
-    return by_split(replace(pictures, items=items))
+    return split_pictures(replace(pictures, items=items))
 
 
 def with_drawings(
@@ -91,32 +98,32 @@ def with_drawings(
 
 def _read(source: Path, taxonomy: Taxonomy, preprocessing: Preprocessing) -> Pictures:
     if source.suffix.lower() == ".npz":
-        return read_arrays(source, taxonomy, preprocessing)
+        return read_npz(source, taxonomy, preprocessing)
     if source.is_file():
-        return decode_items(read_manifest(source, taxonomy), preprocessing)
+        return decode_items(read_labelled_manifest(source, taxonomy), preprocessing)
     if (source / "train").is_dir():
         items = [
             item
             for split in SPLITS
             if (source / split).is_dir()
-            for item in read_folder(source / split, taxonomy, split)
+            for item in read_labelled_folder(source / split, taxonomy, split)
         ]
         return decode_items(items, preprocessing)
-    return decode_items(read_folder(source, taxonomy), preprocessing)
+    return decode_items(read_labelled_folder(source, taxonomy), preprocessing)
 
 
-def check_validation(items: Sequence[Item]) -> None:
+def check_splits(items: Sequence[Item]) -> None:
     """Given splits must hold what training cannot do without."""
     found = {item.split for item in items}
     missing = [split for split in ("train", "validation") if split not in found]
     if missing:
         raise DatasetError(
             f"no picture in {' and '.join(missing)}: give each of {', '.join(SPLITS)} some, or "
-            f"give no splits at all and at least {LEAST_GROUPS} groups of each label"
+            f"give no splits at all and at least {MIN_GROUPS} groups of each label"
         )
 
 
-def by_split(pictures: Pictures) -> Prepared:
+def split_pictures(pictures: Pictures) -> DatasetSplits:
     """Pictures whose items name their split, apart."""
     named = np.array([item.split for item in pictures.items])
-    return Prepared(*(pictures.only(named == split) for split in SPLITS))
+    return DatasetSplits(*(pictures.subset(named == split) for split in SPLITS))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from cascade.drawings import garments, light_shoes, shoes, strays
+from cascade.drawings import garments, light_shoes, out_of_scope, shoes
 from cascade.drawings.pen import Colour, Pen
 
 OUT_OF_SCOPE = "out_of_scope"
@@ -60,10 +60,10 @@ def render(leaf: str, seed: int) -> Image.Image:
     """
     rng = random.Random(f"{leaf}/{seed}")  # from text: the same in every process
     if leaf == OUT_OF_SCOPE:
-        kind = rng.randrange(len(strays.FIGURES) + 2)
-        if kind >= len(strays.FIGURES):
-            return (strays.banner, strays.junk)[kind - len(strays.FIGURES)](rng)
-        figure, grain = strays.FIGURES[kind], 0.1
+        kind = rng.randrange(len(out_of_scope.FIGURES) + 2)
+        if kind >= len(out_of_scope.FIGURES):
+            return (out_of_scope.banner, out_of_scope.junk)[kind - len(out_of_scope.FIGURES)](rng)
+        figure, grain = out_of_scope.FIGURES[kind], 0.1
     elif leaf in _FIGURES:
         figure, grain = _FIGURES[leaf]
     else:

@@ -6,7 +6,14 @@ import random
 
 from cascade.drawings.pen import Colour, Pen, Point, curve, ellipse, shade, vary
 
-FRAMES = ((25, 22, 22), (60, 35, 20), (140, 20, 30), (30, 40, 80), (150, 150, 155), (180, 140, 70))
+FRAME_COLOURS = (
+    (25, 22, 22),
+    (60, 35, 20),
+    (140, 20, 30),
+    (30, 40, 80),
+    (150, 150, 155),
+    (180, 140, 70),
+)
 CLOTHS = ((25, 25, 28), (70, 72, 78), (165, 140, 100), (80, 82, 55), (40, 45, 75), (205, 195, 175))
 TINTS = ((28, 26, 28), (60, 40, 25), (30, 45, 40), (40, 40, 70))  # of sunglasses
 DENIMS = ((55, 85, 140), (35, 55, 95), (110, 145, 190), (75, 105, 150), (30, 35, 55))
@@ -15,7 +22,7 @@ DENIMS = ((55, 85, 140), (35, 55, 95), (110, 145, 190), (75, 105, 150), (30, 35,
 def glasses(pen: Pen, *, dark: bool) -> None:
     """From the front: two lenses, a bridge, the ends of the temples."""
     rng = pen.rng
-    frame = vary(rng, rng.choice(FRAMES))
+    frame = vary(rng, rng.choice(FRAME_COLOURS))
     thickness = rng.uniform(0.05, 0.13) if dark else rng.uniform(0.025, 0.09)
     half_w, half_h = rng.uniform(0.40, 0.47), rng.uniform(0.26, 0.42)
     power = rng.choice((2.0, 2.4, 3.2, 4.0))

@@ -115,14 +115,14 @@ def decode(data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8] | Rej
         return Rejected("unsupported", f"pixels of mode {image.mode!r}")
     # Some kinds keep their EXIF behind the pixels, so only now is it known for certain.
     orientation = _orientation(image)
-    target = _fit_lying(size, orientation, preprocessing)
+    target = _fit_before_rotation(size, orientation, preprocessing)
     flat, box = colour_modes.flatten(image, box, target, preprocessing.background)
     if flat.size != target:
         shrinks = target[0] < flat.width or target[1] < flat.height
         method = Image.Resampling.HAMMING if shrinks else Image.Resampling.BICUBIC
         flat = flat.resize(target, method, box=box)
-    if orientation in _TURNS:  # after shrinking, where it costs nothing
-        flat = flat.transpose(_TURNS[orientation])
+    if orientation in _TRANSPOSE:  # after shrinking, where it costs nothing
+        flat = flat.transpose(_TRANSPOSE[orientation])
     canvas = Image.new("RGB", (preprocessing.width, preprocessing.height), preprocessing.background)
     canvas.paste(flat, ((canvas.width - flat.width) // 2, (canvas.height - flat.height) // 2))
     return np.array(canvas, dtype=np.uint8)  # (height, width, 3)
@@ -146,7 +146,7 @@ _READERS: dict[str, type[ImageFile.ImageFile]] = {
     "BMP": BmpImagePlugin.BmpImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
 }
-_TURNS = {
+_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -161,20 +161,22 @@ def _open(data: bytes, preprocessing: Preprocessing) -> ImageFile.ImageFile | Re
     """Reads the header alone, and refuses by it what must not be decoded."""
     if not data:
         return Rejected("empty", "no bytes")
-    kind = formats.sniff(data)
-    if kind is None:
+    format_name = formats.sniff(data)
+    if format_name is None:
         return Rejected("not_an_image", f"begins with {data[:16]!r}")
-    if kind not in _READERS:
-        return Rejected("unsupported", f"{kind} is not decoded here")
+    if format_name not in _READERS:
+        return Rejected("unsupported", f"{format_name} is not decoded here")
     # This one allocates its canvas on opening, so its size is looked at before.
-    canvas = formats.webp_canvas(data) if kind == "WEBP" else None
+    canvas = formats.webp_canvas(data) if format_name == "WEBP" else None
     refusal = _refuse_size(canvas, preprocessing) if canvas else None
     if refusal is not None:
         return refusal
     try:
-        image = _READERS[kind](io.BytesIO(data))
+        image = _READERS[format_name](io.BytesIO(data))
     except Exception as error:  # noqa: BLE001 - whatever a decoder raises is the picture's fault
-        return _blame(error, "truncated" if formats.cut_short(kind, data) else "unsupported")
+        return _rejected(
+            error, "truncated" if formats.is_truncated(format_name, data) else "unsupported"
+        )
     return _refuse_size(image.size, preprocessing) or image
 
 
@@ -198,16 +200,16 @@ def _load(image: ImageFile.ImageFile, preprocessing: Preprocessing) -> Box | Rej
     box: Box = (0, 0, *image.size)
     try:
         if isinstance(image, _Jpeg):
-            target = _fit_lying(image.size, _orientation(image), preprocessing)
+            target = _fit_before_rotation(image.size, _orientation(image), preprocessing)
             drafted = image.draft("RGB", target)
             box = drafted[1] if drafted else box
         image.load()
     except Exception as error:  # noqa: BLE001 - whatever a decoder raises is the picture's fault
-        return _blame(error, "truncated")
+        return _rejected(error, "truncated")
     return box
 
 
-def _fit_lying(
+def _fit_before_rotation(
     size: tuple[int, int], orientation: int, preprocessing: Preprocessing
 ) -> tuple[int, int]:
     """The fitted (width, height) of a picture that is still to be turned by its orientation."""
@@ -217,7 +219,7 @@ def _fit_lying(
     return height, width
 
 
-def _blame(error: Exception, reason: str) -> Rejected:
+def _rejected(error: Exception, reason: str) -> Rejected:
     """``reason``, unless the decoder itself found the picture too large."""
     bombs = (MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning)
     if isinstance(error, bombs):

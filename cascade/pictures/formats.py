@@ -1,4 +1,4 @@
-"""What the bytes of a file say before any decoder sees them: kind, cut short or not, orientation.
+"""What the bytes of a file say before any decoder sees them: format, truncation, orientation.
 
 Each function reads a few header fields by itself. That keeps a hostile file away from the decoders
 for as long as possible, and a broken EXIF block from raising or warning in the middle of a run.
@@ -56,25 +56,25 @@ def sniff(data: bytes) -> str | None:
         return "WEBP" if data[8:12] == b"WEBP" else None
     if data[:2] == b"BM":  # two letters that a text may begin with too
         return "BMP" if int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES else None
-    for signature, kind in _SIGNATURES + _KNOWN_ONLY:
+    for signature, format_name in _SIGNATURES + _KNOWN_ONLY:
         if data.startswith(signature):
-            return kind
+            return format_name
     return None
 
 
-def cut_short(kind: str, data: bytes) -> bool:
+def is_truncated(format_name: str, data: bytes) -> bool:
     """Whether a file of this kind ends before the place where its own structure says it ends."""
-    if kind == "JPEG":
+    if format_name == "JPEG":
         return _jpeg_cut_short(data)
-    if kind == "PNG":
+    if format_name == "PNG":
         return b"IEND" not in data[-64:]
-    if kind == "GIF":
+    if format_name == "GIF":
         return not data.rstrip(b"\0").endswith(b";")
-    if kind == "WEBP":
+    if format_name == "WEBP":
         return len(data) < int.from_bytes(data[4:8], "little") + 8
-    if kind == "BMP":
+    if format_name == "BMP":
         return len(data) < int.from_bytes(data[2:6], "little")
-    if kind == "TIFF":
+    if format_name == "TIFF":
         return _tiff_cut_short(data)
     return _boxes_cut_short(data)
 

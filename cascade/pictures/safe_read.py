@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-_DESCRIPTORS = "/proc/self/fd"
-_DESCRIPTORS_TELL = Path(_DESCRIPTORS).is_dir()  # Linux: what an open file really is
+_PROC_FD = "/proc/self/fd"
+_HAS_PROC_FD = Path(_PROC_FD).is_dir()  # Linux: what an open file really is
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ def read(path: str, max_bytes: int, roots: Sequence[str] = ()) -> Contents:
         real_roots = [_real_root(root) for root in roots]
         # What a plain file is opened as is asked of the system afterwards, so its path need not
         # be resolved step by step before: that took a sixth of the time of decoding.
-        plain = not real_roots or (_DESCRIPTORS_TELL and _is_plain(path))
-        target = path if plain else os.path.realpath(path)
-        if not plain and not _inside(target, real_roots):
+        regular = not real_roots or (_HAS_PROC_FD and _is_regular_file(path))
+        target = path if regular else os.path.realpath(path)
+        if not regular and not _inside(target, real_roots):
             return Contents(reason="outside_root", detail=f"leads to {target!r}")
         # Refused before opening: opening a device can already do something to it.
         refusal = _refuse_special(os.stat(target))  # noqa: PTH116 - surrogates, no Path needed
@@ -65,9 +65,9 @@ def _read_open(descriptor: int, max_bytes: int, real_roots: Sequence[str]) -> Co
     refusal = _refuse_special(status)
     if refusal is not None:
         return refusal
-    if real_roots and _DESCRIPTORS_TELL:
+    if real_roots and _HAS_PROC_FD:
         # A folder on the way may have been replaced by a link between resolving and opening.
-        opened = os.readlink(f"{_DESCRIPTORS}/{descriptor}")  # noqa: PTH115 - once a picture
+        opened = os.readlink(f"{_PROC_FD}/{descriptor}")  # noqa: PTH115 - once a picture
         if not _inside(opened, real_roots):
             return Contents(reason="outside_root", detail=f"leads to {opened!r}")
     size, mtime = status.st_size, status.st_mtime
@@ -90,7 +90,7 @@ def _refuse_special(status: os.stat_result) -> Contents | None:
     return Contents(reason="unreadable", detail=f"{kind}, not a regular file")
 
 
-def _is_plain(path: str) -> bool:
+def _is_regular_file(path: str) -> bool:
     """Whether a path ends in a regular file, no link; False where it cannot be looked at."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)

@@ -228,7 +228,7 @@ def concerned(pictures: Pictures, decisions: DecisionSet, taxonomy: Taxonomy) ->
     rows = targets(pictures.items, decisions, taxonomy).sum(axis=1) > 0
     if rows.all():
         return pictures
-    return pictures.only(rows)
+    return pictures.subset(rows)
 
 
 def _concerned(pictures: Pictures, decisions: DecisionSet, taxonomy: Taxonomy) -> Pictures:

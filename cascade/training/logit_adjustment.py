@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from cascade.calibration import decision_cost, fit_temperatures
+from cascade.calibration import fit_temperatures, smoothed_cross_entropy
 from cascade.data.dataset import Item, Pictures, targets
 from cascade.decisions import DecisionSet
 from cascade.taxonomy import Taxonomy
@@ -81,7 +81,7 @@ def fit_strengths(
         for strength in STRENGTHS if concerned.any() else ():
             moved = own + strength * shifts[columns]
             temperature = fit_temperatures(moved, right, DecisionSet([decision]))[decision.node]
-            cost = decision_cost(moved, right, temperature)
+            cost = smoothed_cross_entropy(moved, right, temperature)
             if cost < least - 1e-9:
                 best, least = strength, cost
         result[decision.node] = best

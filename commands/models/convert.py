@@ -83,7 +83,7 @@ def command(
     _say(agreements)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file()) / 1e6
     click.echo(f"{out}: model {made.version}, {size:.1f} MB")
-    if not all(each.enough for each in agreements.values()):
+    if not all(each.sufficient for each in agreements.values()):
         raise click.exceptions.Exit(1)
 
 
@@ -113,5 +113,5 @@ def _say(agreements: dict[str, Agreement]) -> None:
             f"on {each.pictures} pictures, largest difference of a probability "
             f"{each.confidence:.2g}, {each.megabytes} MB"
         )
-        if not each.enough:
+        if not each.sufficient:
             click.echo(f"{name}: left out: fewer than {each.required:.2%} of leaves", err=True)

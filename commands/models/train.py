@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from cascade.data.prepare import Prepared
+    from cascade.data.prepare import DatasetSplits
     from cascade.pictures.decode import Preprocessing
     from cascade.taxonomy import Taxonomy
     from cascade.training.build import Material
@@ -158,9 +158,13 @@ def _prepared(
     taxonomy: str | None,
     seed: int,
     frame: Preprocessing,
-) -> tuple[Prepared, Taxonomy]:
+) -> tuple[DatasetSplits, Taxonomy]:
     """The pictures by split and the tree that they are labelled by."""
-    from cascade.data.corrections import prepare_corrections, taxonomy_of_labels, with_corrections
+    from cascade.data.corrected_pictures import (
+        prepare_corrections,
+        taxonomy_of_labels,
+        with_corrections,
+    )
     from cascade.data.prepare import prepare
     from commands.corrected import corrected_labels, corrected_pictures, corrected_rows
 
@@ -187,7 +191,7 @@ def _prepared(
 
 
 def _material(
-    prepared: Prepared, tree: Taxonomy, work: Path, drawings: int, frame: Preprocessing
+    prepared: DatasetSplits, tree: Taxonomy, work: Path, drawings: int, frame: Preprocessing
 ) -> Material:
     from cascade.data.prepare import with_drawings
     from cascade.training.build import Material

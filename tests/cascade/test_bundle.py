@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from cascade.bundle import Bundle, BundleParts, add_to_card, seal, write_parts
+from cascade.bundle import Bundle, BundleParts, add_card_section, seal, write_parts
 from cascade.classifier import Cascade
 from cascade.errors import BundleError, BundleTampered
 from cascade.networks.architectures import Architecture, build, networks_of
@@ -201,7 +201,7 @@ def test_a_section_more_in_the_card_makes_no_other_model(tmp_path: Path) -> None
     made = make_bundle(tmp_path)
     (tmp_path / "MODEL_CARD.md").write_text("# Model card\n")
     reseal(tmp_path)
-    changed = add_to_card(tmp_path, "Elsewhere", "Worse.\n")
+    changed = add_card_section(tmp_path, "Elsewhere", "Worse.\n")
     assert (tmp_path / "MODEL_CARD.md").read_text() == "# Model card\n\n## Elsewhere\n\nWorse.\n"
     assert Bundle.open(tmp_path).version == changed.version == made.version
 
@@ -212,9 +212,9 @@ def test_a_section_of_the_card_that_is_written_again_takes_the_old_one_s_place(
     make_bundle(tmp_path)
     (tmp_path / "MODEL_CARD.md").write_text("# Model card\n")
     reseal(tmp_path)
-    add_to_card(tmp_path, "Elsewhere", "Worse.")
-    add_to_card(tmp_path, "Elsewhere, too", "Unknown.")
-    add_to_card(tmp_path, "Elsewhere", "Better.")
+    add_card_section(tmp_path, "Elsewhere", "Worse.")
+    add_card_section(tmp_path, "Elsewhere, too", "Unknown.")
+    add_card_section(tmp_path, "Elsewhere", "Better.")
     assert (tmp_path / "MODEL_CARD.md").read_text() == (
         "# Model card\n\n## Elsewhere, too\n\nUnknown.\n\n## Elsewhere\n\nBetter.\n"
     )

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cascade.calibration import (
-    decision_cost,
     fit_temperatures,
-    least_threshold,
+    lowest_threshold,
+    smoothed_cross_entropy,
     thresholds_of,
     tune_thresholds,
 )
@@ -59,7 +59,7 @@ def test_the_temperature_undoes_the_boast_and_lowers_the_calibration_error(boast
 
 def test_partly_known_labels_count_with_what_they_know() -> None:
     logits = np.array([[2.0, 0, 0]] * 10)
-    sure = decision_cost(logits, np.array([[1.0, 1, 1]] * 10), 1.0)
+    sure = smoothed_cross_entropy(logits, np.array([[1.0, 1, 1]] * 10), 1.0)
     p = softmax(logits)
     # nothing is asked of a picture that any outcome fits, but for the softening of 1/12
     assert sure == pytest.approx(-np.log(p[0]).mean() / 12)
@@ -103,18 +103,18 @@ def test_the_least_threshold_by_hand() -> None:
     # 200 right from 0.9 up, then every second one wrong
     score = np.concatenate([np.linspace(1, 0.9, 200), np.linspace(0.89, 0.5, 100)])
     right = np.concatenate([np.ones(200, bool), np.arange(100) % 2 == 0])
-    found = least_threshold(score, right, 0.98)
+    found = lowest_threshold(score, right, 0.98)
     assert found is not None
     passed = score >= found
     assert 190 <= passed.sum() < 210
-    assert least_threshold(score[:20], right[:20], 0.98) is None  # 20 of 20 proves nothing
-    assert least_threshold(score, ~right, 0.98) is None
+    assert lowest_threshold(score[:20], right[:20], 0.98) is None  # 20 of 20 proves nothing
+    assert lowest_threshold(score, ~right, 0.98) is None
 
 
 def test_equal_scores_pass_together() -> None:
     score = np.array([0.9] * 100 + [0.6] * 10)
     right = np.array([True] * 100 + [True] * 5 + [False] * 5)
-    found = least_threshold(score, right, 0.97)
+    found = lowest_threshold(score, right, 0.97)
     assert found is not None and 0.6 < found <= 0.9
 
 
@@ -122,8 +122,8 @@ def test_a_threshold_stands_between_scores_not_on_one() -> None:
     # another runtime's probabilities differ in the last digits: no picture may hang on those
     score = np.array([0.9] * 100 + [0.6] * 10)
     right = np.array([True] * 100 + [False] * 10)
-    assert least_threshold(score, right, 0.97) == pytest.approx(0.75)
-    below_all = least_threshold(score[:100], right[:100], 0.97)
+    assert lowest_threshold(score, right, 0.97) == pytest.approx(0.75)
+    below_all = lowest_threshold(score[:100], right[:100], 0.97)
     assert below_all is not None and 0.899 < below_all < 0.9 - 1e-4
 
 

@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
-from cascade.data.dataset import read_folder
+from cascade.data.dataset import read_labelled_folder
 from cascade.taxonomy import Taxonomy
 from tests.commands.running import lines, run
 
@@ -160,7 +160,7 @@ def exported(url: str) -> None:
     links = [path for path in Path("corrected").rglob("*") if path.is_symlink()]
     placed = {link.resolve(): link.parent for link in links}
     assert len(placed) == REVIEWED
-    ready_for_training = read_folder("corrected", Taxonomy.load())
+    ready_for_training = read_labelled_folder("corrected", Taxonomy.load())
     assert len(ready_for_training) == REVIEWED
     for picture, folder in placed.items():
         assert folder.relative_to("corrected").as_posix() == truth(str(picture))

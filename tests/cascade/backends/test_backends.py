@@ -23,9 +23,9 @@ from cascade.backends import (
     TENSORFLOW_FLOAT16,
     Runner,
     available,
-    choose,
+    choose_backend,
     installed,
-    labels_stay,
+    labels_agree,
 )
 from cascade.backends.litert import LiteRTRunner
 from cascade.backends.openvino import OpenVINORunner
@@ -119,7 +119,7 @@ def test_float16_is_there_where_it_agreed_and_taken_by_itself_where_labels_stay(
     seal(folder, manifest["training"], {**manifest["figures"], "backends": backends})
     bundle = Bundle.open(folder)
     assert (TENSORFLOW_FLOAT16 in available(bundle)) is there
-    assert labels_stay(bundle, TENSORFLOW_FLOAT16) is same
+    assert labels_agree(bundle, TENSORFLOW_FLOAT16) is same
 
 
 @pytest.mark.parametrize("backend", EXACT)
@@ -204,11 +204,11 @@ def test_auto_takes_the_quickest_with_the_references_numbers(
 
     on_cpu = not tf.config.list_physical_devices("GPU")
     quickest = OPENVINO_FLOAT32 if installed(OPENVINO_FLOAT32) else LITERT_FLOAT32
-    assert choose(Bundle.open(small_bundle)) == TENSORFLOW
-    assert choose(Bundle.open(converted[0])) == (quickest if on_cpu else TENSORFLOW)
+    assert choose_backend(Bundle.open(small_bundle)) == TENSORFLOW
+    assert choose_backend(Bundle.open(converted[0])) == (quickest if on_cpu else TENSORFLOW)
     monkeypatch.setattr("cascade.backends.installed", lambda name: name not in OPENVINO)
-    assert choose(Bundle.open(converted[0])) == (LITERT_FLOAT32 if on_cpu else TENSORFLOW)
-    assert choose(Bundle.open(converted[0]), TENSORFLOW) == TENSORFLOW
+    assert choose_backend(Bundle.open(converted[0])) == (LITERT_FLOAT32 if on_cpu else TENSORFLOW)
+    assert choose_backend(Bundle.open(converted[0]), TENSORFLOW) == TENSORFLOW
 
 
 def test_a_backend_that_is_not_there_is_named(small_bundle: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cascade.backends import BATCH
-from cascade.backends.best_batch_size import batch_that_pays
+from cascade.backends.best_batch_size import best_batch_size
 from cascade.classifier import Cascade
 
 
@@ -25,7 +25,7 @@ class Device:
         self.now += self.start + self.each * len(pixels)
 
     def batch(self, most: int) -> int:
-        return batch_that_pays(self, (4, 3, 3), most, clock=lambda: self.now)
+        return best_batch_size(self, (4, 3, 3), most, clock=lambda: self.now)
 
 
 def test_what_costs_the_same_for_any_number_is_given_all_there_is() -> None:
@@ -56,5 +56,5 @@ def test_never_more_than_there_is_at_once(most: int) -> None:
 
 def test_on_a_cpu_nothing_is_measured() -> None:
     cascade = Cascade.load()
-    assert cascade.batch_that_pays(1024) == BATCH
-    assert cascade.batch_that_pays(16) == 16
+    assert cascade.best_batch_size(1024) == BATCH
+    assert cascade.best_batch_size(16) == 16

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from cascade.data.dataset import Item
-from cascade.data.near_duplicates import alike, check_leaks, split_by_group
+from cascade.data.near_duplicates import check_leaks, near_duplicate_groups, split_by_group
 from cascade.errors import DatasetError
 
 
@@ -37,7 +37,7 @@ def test_nearly_identical_pictures_share_a_group_and_others_do_not() -> None:
     pixels += [noisy(article(seed), seed) for seed in range(12)]
     small = article(3).resize((60, 80)).resize((90, 120))
     pixels += [pixels[5].copy(), np.asarray(small)]
-    groups = alike(np.stack(pixels))
+    groups = near_duplicate_groups(np.stack(pixels))
     assert groups[12:24] == groups[:12]
     assert len(set(groups[:12])) == 12
     assert groups[24] == groups[5]
@@ -47,7 +47,7 @@ def test_nearly_identical_pictures_share_a_group_and_others_do_not() -> None:
 def test_pictures_with_the_same_outline_and_other_colours_are_told_apart() -> None:
     dark, light = np.full((120, 90, 3), 255, np.uint8), np.full((120, 90, 3), 255, np.uint8)
     dark[40:80, 20:70], light[40:80, 20:70] = (10, 10, 10), (120, 160, 200)
-    assert len(set(alike(np.stack([dark, light])))) == 2
+    assert len(set(near_duplicate_groups(np.stack([dark, light])))) == 2
 
 
 def items(counts: dict[str, list[int]]) -> list[Item]:

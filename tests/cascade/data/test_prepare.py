@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cascade.data.npz import read_arrays
+from cascade.data.npz import read_npz
 from cascade.data.prepare import prepare, taxonomy_of_folders
 from cascade.errors import DatasetError
 from cascade.pictures.decode import Preprocessing
@@ -80,7 +80,7 @@ def test_the_originals_arrays(tmp_path: Path) -> None:
     genders = ["", "Female", "male", "", "", "Male"]
     path = tmp_path / "pictures.npz"
     np.savez(path, images=images, labels=labels, genders=genders)
-    found = read_arrays(path, TREE, FRAME)
+    found = read_npz(path, TREE, FRAME)
     assert [item.label for item in found.items] == [
         "shoes/female/sandals",
         "shoes/female/high_heels",
@@ -93,7 +93,7 @@ def test_the_originals_arrays(tmp_path: Path) -> None:
     np.savez(
         path, images=images / 255, labels=[0, 0, 1, 1, 0, 1], classes=["optical", "sunglasses"]
     )
-    numbered = read_arrays(path, TREE, FRAME)
+    numbered = read_npz(path, TREE, FRAME)
     assert numbered.items[2].label == "glasses/sunglasses"
     assert np.array_equal(numbered.pixels, images)
 
@@ -101,7 +101,7 @@ def test_the_originals_arrays(tmp_path: Path) -> None:
 def test_arrays_of_another_size_go_through_the_serving_function(tmp_path: Path) -> None:
     wide = np.asarray(article(1).resize((200, 100)))
     np.savez(tmp_path / "a.npz", images=wide[None], labels=["glasses/optical"])
-    found = read_arrays(tmp_path / "a.npz", TREE, FRAME)
+    found = read_npz(tmp_path / "a.npz", TREE, FRAME)
     Image.fromarray(wide).save(tmp_path / "same.png")
     from cascade.pictures.decode import load
 
@@ -123,11 +123,11 @@ def test_arrays_of_another_size_go_through_the_serving_function(tmp_path: Path) 
 def test_arrays_that_cannot_be_used_say_why(tmp_path: Path, arrays: dict, says: str) -> None:
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(DatasetError, match=says):
-        read_arrays(tmp_path / "a.npz", TREE, FRAME)
+        read_npz(tmp_path / "a.npz", TREE, FRAME)
 
 
 def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
     labels = np.array(["boots", None], object)
     np.savez(tmp_path / "a.npz", images=np.zeros((2, 120, 90, 3), np.uint8), labels=labels)
     with pytest.raises(DatasetError, match="pickles are refused"):
-        read_arrays(tmp_path / "a.npz", TREE, FRAME)
+        read_npz(tmp_path / "a.npz", TREE, FRAME)

@@ -109,7 +109,7 @@ def test_a_trunk_that_ends_early_has_the_pretrained_weights_of_what_is_left() ->
 
 def test_rows_keep_what_was_taught() -> None:
     pictures = replace(shapes(6, 1), taught=np.arange(12, dtype=np.float32).reshape(6, 2))
-    some = pictures.only(np.array([False, True, False, True, False, False]))
+    some = pictures.subset(np.array([False, True, False, True, False, False]))
     assert [item.path for item in some.items] == ["1", "3"]
     assert some.taught is not None and some.taught.tolist() == [[2, 3], [6, 7]]
 

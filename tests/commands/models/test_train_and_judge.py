@@ -46,13 +46,13 @@ def test_evaluate_prints_figures_and_matrices(small_bundle: Path, drawings: Path
 
 def test_evaluate_as_json_counts_what_label_says(small_bundle: Path, drawings: Path) -> None:
     from cascade.classifier import Cascade
-    from cascade.data.dataset import decode_items, read_folder
+    from cascade.data.dataset import decode_items, read_labelled_folder
 
     found = json.loads(
         run("evaluate", str(drawings), "--model", str(small_bundle), "--format", "json").stdout
     )
     cascade = Cascade.load(small_bundle)
-    pictures = decode_items(read_folder(drawings, cascade.taxonomy), cascade.preprocessing)
+    pictures = decode_items(read_labelled_folder(drawings, cascade.taxonomy), cascade.preprocessing)
     answers = cascade.classify(pictures.pixels)  # routed, as a worker does it
     right = [
         answer.best_leaf == item.label

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from cascade.data.corrections import (
+from cascade.data.corrected_pictures import (
     CORRECTIONS,
-    Added,
+    CorrectionCounts,
     prepare_corrections,
     taxonomy_of_labels,
     with_corrections,
 )
 from cascade.data.dataset import Item, Pictures
-from cascade.data.near_duplicates import joined
-from cascade.data.prepare import Prepared
+from cascade.data.near_duplicates import merged_groups
+from cascade.data.prepare import DatasetSplits
 from cascade.errors import DatasetError
 from cascade.taxonomy import Taxonomy
 
@@ -37,7 +37,7 @@ def plain(seed: int) -> np.ndarray:
 def test_groups_that_share_a_picture_are_one() -> None:
     likeness = ["a", "a", "b", "c", "d"]
     products = ["", "p", "p", "", ""]
-    first, second, third, fourth, fifth = joined(likeness, products)
+    first, second, third, fourth, fifth = merged_groups(likeness, products)
     assert first == second == third
     assert len({first, fourth, fifth}) == 3
 
@@ -57,14 +57,14 @@ def test_what_is_alike_a_judged_picture_is_not_trained_on() -> None:
         (noisy(article(2), 7), Item("alike train", BOOTS)),
         (plain(60), Item("new", BOOTS, group="product 10")),
     )
-    before = Prepared(train, validation, test)
+    before = DatasetSplits(train, validation, test)
     after, added = with_corrections(before, corrections)
     assert (after.validation, after.test) == (validation, test)
     assert [item.path for item in after.train.items] == ["t2", "corrected", "alike train", "new"]
     assert [item.source for item in after.train.items] == ["shop", *[CORRECTIONS] * 3]
     assert {item.split for item in after.train.items} == {"train"}
     assert np.array_equal(after.train.pixels[1], plain(1))
-    assert added == Added(trained=3, held_out=3, replaced=1)
+    assert added == CorrectionCounts(trained=3, held_out=3, replaced=1)
     only_alike = pictures((plain(3), Item("alike validation", BOOTS)))
     with pytest.raises(DatasetError, match="each of 1 corrections is alike"):
         with_corrections(before, only_alike)

@@ -13,8 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cascade.data.dataset import Pictures
-from cascade.data.near_duplicates import alike, check_leaks, joined, split_by_group
-from cascade.data.prepare import OUT_OF_SCOPE, Prepared, by_split, check_validation
+from cascade.data.near_duplicates import (
+    check_leaks,
+    merged_groups,
+    near_duplicate_groups,
+    split_by_group,
+)
+from cascade.data.prepare import OUT_OF_SCOPE, DatasetSplits, check_splits, split_pictures
 from cascade.errors import DatasetError
 from cascade.taxonomy import Taxonomy
 
@@ -24,7 +29,7 @@ CORRECTIONS = "corrections"  # their source, in weights, figures and on the mode
 
 
 @dataclass(frozen=True)
-class Added:
+class CorrectionCounts:
     """What became of corrections that were added to other pictures.
 
     `held_out` are alike a picture of validation or test, or of one product with such a picture.
@@ -44,7 +49,7 @@ def taxonomy_of_labels(labels: Sequence[str]) -> Taxonomy:
     return Taxonomy.from_labels(sorted(found - inner), outside)
 
 
-def prepare_corrections(corrections: Pictures, taxonomy: Taxonomy, seed: int) -> Prepared:
+def prepare_corrections(corrections: Pictures, taxonomy: Taxonomy, seed: int) -> DatasetSplits:
     """Corrections alone, in three splits by group.
 
     A label that stops above the leaves and has too few groups to be split is trained on.
@@ -52,19 +57,23 @@ def prepare_corrections(corrections: Pictures, taxonomy: Taxonomy, seed: int) ->
     Raises:
         DatasetError: a leaf with too few groups, with the numbers.
     """
-    groups = joined(alike(corrections.pixels), [item.group for item in corrections.items])
+    groups = merged_groups(
+        near_duplicate_groups(corrections.pixels), [item.group for item in corrections.items]
+    )
     items = [
         replace(item, group=group, split=None, source=CORRECTIONS)
         for item, group in zip(corrections.items, groups, strict=True)
     ]
     inner = frozenset(item.label for item in items) - frozenset(taxonomy.leaves)
-    items = split_by_group(items, seed, may_be_few=inner)
+    items = split_by_group(items, seed, train_if_few=inner)
     check_leaks(items)
-    check_validation(items)
-    return by_split(replace(corrections, items=tuple(items)))
+    check_splits(items)
+    return split_pictures(replace(corrections, items=tuple(items)))
 
 
-def with_corrections(prepared: Prepared, corrections: Pictures) -> tuple[Prepared, Added]:
+def with_corrections(
+    prepared: DatasetSplits, corrections: Pictures
+) -> tuple[DatasetSplits, CorrectionCounts]:
     """Add corrections to the training pictures; validation and test stay what they are.
 
     Raises:
@@ -74,9 +83,9 @@ def with_corrections(prepared: Prepared, corrections: Pictures) -> tuple[Prepare
         prepared.validation.items + prepared.test.items,
         np.concatenate([prepared.validation.pixels, prepared.test.pixels]),
     )
-    likeness = alike(np.concatenate([judged.pixels, corrections.pixels]))
+    likeness = near_duplicate_groups(np.concatenate([judged.pixels, corrections.pixels]))
     given = [""] * len(judged) + [item.group for item in corrections.items]
-    groups = joined(likeness, given)
+    groups = merged_groups(likeness, given)
     taken, mine = set(groups[: len(judged)]), groups[len(judged) :]
     rows = [number for number, group in enumerate(mine) if group not in taken]
     if not rows:
@@ -94,7 +103,7 @@ def with_corrections(prepared: Prepared, corrections: Pictures) -> tuple[Prepare
         tuple(prepared.train.items[n] for n in kept) + items,
         np.concatenate([prepared.train.pixels[kept], pixels]),
     )
-    added = Added(len(rows), len(mine) - len(rows), len(prepared.train) - len(kept))
+    added = CorrectionCounts(len(rows), len(mine) - len(rows), len(prepared.train) - len(kept))
     return replace(prepared, train=train), added
 
 
