@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 from pathlib import Path
 
 import click
@@ -110,6 +111,43 @@ def test_each_module_that_a_page_names_exists(page: Path) -> None:
     assert [name for name in sorted(dotted) if not is_module_or_in_one(name)] == []
     if page == ARCHITECTURE:
         assert len(files | dotted) > 50
+
+
+def typed(page: Path) -> list[list[str]]:
+    """The commands of this program in a page's code blocks, in words."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```|((?:^    \S.*\n)+)", page.read_text(), re.M | re.S)
+    lines = "\n".join(map("".join, blocks)).replace("\\\n", " ").splitlines()
+    found = []
+    for line in lines:
+        text = line.strip().removeprefix("$ ")
+        if "| fashion-cascade " in text:
+            text = "fashion-cascade " + text.partition("| fashion-cascade ")[2]
+        if text.startswith("fashion-cascade "):
+            words = shlex.split(text, comments=True)
+            ends = [i for i, word in enumerate(words) if word in ("|", ">", "<")]
+            found.append(words[1 : min(ends, default=len(words))])
+    return found
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_command_that_a_page_types_has_these_options(page: Path) -> None:
+    context = click.Context(main, info_name="fashion-cascade")
+    for words in [] if page == PAGE else typed(page):
+        command: click.Command | None = main
+        rest = iter(words)
+        while isinstance(command, click.Group):
+            command = command.get_command(context, next(rest))
+        assert command is not None, words
+        known = {option for parameter in command.params for option in parameter.opts}
+        asked = {word.partition("=")[0] for word in rest if word.startswith("-") and word != "-"}
+        assert asked <= known | {"--help"}, words
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_make_target_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    assert {*re.findall(r"(?:`|\$ )make ([\w-]+)", text)} <= {*targets}
 
 
 def test_each_name_that_the_architecture_gives_in_a_module_is_defined_there() -> None:

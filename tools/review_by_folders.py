@@ -2,7 +2,8 @@
 
     python tools/review_by_folders.py doubtful.csv photos/test
 
-This is how the README's session was made. Folders below a leaf (out_of_scope/shirts) sort further.
+The session in docs/tutorial.md was made this way. Folders below a leaf (out_of_scope/shirts)
+change nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The README's session on drawings: label, query, review, relabel, go back, export.
+"""The session of docs/tutorial.md on drawings: label, query, review, relabel, go back, export.
 
 Every command is run as it is typed, on each database, and what came out is read by plain SQL and by
 programs that share no code with us.
