@@ -1,7 +1,7 @@
-"""The command line: ``fashion-cascade COMMAND``. Thin: parse, call, print.
+"""The command line: ``fashion-cascade COMMAND``.
 
-Each command lives in a module of ``commands/`` and is imported when it is asked for, and each
-imports what it needs when it runs, so that ``--help`` answers at once.
+Each command is a module of ``commands/`` that is imported when it is called. A command imports what
+it needs when it runs, so ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from importlib import metadata
 from typing import Any
 
 import click
+
+from worker.errors import ExitCode
 
 # name -> module in commands/, in the order that --help shows them
 COMMANDS: dict[str, str] = {
@@ -50,13 +52,8 @@ COMMANDS: dict[str, str] = {
 }
 
 
-# as shells have it: 128 + SIGINT, 128 + SIGPIPE
-STOPPED = 130
-READER_GONE = 141
-
-
 class LazyGroup(click.Group):
-    """A group whose commands are imported on first use. ``commands/NAME.py`` holds ``command``."""
+    """A group that imports a command's module on first use; the module defines ``command``."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -73,32 +70,32 @@ class LazyGroup(click.Group):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; end as a shell expects of Ctrl-C (130) and of a reader gone (141).
+        """Run the command; exit with 130 after Ctrl-C and with 141 when the reader has gone.
 
-        Never with the 1 of rejected pictures. ``| head`` is such a reader.
+        A reader that closes standard output early is, for example, ``| head``.
         """
         try:
             try:
                 with short_usage_errors():
                     return super().invoke(ctx)
             finally:
-                sys.stdout.flush()  # here, for at the interpreter's end it is a traceback
+                sys.stdout.flush()  # a failure at the interpreter's exit would print a traceback
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
-            raise click.exceptions.Exit(STOPPED) from None
+            raise click.exceptions.Exit(ExitCode.STOPPED) from None
         except BrokenPipeError:
             if not output_is_closed():
                 raise
-            raise click.exceptions.Exit(READER_GONE) from None
+            raise click.exceptions.Exit(ExitCode.READER_GONE) from None
 
 
 @contextmanager
 def short_usage_errors() -> Iterator[None]:
-    """Say what is wrong with a command line the way that every other error is said."""
+    """Print usage errors in the form of all other errors."""
     try:
         yield
     except click.exceptions.NoArgsIsHelpError:
-        raise  # asks for the help, which click prints
+        raise  # click prints the help
     except click.UsageError as error:
         click.echo(f"fashion-cascade: {error.format_message()}", err=True)
         if error.ctx is not None:
@@ -107,37 +104,42 @@ def short_usage_errors() -> Iterator[None]:
 
 
 def output_is_closed() -> bool:
-    """Whether nobody reads standard output any more; what is left of it is then dropped."""
+    """Whether the reader of standard output has gone; the remaining output is then discarded."""
     import select
 
     try:
         output = sys.stdout.fileno()
-    except OSError:  # not a file: a caller that reads it in this process
+    except OSError:  # not a file: captured in this process
         return False
     poll = select.poll()
-    poll.register(output, 0)  # asks for nothing but what is always told: errors, a reader gone
+    poll.register(output, 0)  # 0: only errors and hang-ups, which are always reported
     if not poll.poll(0):
         return False
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, output)
-    os.close(nowhere)
+    null_device = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null_device, output)
+    os.close(null_device)
     return True
 
 
 def version() -> str:
-    """The installed version; a checkout that was never installed says so."""
+    """The installed version, or a note that the checkout is not installed."""
     try:
         return metadata.version("fashion-cascade")
     except metadata.PackageNotFoundError:
         return "0 (not installed)"
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
 @click.version_option(version(), prog_name="fashion-cascade")
 def main() -> None:
-    """Label crawled shop pictures down a hierarchy, in a SQL catalogue.
+    """Label crawled shop pictures with a hierarchy of labels, in a SQL catalogue.
 
-    Start with:  fashion-cascade label some/folder
+    \b
+    Example:
+      fashion-cascade label some/folder
     """
 
 

@@ -1,1 +1,1 @@
-"""The commands of ``cli.py``, a module each; what they need is imported when they run."""
+"""The commands of `cli.py`, one module each; each imports what it needs when it runs."""

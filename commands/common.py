@@ -1,83 +1,69 @@
-"""What the commands on the catalogue share: its option, opening it, and exit codes for errors."""
+"""What commands share: settings, opening the catalogue, writing files, and exit codes."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cascade.backends import CHOICES
+from worker.errors import ExitCode, exit_code_of
 
 if TYPE_CHECKING:
     from db.catalogue import Catalogue
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-USAGE, BROKER, DATABASE, MODEL = 2, 3, 4, 5
-
-
-def catalogue_option(command: Command) -> Command:
-    """The ``--catalogue`` option, passed to the command as `catalogue_url`."""
-    option = click.option(
-        "--catalogue",
-        "catalogue_url",
-        metavar="URL",
-        help="sqlite:///FILE or postgresql://… [setting catalogue_url].",
-    )
-    decorated: Command = option(command)
-    return decorated
-
-
-def backend_option(command: Command) -> Command:
-    """The ``--backend`` option."""
-    option = click.option(
-        "--backend",
-        type=click.Choice(CHOICES),
-        help="What the networks run in [auto: TensorFlow on a GPU, else OpenVINO or LiteRT].",
-    )
-    decorated: Command = option(command)
-    return decorated
-
-
-def failed(error: Exception, code: int) -> click.exceptions.Exit:
-    """Say what went wrong on standard error; the exception to raise for the exit code."""
-    click.echo(f"fashion-cascade: {error}", err=True)
-    return click.exceptions.Exit(code)
+    from worker.settings import Settings
 
 
 @contextmanager
-def exit_codes() -> Iterator[None]:
-    """Turn the rooms' errors into a message and the documented exit code."""
-    from cascade.errors import CascadeError
-    from db.errors import (
-        CatalogueError,
-        DatabaseBusy,
-        DatabaseUnavailable,
-        SchemaError,
-    )
-    from worker.errors import WorkerError
+def exit_codes(usage: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Print an error of the rooms as one line and exit with its code; other errors pass through.
 
+    Args:
+        usage: classes that mean wrong arguments in this command, whatever the table says.
+    """
     try:
         yield
-    except (DatabaseUnavailable, DatabaseBusy, SchemaError) as error:
-        raise failed(error, DATABASE) from error
-    except CascadeError as error:
-        raise failed(error, MODEL) from error
-    except CatalogueError as error:
-        raise failed(error, USAGE) from error
-    except WorkerError as error:
-        raise failed(error, error.exit_code) from error
+    except Exception as error:
+        code = ExitCode.USAGE if isinstance(error, usage) else exit_code_of(error)
+        if code is None:
+            raise
+        click.echo(f"fashion-cascade: {error}", err=True)
+        raise click.exceptions.Exit(code) from error
+
+
+def load_settings(**options: Any) -> Settings:
+    """The settings from options (None: not given), environment and files.
+
+    Raises:
+        SettingsError: a value cannot be used.
+    """
+    from worker.settings import resolve
+
+    return resolve(options, environ=os.environ).settings
 
 
 @contextmanager
-def placed(target: Path) -> Iterator[None]:
-    """Make the folder that `target` goes into; what the file system refuses is said in a line.
+def open_catalogue(catalogue_url: str | None, *, create: bool = False) -> Iterator[Catalogue]:
+    """Open the catalogue that the option or the settings name; errors become exit codes."""
+    from db.catalogue import Catalogue
 
-    Folders that it made are taken away again where the block fails and has left nothing in them.
+    with exit_codes():
+        url = load_settings(catalogue_url=catalogue_url).catalogue_url
+        catalogue = Catalogue.open(url, create=create)
+        try:
+            yield catalogue
+        finally:
+            catalogue.close()
+
+
+@contextmanager
+def output_file(target: Path) -> Iterator[None]:
+    """Make the parent folders of `target`; report a failed write as one line.
+
+    Folders that were made here are removed again if the block fails and left them empty.
 
     Raises:
         ExportError: the folder cannot be made or written to, or writing failed inside the block.
@@ -93,8 +79,8 @@ def placed(target: Path) -> Iterator[None]:
             raise PermissionError(f"the folder {target.parent} is not writable")
         yield
     except BrokenPipeError:
-        raise  # the reader of standard output went away: cli.py sees to it
-    except (OSError, sqlite3.Error) as error:  # bare: of the file that is written
+        raise  # the reader of standard output is gone: cli.py handles it
+    except (OSError, sqlite3.Error) as error:  # sqlite3: the file that is written
         raise ExportError(
             f"{target} cannot be written: {error}; name a file in a folder that is writable, on a "
             "disk that is not full"
@@ -102,19 +88,4 @@ def placed(target: Path) -> Iterator[None]:
     finally:
         for folder in new:
             with suppress(OSError):
-                folder.rmdir()  # which spares what is not empty
-
-
-@contextmanager
-def opened(catalogue_url: str | None, *, create: bool = False) -> Iterator[Catalogue]:
-    """The catalogue that the option or the settings name, closed at the end of the block."""
-    from db.catalogue import Catalogue
-    from worker.settings import resolve
-
-    with exit_codes():
-        resolved = resolve({"catalogue_url": catalogue_url}, environ=os.environ)
-        catalogue = Catalogue.open(resolved.settings.catalogue_url, create=create)
-        try:
-            yield catalogue
-        finally:
-            catalogue.close()
+                folder.rmdir()  # fails for a folder that is not empty

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.common import exit_codes, opened
+from commands.common import exit_codes, open_catalogue
 
 if TYPE_CHECKING:
     from cascade.data.dataset import Pictures
@@ -26,7 +26,7 @@ def corrected_rows(url: str) -> list[Row]:
     """
     from db.queries import Filter, rows
 
-    with opened(url) as catalogue:
+    with open_catalogue(url) as catalogue:
         found = list(rows(catalogue.engine, Filter(corrected=True)))
     if not found:
         raise click.UsageError(

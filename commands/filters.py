@@ -1,87 +1,109 @@
-"""The filter options that `query`, `export`, `review`, `relabel` and others share."""
+"""The filter options of `query`, `stats`, `export`, `review sheet` and `relabel`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from commands.options import Command
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from db.queries import Filter
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 FRACTION = click.FloatRange(0, 1)
 TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])
 STATUS = click.Choice(["pending", "labelled", "rejected", "quarantined", "cancelled"])
+MEASURES = {
+    "confidence": "confidence of the label",
+    "category-confidence": "confidence of the category",
+    "gender-confidence": "confidence of the gender",
+    "type-confidence": "confidence of the type",
+    "margin": "difference between the two best leaves",
+}
+
+
+def _range_options() -> Iterator[Callable[[Any], Any]]:
+    for name, measure in MEASURES.items():
+        for bound, word in (("min", "Least"), ("max", "Greatest")):
+            help = f"{word} {measure}."
+            yield click.option(f"--{bound}-{name}", type=FRACTION, metavar="FRACTION", help=help)
+
 
 OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option("--label", metavar="PATTERN", help="'shoes/female/*', or shoes-Female-sandals."),
-    click.option("--category", metavar="NAME", help="The first level, such as shoes."),
-    click.option("--gender", metavar="NAME", help="female or male."),
-    click.option("--type", metavar="NAME", help="The last level, such as sandals."),
-    click.option("--status", type=STATUS),
-    click.option("--reason", metavar="CODE", help="Why rejected, such as truncated."),
-    click.option("--crawl", metavar="NAME"),
-    click.option("--shop", metavar="NAME"),
-    click.option("--product-id", metavar="PATTERN"),
-    click.option("--url", metavar="PATTERN", help="'https://shop.example/*'."),
-    click.option("--path", metavar="PATTERN", help="A path, or '/crawl/spring/*'."),
-    click.option("--content-hash", metavar="HASH", help="These very bytes."),
-    click.option("--model-version", metavar="VERSION", help="Labelled by this model."),
-    click.option("--min-confidence", type=FRACTION, help="Of the label; each level has its own:"),
-    click.option("--max-confidence", type=FRACTION),
-    click.option("--min-category-confidence", type=FRACTION),
-    click.option("--max-category-confidence", type=FRACTION),
-    click.option("--min-gender-confidence", type=FRACTION),
-    click.option("--max-gender-confidence", type=FRACTION),
-    click.option("--min-type-confidence", type=FRACTION),
-    click.option("--max-type-confidence", type=FRACTION),
-    click.option("--min-margin", type=FRACTION, help="Between the best leaf and the next."),
-    click.option("--max-margin", type=FRACTION),
+    click.option(
+        "--label", metavar="PATTERN", help="Label: 'shoes/female/*' or shoes-Female-sandals."
+    ),
+    click.option("--category", metavar="NAME", help="First level of the label, such as shoes."),
+    click.option("--gender", metavar="NAME", help="Gender: female or male."),
+    click.option("--type", metavar="NAME", help="Last level of the label, such as sandals."),
+    click.option("--status", type=STATUS, help="Status of the row."),
+    click.option("--reason", metavar="CODE", help="Reason of a rejection, such as truncated."),
+    click.option("--crawl", metavar="NAME", help="Crawl."),
+    click.option("--shop", metavar="NAME", help="Shop."),
+    click.option("--product-id", metavar="PATTERN", help="The shop's product id."),
+    click.option("--url", metavar="PATTERN", help="URL: 'https://shop.example/*'."),
+    click.option("--path", metavar="PATTERN", help="Path: '/crawl/spring/*'."),
+    click.option("--content-hash", metavar="HASH", help="Hash of the file's content."),
+    click.option("--model-version", metavar="VERSION", help="Model that labelled the row."),
+    *_range_options(),
     click.option(
         "--needs-review/--sure",
         default=None,
-        help="Where the cascade was not sure and no person has settled it / the others.",
+        help="Rows that are uncertain and not reviewed / the others.",
     ),
-    click.option("--corrected/--not-corrected", default=None, help="A person labelled it."),
     click.option(
-        "--duplicates/--unique", default=None, help="The same bytes stand in several rows."
+        "--corrected/--not-corrected",
+        default=None,
+        help="Rows that a person labelled or confirmed / the others.",
     ),
-    click.option("--labelled-after", type=TIME, help="At this time (UTC) or later."),
-    click.option("--labelled-before", type=TIME, help="Before this time (UTC)."),
+    click.option(
+        "--duplicates/--unique",
+        default=None,
+        help="Rows whose content other rows have as well / the others.",
+    ),
+    click.option(
+        "--labelled-after",
+        type=TIME,
+        metavar="TIME",
+        help="At or after this time: 2026-11-25 or 2026-11-25T14:30:00 (UTC).",
+    ),
+    click.option(
+        "--labelled-before", type=TIME, metavar="TIME", help="Before this time, in the same form."
+    ),
 )
 
 
 def filter_options(command: Command) -> Command:
-    """Add the filters to a command, in the order above."""
+    """Add the filter options to a command, in the order above."""
     for option in reversed(OPTIONS):
         command = option(command)
     return command
 
 
-def made_filter(filters: Mapping[str, Any]) -> Filter:
-    """The filter that the options mean."""
+def filter_from_options(options: Mapping[str, Any]) -> Filter:
+    """Make the filter of the option values; times are in UTC."""
     from db.queries import Filter
 
     values: dict[str, Any] = {
         name: value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
-        for name, value in filters.items()
+        for name, value in options.items()
     }
     return Filter(**values)
 
 
 def check_filter(engine: Engine, wanted: Filter) -> None:
-    """Refuse a crawl that never was, and say so where no registered label is what was asked for.
+    """Refuse an unknown crawl, and warn about a label that no registered taxonomy has.
 
-    Either is a slip of the keys, which an empty answer would hide. A label is only warned of: it
-    may be one of a model that has not labelled anything yet.
+    Both are probably typing errors, which an empty result would hide. A label is only a warning:
+    it may belong to a model that has not labelled anything yet.
 
     Raises:
-        InvalidRecord: there is no such crawl; the message names those that there are.
+        InvalidRecord: there is no such crawl; the message lists the crawls.
     """
     from db.ledger import require_crawl
     from db.queries import fits_no_label

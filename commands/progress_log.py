@@ -1,4 +1,4 @@
-"""What the library logs while a long command runs, on stderr."""
+"""Shows the log lines of `cascade` on standard error while a command runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 
 def log_to_stderr() -> None:
-    """Show ``cascade``'s log lines on stderr until the running command ends."""
+    """Show the log lines of the logger `cascade` until the running command ends."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("cascade")

@@ -53,7 +53,7 @@ MAY_IMPORT = {
     },
     "db.exports": {
         *("db.errors", "db.filters", "db.index_pages", "db.records", "db.session", "db.tables"),
-        "db.writes",
+        *("db.corrections", "db.writes"),
     },
     "worker.sources": {"worker.errors"},
     "worker.queue": {"worker"},  # the Celery side stands on top of the pipeline

@@ -1,1 +1,1 @@
-"""Commands for one machine and for people: label, query, review, export."""
+"""Commands to label, query, review and export on one machine."""

@@ -1,4 +1,4 @@
-"""``fashion-cascade export``: the catalogue, or a part of it, as files for other tools."""
+"""``fashion-cascade export``: write rows of the catalogue as files for other tools."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import catalogue_option, opened, placed
-from commands.filters import check_filter, filter_options, made_filter
+from commands.common import open_catalogue, output_file
+from commands.filters import check_filter, filter_from_options, filter_options
+from commands.options import NEW_PATH, catalogue_option
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from db.exports.text import Exported
     from db.filters import Filter
 
-KINDS = {
+FORMAT_OF_SUFFIX = {
     ".csv": "csv",
     ".jsonl": "jsonl",
     ".parquet": "parquet",
@@ -26,35 +27,37 @@ KINDS = {
 
 
 @click.command()
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("target", type=NEW_PATH)
 @click.option(
     "--format",
-    "form",
+    "output_format",
     type=click.Choice(["csv", "jsonl", "parquet", "sqlite", "tree"]),
-    help="[by the ending of TARGET]",
+    show_default="by the suffix of TARGET",
+    help="Output format.",
 )
-@click.option("--by-category", is_flag=True, help="Parquet: a folder with a file a category.")
+@click.option("--by-category", is_flag=True, help="Parquet: a folder with one file per category.")
 @click.option(
     "--links",
     type=click.Choice(["symlink", "hardlink", "copy"]),
     default="symlink",
-    help="Tree: how pictures come into it [symlink].",
+    help="Tree: how to add the pictures.",
 )
 @filter_options
 @catalogue_option
 def command(
     target: Path,
     *,
-    form: str | None,
+    output_format: str | None,
     by_category: bool,
     links: str,
     catalogue_url: str | None,
     **filters: Any,
 ) -> None:
-    """Write the rows that fit to TARGET: CSV, JSON lines, Parquet, SQLite or a folder tree.
+    """Export rows to TARGET as CSV, JSON lines, Parquet, SQLite or a folder tree.
 
-    Written beside it and renamed when whole; CSV and JSON lines go on where a killed export
-    stopped. Prints the number of rows and the checksum.
+    Filters are combined with "and"; in a PATTERN, * matches any text. A file gets its name when it
+    is complete; an interrupted CSV or JSON lines export is resumed. Prints the number of rows and
+    the checksum.
 
     \b
     Example:
@@ -62,35 +65,36 @@ def command(
       fashion-cascade export shoes.parquet --label 'shoes/*' --min-confidence 0.9
       fashion-cascade export training-data --format tree --corrected --links copy
     """
-    kind = form or KINDS.get(target.suffix)
-    if kind is None:
-        raise click.UsageError(f"{target}: which --format? Known endings: {', '.join(KINDS)}")
-    wanted = made_filter(filters)
-    with opened(catalogue_url) as catalogue, placed(target):
+    chosen = output_format or FORMAT_OF_SUFFIX.get(target.suffix)
+    if chosen is None:
+        known = ", ".join(FORMAT_OF_SUFFIX)
+        raise click.UsageError(f"{target}: which --format? Known suffixes: {known}")
+    wanted = filter_from_options(filters)
+    with open_catalogue(catalogue_url) as catalogue, output_file(target):
         check_filter(catalogue.engine, wanted)
-        done, gone = _export(catalogue.engine, wanted, target, (kind, links, by_category))
+        done, missing = _export(catalogue.engine, wanted, target, (chosen, links, by_category))
     click.echo(f"{done.target}: {done.rows:,} rows, sha256 {done.sha256}")
-    if gone:
-        click.echo(f"  {gone} pictures are not there any more", err=True)
+    if missing:
+        click.echo(f"  {missing} pictures do not exist any more", err=True)
 
 
 def _export(
     engine: Engine, wanted: Filter, target: Path, how: tuple[str, str, bool]
 ) -> tuple[Exported, int]:
-    """What was written, and how many pictures were missing from a tree."""
-    kind, links, by_category = how
-    if kind == "tree":
+    """What was written, and the number of pictures missing from a tree."""
+    output_format, links, by_category = how
+    if output_format == "tree":
         from db.exports.folders import export_tree
         from worker.sources.paths import to_os_path
 
         return export_tree(engine, wanted, target, kind=links, to_os_path=to_os_path)
-    if kind == "parquet":
+    if output_format == "parquet":
         from db.exports import parquet
 
         write = parquet.export_parquet_by_category if by_category else parquet.export_parquet
         return write(engine, wanted, target), 0
-    from db.exports import text as text_exports
+    from db.exports import text
 
-    if kind == "sqlite":
-        return text_exports.export_sqlite(engine, wanted, target), 0
-    return text_exports.export_text(engine, wanted, target, kind), 0
+    if output_format == "sqlite":
+        return text.export_sqlite(engine, wanted, target), 0
+    return text.export_text(engine, wanted, target, output_format), 0

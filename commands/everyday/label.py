@@ -1,8 +1,7 @@
-"""``fashion-cascade label``: pictures in, rows of the catalogue and labels on stdout out."""
+"""``fashion-cascade label``: label pictures into the catalogue and print the labels."""
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -12,8 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import backend_option, catalogue_option, exit_codes
-from commands.output import format_option
+from commands.common import exit_codes, load_settings
+from commands.options import (
+    backend_option,
+    batch_size_option,
+    catalogue_option,
+    model_option,
+    new_crawl_option,
+    nul_option,
+    record_format_option,
+)
+from commands.output import FORMATS, RecordWriter
+from worker.errors import ExitCode
 
 if TYPE_CHECKING:
     from db.catalogue import Catalogue
@@ -34,63 +43,51 @@ COLUMNS = (
     "reason",
     "model_version",
 )
-INTERRUPTED = 130  # as shells have it: 128 + SIGINT
+WIDTHS = {"label": 30, "best_leaf": 30, "reason": 12, "model_version": 16}  # of the table
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True)
 @catalogue_option
-@click.option("--crawl", metavar="NAME", help="What the rows belong to [the folder's name].")
-@click.option("--model", metavar="BUNDLE", help="The bundle of networks [the shipped one].")
+@new_crawl_option
+@model_option
 @backend_option
-@click.option(
-    "--batch-size", type=int, metavar="N", help="Pictures in one step [64, on a GPU what pays]."
-)
-@format_option()
-@click.option("-0", "nul", is_flag=True, help="Paths on stdin are separated by NUL, not by lines.")
+@batch_size_option
+@record_format_option(*FORMATS)
+@nul_option
 def command(
     paths: tuple[str, ...],
     *,
-    catalogue_url: str | None,
     crawl: str | None,
-    model: str | None,
-    backend: str | None,
-    batch_size: int | None,
-    form: str | None,
+    output_format: str | None,
     nul: bool,
+    **options: object,
 ) -> None:
-    """Label the pictures in folders, single files, or a list on stdin (-).
+    """Label pictures in folders, single files, or a list on stdin (-).
 
-    What the catalogue holds already, by this model and for an unchanged file, is not worked
-    again; after a break the next run goes on. Each folder is a root that its files must not leave,
-    and its own name is the crawl's, unless --crawl names one; single files belong to the crawl of
-    the folder that they lie in, a list on stdin to the crawl 'stdin'.
+    Unchanged files that this model has labelled before are skipped, so an interrupted run is
+    resumed by the next one. A folder is also a root: files that lead out of it are rejected. A
+    crawl is named after the folder, for single files after their folder, and for a list on stdin
+    'stdin', unless --crawl is given.
 
-    One object a picture on stdout, a summary on stderr. Exit code 1: some pictures were rejected.
+    Prints one record for each picture on stdout and a summary on stderr. Exit code 1: some
+    pictures were rejected.
 
     \b
     Example:
       fashion-cascade label photos/spring
       find photos -newer last -print0 | fashion-cascade label -0 - --crawl spring > new.jsonl
     """
-    from worker.settings import resolve
     from worker.sources.scan import sources
 
-    options = {
-        "catalogue_url": catalogue_url,
-        "model": model,
-        "backend": backend,
-        "batch_size": batch_size,
-    }
     with exit_codes():
-        settings = resolve(options, environ=os.environ).settings
+        settings = load_settings(**options)
         found = sources(paths, crawl=crawl, roots=settings.roots, nul=nul)
-        raise click.exceptions.Exit(_label(settings, found, form))
+        raise click.exceptions.Exit(_label(settings, found, output_format))
 
 
-def _label(settings: Settings, sources: Sequence[Source], form: str | None) -> int:
-    """Run it, print rows as they are committed and a summary at the end; the exit code."""
-    from commands.rows import RowWriter
+def _label(settings: Settings, sources: Sequence[Source], output_format: str | None) -> int:
+    """Label, print records when they are committed and a summary at the end; the exit code."""
     from worker.lease_owners import expire_dead_owners
     from worker.local import LocalRun, count_files
     from worker.model_loader import open_model
@@ -99,8 +96,8 @@ def _label(settings: Settings, sources: Sequence[Source], form: str | None) -> i
 
     model = open_model(settings.model, settings.backend)
     catalogue = _open(settings, model)
-    writer, report, stop = RowWriter(COLUMNS, form), Report(), threading.Event()
-    skipped = SkippedFiles()
+    writer = RecordWriter(COLUMNS, output_format, widths=WIDTHS)
+    report, skipped, stop = Report(), SkippedFiles(), threading.Event()
     run = LocalRun(catalogue, model, settings, stop)
     try:
         expire_dead_owners(catalogue)
@@ -108,7 +105,8 @@ def _label(settings: Settings, sources: Sequence[Source], form: str | None) -> i
 
             def stored(outcomes: Sequence[Outcome]) -> None:
                 with bar.external_write_mode(file=sys.stdout):
-                    writer.write([row(outcome, model.version) for outcome in outcomes])
+                    writer.write(record_of(outcome, model.version) for outcome in outcomes)
+                    sys.stdout.flush()
                 bar.update(len(outcomes))
 
             report.on_stored, report.on_skipped = stored, bar.update
@@ -118,7 +116,7 @@ def _label(settings: Settings, sources: Sequence[Source], form: str | None) -> i
         _summarise(report.summary(), skipped)
     if stop.is_set():
         click.echo("stopped; the next run goes on from here", err=True)
-        return INTERRUPTED
+        return ExitCode.STOPPED
     return report.exit_code
 
 
@@ -133,15 +131,15 @@ def _open(settings: Settings, model: Model) -> Catalogue:
     return catalogue
 
 
-def row(outcome: Outcome, model_version: str) -> dict[str, Any]:
-    """What stdout says of one picture."""
+def record_of(outcome: Outcome, model_version: str) -> dict[str, Any]:
+    """The record of one picture, with the keys `COLUMNS`."""
     fields = outcome.fields
     names = ("label", "category", "gender", "type", "confidence", "best_leaf")
-    said = {name: getattr(fields, name) if fields else None for name in names}
+    labels = {name: getattr(fields, name) if fields else None for name in names}
     return {
         "path": outcome.path,
         "status": outcome.status,
-        **said,
+        **labels,
         "reason": outcome.reason,
         "model_version": model_version,
     }
@@ -159,7 +157,7 @@ def _summarise(summary: str, skipped: SkippedFiles) -> None:
 
 @contextmanager
 def _progress(sources: Sequence[Source], count: Any) -> Iterator[Any]:
-    """A bar with pictures a second and the time left, on a terminal; elsewhere one that is mute."""
+    """A progress bar on a terminal; elsewhere a disabled one."""
     from tqdm import tqdm
 
     shown = sys.stderr.isatty()
@@ -170,7 +168,7 @@ def _progress(sources: Sequence[Source], count: Any) -> Iterator[Any]:
 
 @contextmanager
 def _stops_on_signal(stop: threading.Event) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM finishes the batch at hand; a second Ctrl-C ends at once."""
+    """The first Ctrl-C or SIGTERM finishes the current batch; the second one exits at once."""
 
     def ask(number: int, _frame: object) -> None:
         if stop.is_set():

@@ -1,4 +1,4 @@
-"""``fashion-cascade query``: the pictures that fit, as a table, JSON lines, CSV or Parquet."""
+"""``fashion-cascade query``: find pictures; print a table, JSON lines, CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 import click
 
-from commands.common import catalogue_option, opened, placed
-from commands.filters import check_filter, filter_options, made_filter
-from commands.output import FORMATS, Record, format_option, write
+from commands.common import open_catalogue, output_file
+from commands.filters import check_filter, filter_from_options, filter_options
+from commands.options import NEW_FILE, catalogue_option, record_format_option
+from commands.output import FORMATS, Record, write_records
 
 PAGE = 100
 PARQUET = "parquet"
-ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".parquet": PARQUET}
-ORDER_HELP = "id, confidence, margin or labelled_at; -NAME for the greatest first [id]."
-# label is the model's; human_label, where there is one, is what counts
+FORMAT_OF_SUFFIX = {".csv": "csv", ".jsonl": "jsonl", ".parquet": PARQUET}
+# label is the model's; human_label, if set, takes precedence
 COLUMNS = (
     "path",
     "status",
@@ -32,22 +32,32 @@ COLUMNS = (
 
 @click.command()
 @filter_options
-@click.option("--limit", type=click.IntRange(min=1), help="At most this many.")
-@click.option("--order-by", metavar="COLUMN", default="id", help=ORDER_HELP)
-@click.option("--after", metavar="TOKEN", help="Go on after a page: what it printed as next.")
-@click.option("--columns", metavar="A,B,…", help="Which columns, in which order; 'all' for all.")
-@click.option("--count", "only_count", is_flag=True, help="Print only how many there are.")
-@format_option((*FORMATS, PARQUET))
+@click.option("--limit", type=click.IntRange(min=1), help="Maximum number of rows.")
+@click.option(
+    "--order-by",
+    metavar="COLUMN",
+    default="id",
+    help="Order by id, confidence, margin or labelled_at; -NAME for descending order.",
+)
+@click.option("--after", metavar="TOKEN", help="Show the next page; TOKEN is printed with a page.")
+@click.option(
+    "--columns",
+    metavar="A,B,…",
+    show_default=",".join(COLUMNS),
+    help="Columns in their order; 'all' for all.",
+)
+@click.option("--count", "only_count", is_flag=True, help="Print only the number of rows.")
+@record_format_option(*FORMATS, PARQUET)
 @click.option(
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write into this file; its ending says the format, where --format does not.",
+    type=NEW_FILE,
+    help="Write to this file, by default in the format of its suffix.",
 )
 @catalogue_option
 def command(
     *,
     catalogue_url: str | None,
-    form: str | None,
+    output_format: str | None,
     limit: int | None,
     order_by: str,
     after: str | None,
@@ -56,7 +66,10 @@ def command(
     output: Path | None,
     **filters: Any,
 ) -> None:
-    """Find pictures in the catalogue. Filters hold together; * stands for anything.
+    """Find pictures in the catalogue.
+
+    Filters are combined with "and"; in a PATTERN, * matches any text. Any --limit gives pages: the
+    token for the next page is printed on stderr.
 
     \b
     Example:
@@ -67,67 +80,71 @@ def command(
     """
     from db import queries
 
-    names = chosen_columns(columns)
-    form = chosen_format(form, output)
-    wanted = made_filter(filters)
-    with opened(catalogue_url) as catalogue:
+    names = _parse_columns(columns)
+    output_format = _choose_format(output_format, output)
+    wanted = filter_from_options(filters)
+    with open_catalogue(catalogue_url) as catalogue:
         check_filter(catalogue.engine, wanted)
         if only_count:
             click.echo(queries.count(catalogue.engine, wanted))
             return
         if limit is None and after is None:
             found = queries.rows(catalogue.engine, wanted, order_by=order_by)
-            _print((vars(row) for row in found), names, form, output)
+            _write((vars(row) for row in found), names, output_format, output)
             return
         page = queries.page(
             catalogue.engine, wanted, order_by=order_by, limit=limit or PAGE, after=after
         )
-        _print((vars(row) for row in page.rows), names, form, output)
+        _write((vars(row) for row in page.rows), names, output_format, output)
         if page.next is not None:
             click.echo(f"next: --after {page.next}", err=True)
 
 
-def chosen_format(form: str | None, output: Path | None) -> str | None:
-    """The format that is asked for or that the ending of `output` says; None: by the terminal."""
+def _choose_format(output_format: str | None, output: Path | None) -> str | None:
+    """The format asked for, or that of the suffix of `output`; None: by the terminal."""
     if output is None:
-        if form == PARQUET and sys.stdout.isatty():
-            raise click.UsageError("Parquet is not for a terminal: add --output FILE")
-        return form
-    chosen = form or ENDINGS.get(output.suffix)
+        if output_format == PARQUET and sys.stdout.isatty():
+            raise click.UsageError("Parquet cannot be shown on a terminal: add --output FILE")
+        return output_format
+    chosen = output_format or FORMAT_OF_SUFFIX.get(output.suffix)
     if chosen is None:
-        raise click.UsageError(f"{output}: which --format? Known endings: {', '.join(ENDINGS)}")
+        known = ", ".join(FORMAT_OF_SUFFIX)
+        raise click.UsageError(f"{output}: which --format? Known suffixes: {known}")
     return chosen
 
 
-def _print(
-    records: Iterable[Record], columns: Sequence[str], form: str | None, output: Path | None
+def _write(
+    records: Iterable[Record],
+    columns: Sequence[str],
+    output_format: str | None,
+    output: Path | None,
 ) -> None:
-    """To standard output; or into a file, which takes its name when it is whole."""
-    from db.exports.parquet import write_records
+    """Write to standard output, or to a file that gets its name when it is complete."""
+    from db.exports import parquet
 
     if output is None:
-        if form == PARQUET:
-            write_records(records, columns, sys.stdout.buffer)
+        if output_format == PARQUET:
+            parquet.write_records(records, columns, sys.stdout.buffer)
         else:
-            write(records, columns, form)
+            write_records(records, columns, output_format)
         return
     partial = Path(f"{output}.partial")
-    with placed(output):
+    with output_file(output):
         try:
-            if form == PARQUET:
+            if output_format == PARQUET:
                 with partial.open("wb") as binary:
-                    number = write_records(records, columns, binary)
+                    number = parquet.write_records(records, columns, binary)
             else:
                 with partial.open("w", encoding="utf-8", newline="") as text:
-                    number = write(records, columns, form, text)
+                    number = write_records(records, columns, output_format, text)
             partial.replace(output)
         finally:
-            partial.unlink(missing_ok=True)  # what broke off is of no use: a query is asked again
+            partial.unlink(missing_ok=True)  # an interrupted query is simply repeated
     click.echo(f"{output}: {number:,} rows", err=True)
 
 
-def chosen_columns(columns: str | None) -> tuple[str, ...]:
-    """The column names that the option asks for; a usage error for one that is not there."""
+def _parse_columns(columns: str | None) -> tuple[str, ...]:
+    """The column names of the option; a usage error for an unknown one."""
     from db.writes.row_values import ROW_NAMES
 
     if columns is None:

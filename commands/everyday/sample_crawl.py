@@ -1,4 +1,4 @@
-"""``fashion-cascade sample-crawl``: a folder of drawings to try the rest on."""
+"""``fashion-cascade sample-crawl``: a folder of drawings to try the program on."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ from pathlib import Path
 
 import click
 
+from commands.options import NEW_FOLDER
+
 
 @click.command()
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--per-leaf", type=click.IntRange(1, 9999), default=8, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.argument("folder", type=NEW_FOLDER)
+@click.option("--per-leaf", type=click.IntRange(1, 9999), default=8, help="Drawings of each label.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Random seed.")
 @click.option(
     "--labelled-folders",
     is_flag=True,
-    help="A folder for each label, as `evaluate` reads them; else one flat folder.",
+    help="One folder for each label, as `evaluate` reads them, instead of one flat folder.",
 )
 def command(folder: Path, per_leaf: int, seed: int, labelled_folders: bool) -> None:
-    """Write a small crawl of DRAWINGS into FOLDER, with a few broken files among them.
+    """Write a small crawl of DRAWINGS and a few broken files to FOLDER.
 
-    They are drawings, not photographs: good for a first try on a machine that has no pictures, no
-    proof of anything about photographs. The same seed gives the same files.
+    They are drawings, not photographs: they let you try the program without pictures, and prove
+    nothing about its accuracy on photographs. The same seed gives the same files.
 
     \b
     Example:

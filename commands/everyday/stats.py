@@ -1,16 +1,17 @@
-"""``fashion-cascade stats``: how many pictures have which label, as a tree."""
+"""``fashion-cascade stats``: count pictures by label, as a tree."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import catalogue_option, opened
-from commands.filters import check_filter, filter_options, made_filter
-from commands.output import chosen, format_option, write
+from commands.common import open_catalogue
+from commands.filters import check_filter, filter_from_options, filter_options
+from commands.options import catalogue_option, record_format_option
+from commands.output import FORMATS, resolve_format, write_records
 from rendering.text import table_lines
 
 if TYPE_CHECKING:
@@ -22,11 +23,15 @@ COLUMNS = ("group", "status", "label", "reason", "rows", "mean_confidence")
 
 @click.command()
 @filter_options
-@click.option("--by", type=click.Choice(GROUPS), help="Count each of these apart.")
-@format_option()
+@click.option("--by", type=click.Choice(GROUPS), help="Count each of these separately.")
+@record_format_option(*FORMATS)
 @catalogue_option
-def command(catalogue_url: str | None, form: str | None, by: str | None, **filters: Any) -> None:
-    """Count the catalogue by status and label, with the mean confidence of each.
+def command(
+    catalogue_url: str | None, output_format: str | None, by: str | None, **filters: Any
+) -> None:
+    """Count pictures by status and label, with the mean confidence of each.
+
+    Filters are combined with "and"; in a PATTERN, * matches any text.
 
     \b
     Example:
@@ -36,44 +41,42 @@ def command(catalogue_url: str | None, form: str | None, by: str | None, **filte
     """
     from db.summaries import stats
 
-    wanted = made_filter(filters)
-    with opened(catalogue_url) as catalogue:
+    wanted = filter_from_options(filters)
+    with open_catalogue(catalogue_url) as catalogue:
         check_filter(catalogue.engine, wanted)
         counts = stats(catalogue.engine, wanted, by=by)
-    if chosen(form) == "table":
-        if not counts and any(value is not None for value in filters.values()):
-            click.echo("no picture fits")
-            return
-        for line in tree(counts, grouped=by is not None):
-            click.echo(line)
+    if resolve_format(output_format) != "table":
+        write_records((vars(count) for count in counts), COLUMNS, output_format)
+    elif not counts and any(value is not None for value in filters.values()):
+        click.echo("no picture fits")
     else:
-        write((vars(count) for count in counts), COLUMNS, form)
+        for line in count_tree(counts, grouped=by is not None):
+            click.echo(line)
 
 
-def tree(counts: Iterable[Count], *, grouped: bool = False) -> list[str]:
-    """The counts as an indented tree: each level is the sum of what stands below it."""
+def count_tree(counts: Iterable[Count], *, grouped: bool = False) -> list[str]:
+    """The lines of an indented tree; each node is the sum of the nodes below it."""
     rows: Counter[tuple[str, ...]] = Counter()
     labelled: Counter[tuple[str, ...]] = Counter()
-    sure: dict[tuple[str, ...], float] = {}
+    confidence_sums: defaultdict[tuple[str, ...], float] = defaultdict(float)
     for count in counts:
         below = (count.label or count.reason or "").split("/")
-        place = tuple(part for part in (count.status, *below) if part)
+        node = tuple(part for part in (count.status, *below) if part)
         if grouped:
-            place = (count.group or "(none)", *place)
-        for depth in range(1, len(place) + 1):
-            rows[place[:depth]] += count.rows
+            node = (count.group or "(none)", *node)
+        for depth in range(1, len(node) + 1):
+            rows[node[:depth]] += count.rows
             if count.mean_confidence is not None:
-                labelled[place[:depth]] += count.rows
-                total = count.mean_confidence * count.rows
-                sure[place[:depth]] = sure.get(place[:depth], 0.0) + total
+                labelled[node[:depth]] += count.rows
+                confidence_sums[node[:depth]] += count.mean_confidence * count.rows
     if not rows:
         return ["the catalogue is empty"]
     cells = [
         [
-            "  " * (len(place) - 1) + place[-1],
-            f"{rows[place]:>9,}",
-            f"{sure[place] / labelled[place]:.3f}" if labelled[place] else "",
+            "  " * (len(node) - 1) + node[-1],
+            f"{rows[node]:>9,}",
+            f"{confidence_sums[node] / labelled[node]:.3f}" if labelled[node] else "",
         ]
-        for place in sorted(rows)
+        for node in sorted(rows)
     ]
     return list(table_lines(None, cells, numeric=True))

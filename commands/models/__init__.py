@@ -1,1 +1,1 @@
-"""Commands around models: train, evaluate, convert, switch, relabel."""
+"""Commands to train, evaluate, convert, switch models and relabel."""

@@ -1,4 +1,4 @@
-"""``fashion-cascade convert``: a bundle's networks for LiteRT, proven against the reference."""
+"""``fashion-cascade convert``: add backends to a bundle and compare them with TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.common import MODEL, failed
+from commands.common import exit_codes
+from commands.options import EXISTING_FOLDER, out_option
+from worker.errors import ExitCode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,40 +23,41 @@ SEED = 20
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("bundle", type=EXISTING_FOLDER)
 @click.option(
     "--pictures",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=EXISTING_FOLDER,
     required=True,
-    help="A folder of real pictures, in folders of any depth.",
+    help="Folder with photographs, in folders of any depth.",
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The new bundle.")
+@out_option("Folder of the new bundle.")
 @click.option(
     "--calibrate",
     type=click.IntRange(1),
     default=600,
-    show_default=True,
-    help="How many of the pictures set the ranges of int8.",
+    metavar="N",
+    help="Number of pictures to calibrate int8 with.",
 )
 @click.option(
     "--judge",
     type=click.IntRange(1),
     default=3000,
-    show_default=True,
-    help="On how many of the others, at most, the answers are compared.",
+    metavar="N",
+    help="Maximum number of the other pictures to compare the backends on.",
 )
-@click.option("--float16", is_flag=True, help="Compare mixed precision, for GPUs, too.")
+@click.option("--float16", is_flag=True, help="Also compare mixed precision, for GPUs.")
 def command(
     bundle: Path, pictures: Path, out: Path, calibrate: int, judge: int, float16: bool
 ) -> None:
-    """Write a copy of BUNDLE that also runs on LiteRT, in float32 and in int8, and on OpenVINO.
+    """Convert BUNDLE to LiteRT (float32 and int8) and OpenVINO, into a new bundle.
 
-    All are compared with TensorFlow on pictures that int8 was not calibrated with. Exit code 1: a
-    backend named another leaf too often (more than 1 in 10,000, or 1 in 200 for int8 and bfloat16)
-    and was left out. The labels' model version stays the same.
+    Each backend is compared with TensorFlow on pictures that int8 was not calibrated with. A
+    backend that differs on too many leaves is left out: more than 1 in 10,000, for int8 and
+    bfloat16 more than 1 in 200. Exit code 1: a backend was left out. The model version stays the
+    same.
 
-    --float16 compares tensorflow_float16 too, which a GPU then takes by itself where labels stay
-    the same. On a CPU that takes long: half a minute a thousand pictures for the shipped networks.
+    With --float16, tensorflow_float16 is compared as well; a GPU uses it by default if the labels
+    stay the same. On a CPU this takes half a minute per thousand pictures for the shipped networks.
 
     \b
     Example:
@@ -65,26 +68,24 @@ def command(
     with suppress_startup_messages():
         from cascade.bundle import Bundle
         from cascade.conversion import convert
-        from cascade.errors import CascadeError
 
-    try:
+    with exit_codes():
         frame = Bundle.open(bundle).preprocessing
         pixels = _decoded(pictures, frame, calibrate + judge)
         if len(pixels) <= calibrate:
             raise click.UsageError(
-                f"{pictures}: expected more than {calibrate} pictures, so that some are left to "
-                f"compare on; found {len(pixels)}: name another folder or lower --calibrate"
+                f"{pictures}: expected more than {calibrate} pictures: {calibrate} are for "
+                f"calibration and the others for comparison; found {len(pixels)}: use another "
+                "folder or lower --calibrate"
             )
         made, agreements = convert(
             bundle, out, pixels[:calibrate], pixels[calibrate:], float16=float16
         )
-    except CascadeError as error:
-        raise failed(error, MODEL) from error
-    _say(agreements)
+    _print_agreements(agreements)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file()) / 1e6
     click.echo(f"{out}: model {made.version}, {size:.1f} MB")
     if not all(each.sufficient for each in agreements.values()):
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(ExitCode.FAILED)
 
 
 def _decoded(folder: Path, frame: Preprocessing, number: int) -> np.ndarray:
@@ -106,7 +107,7 @@ def _decoded(folder: Path, frame: Preprocessing, number: int) -> np.ndarray:
     return np.stack(found) if found else np.zeros(shape, np.uint8)
 
 
-def _say(agreements: dict[str, Agreement]) -> None:
+def _print_agreements(agreements: dict[str, Agreement]) -> None:
     for name, each in agreements.items():
         click.echo(
             f"{name}: {each.leaves:.3%} of leaves and {each.labels:.3%} of labels as the reference "

@@ -1,39 +1,44 @@
-"""``fashion-cascade evaluate``: how good is a bundle on labelled pictures."""
+"""``fashion-cascade evaluate``: measure the accuracy of a bundle on labelled pictures."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import backend_option
+from commands.common import exit_codes
+from commands.options import (
+    NEW_FOLDER,
+    NEW_PATH,
+    backend_option,
+    bundle_option,
+    format_option,
+    pictures_argument,
+    split_option,
+)
+from worker.errors import ExitCode
 
 if TYPE_CHECKING:
     from cascade.evaluation.evaluate import Evaluation
 
 
 @click.command()
-@click.argument("pictures", type=click.Path(exists=True, path_type=Path))
-@click.option(
-    "--model",
-    metavar="BUNDLE",
-    envvar="FASHION_CASCADE_MODEL",
-    help="The bundle to judge [the shipped one].",
-)
+@pictures_argument
+@bundle_option
 @backend_option
-@click.option("--split", help="Only this split of a manifest: train, validation or test.")
-@click.option("--compare", metavar="BUNDLE", help="Put another bundle beside it, paired test.")
-@click.option("--html", type=click.Path(path_type=Path), help="Write one page with everything.")
+@split_option
+@click.option(
+    "--compare", metavar="BUNDLE", help="Also evaluate this bundle and test the difference."
+)
+@click.option("--html", type=NEW_PATH, help="Write the report to this HTML page.")
 @click.option(
     "--figures",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Write confusion matrices (PNG, CSV) and the reliability and coverage diagrams here.",
+    type=NEW_FOLDER,
+    help="Write confusion matrices (PNG, CSV), reliability and coverage diagrams to this folder.",
 )
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
+@format_option("table", "json")
 def command(
     pictures: Path,
     model: str | None,
@@ -42,12 +47,13 @@ def command(
     compare: str | None,
     html: Path | None,
     figures: Path | None,
-    form: str,
+    output_format: str,
 ) -> None:
-    """Judge a bundle on PICTURES: a folder whose folders are labels, or a manifest CSV.
+    """Evaluate a bundle on labelled PICTURES.
 
-    A manifest has the columns path and label, and optionally split, source and group. Pictures
-    whose label is partly known (shoes/?/boots) count where they settle the question.
+    PICTURES is a folder whose folders are labels, or a manifest CSV with the columns path and
+    label, optionally split, source and group. A partly known label, such as shoes/?/boots, counts
+    where its known part decides the question. Exit code 1: some pictures could not be read.
 
     \b
     Example:
@@ -59,6 +65,7 @@ def command(
     from cascade.bundle import SHIPPED
     from cascade.classifier import Cascade
     from cascade.data.dataset import decode_items, read_labelled
+    from cascade.errors import TaxonomyError
     from cascade.evaluation.answers import Answers, every_logit
     from cascade.evaluation.compare import COMPARED, POINTS, compared_rows, points, points_rows
     from cascade.evaluation.compare import compare as compare_outcomes
@@ -67,10 +74,11 @@ def command(
     from rendering.text import text_table
     from worker.native_libraries import suppress_startup_messages
 
-    with _reported(), suppress_startup_messages():
+    usage = (TaxonomyError,)
+    with exit_codes(usage), suppress_startup_messages():
         cascade = Cascade.load(model or SHIPPED, backend=backend or AUTO)
         rival = Cascade.load(compare) if compare else None
-    with _reported():
+    with exit_codes(usage):
         items = read_labelled(pictures, cascade.taxonomy, split)
         decoded = decode_items(items, cascade.preprocessing)
     for item, reason in decoded.rejected:
@@ -84,8 +92,8 @@ def command(
     if rival is not None:
         if rival.preprocessing != cascade.preprocessing or rival.taxonomy != cascade.taxonomy:
             raise click.UsageError(
-                f"{compare}: has another tree or takes pictures of another size; "
-                "only bundles of the same tree and size can be compared"
+                f"{compare}: has another taxonomy or input size; "
+                "only bundles with the same taxonomy and input size can be compared"
             )
         theirs = Answers(rival.routing, every_logit(rival, decoded.pixels), decoded.items)
         compared = compare_outcomes(answers.outcomes(), theirs.outcomes())
@@ -99,26 +107,12 @@ def command(
 
         title = f"{pictures.name}: model {cascade.version}"
         html.write_text(html_report(evaluation, answers, decoded.pixels, title), encoding="utf-8")
-        click.echo(f"{html}: the whole report", err=True)
+        click.echo(f"{html}: the report", err=True)
     if figures is not None:
         _write_figures(figures, evaluation)
-    click.echo(json.dumps(content, indent=1) if form == "json" else text)
+    click.echo(json.dumps(content, indent=1) if output_format == "json" else text)
     if decoded.rejected:
-        raise click.exceptions.Exit(1)
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    """The package's errors as the command line's: 5 for the bundle, 2 for what was asked of it."""
-    from cascade.errors import BundleError, CascadeError
-
-    try:
-        yield
-    except BundleError as error:
-        click.echo(f"fashion-cascade: {error}", err=True)
-        raise click.exceptions.Exit(5) from error
-    except CascadeError as error:
-        raise click.UsageError(str(error)) from error
+        raise click.exceptions.Exit(ExitCode.FAILED)
 
 
 def _write_figures(folder: Path, evaluation: Evaluation) -> None:

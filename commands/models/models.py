@@ -1,15 +1,20 @@
-"""``fashion-cascade models``: which models labelled the catalogue; use one, go back, publish."""
+"""``fashion-cascade models``: list, compare and switch the models of a catalogue."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import catalogue_option, exit_codes, opened
-from commands.output import format_option, write
+from commands.common import exit_codes, load_settings, open_catalogue
+from commands.options import (
+    EXISTING_FOLDER,
+    catalogue_option,
+    record_format_option,
+    setting_option,
+)
+from commands.output import FORMATS, write_records
 
 if TYPE_CHECKING:
     from db.catalogue import Catalogue
@@ -29,7 +34,7 @@ COLUMNS = (
 
 @click.group()
 def command() -> None:
-    """The models that the catalogue knows: list, show, compare, use (and go back), publish.
+    """List, show, compare, switch and publish models.
 
     \b
     Example:
@@ -47,37 +52,42 @@ def _models(catalogue: Catalogue) -> list[ModelRecord]:
 
 
 def _find(catalogue: Catalogue, version: str) -> ModelRecord:
-    """The one model whose version begins so."""
+    """The one model whose version starts with `version`."""
     models = _models(catalogue)
     found = [model for model in models if model.version.startswith(version)]
     if len(found) != 1:
         known = ", ".join(model.version for model in models) or "none yet"
-        raise click.UsageError(f"expected the beginning of one version of: {known}")
+        raise click.UsageError(
+            f"expected the beginning of one version of: {known}; received {version!r}"
+        )
     return found[0]
 
 
 @command.command("list")
-@format_option()
+@record_format_option(*FORMATS)
 @catalogue_option
-def list_(catalogue_url: str | None, form: str | None) -> None:
-    """All models, oldest first, with the rows that each labels now.
+def list_(catalogue_url: str | None, output_format: str | None) -> None:
+    """List all models, oldest first, with the number of rows that have their labels.
 
-    In use is what 'label' or a promoted 'relabel' last took, or what 'use' said. 'waiting' and
-    'ready' tell of a relabelling that is not finished: rows to be done, rows to be promoted.
+    The model in use is the last one of `label`, of a finished `relabel` or of `models use`. The
+    columns 'waiting' and 'ready' count the rows of an unfinished relabelling: still to be labelled,
+    and labelled but not yet taken over.
 
     \b
     Example:
       fashion-cascade models list
     """
-    with opened(catalogue_url) as catalogue:
-        write((vars(model) for model in _models(catalogue)), COLUMNS, form)
+    with open_catalogue(catalogue_url) as catalogue:
+        write_records((vars(model) for model in _models(catalogue)), COLUMNS, output_format)
 
 
 @command.command()
 @click.argument("version")
 @catalogue_option
 def show(version: str, catalogue_url: str | None) -> None:
-    """One model with the figures that were measured when it was trained.
+    """Show one model with the figures measured at its training.
+
+    VERSION is the beginning of a model version.
 
     \b
     Example:
@@ -87,7 +97,7 @@ def show(version: str, catalogue_url: str | None) -> None:
 
     from db.exports.text_encoding import plain
 
-    with opened(catalogue_url) as catalogue:
+    with open_catalogue(catalogue_url) as catalogue:
         model = _find(catalogue, version)
     values = {name: plain(value) for name, value in vars(model).items()}
     click.echo(json.dumps(values, indent=2, ensure_ascii=False))
@@ -96,19 +106,19 @@ def show(version: str, catalogue_url: str | None) -> None:
 @command.command()
 @click.argument("first")
 @click.argument("second")
-@format_option()
+@record_format_option(*FORMATS)
 @catalogue_option
-def compare(first: str, second: str, catalogue_url: str | None, form: str | None) -> None:
-    """Two models' figures side by side.
+def compare(first: str, second: str, catalogue_url: str | None, output_format: str | None) -> None:
+    """Compare the figures of two models.
 
-    Those of their training, and how right each was on the rows that people corrected or confirmed,
-    as far as it has labelled them (a 'relabel --diff' is enough for that).
+    FIRST and SECOND are the beginnings of model versions. Shows the figures of their training, and
+    their accuracy on the reviewed rows that each has labelled; `relabel --diff` is enough for that.
 
     \b
     Example:
       fashion-cascade models compare 3f2a9c41 77b01e5d
     """
-    with opened(catalogue_url) as catalogue:
+    with open_catalogue(catalogue_url) as catalogue:
         models = [_find(catalogue, version) for version in (first, second)]
         left, right = (
             dict(_flat(model.figures)) | {"rows": model.rows} | _on_corrections(catalogue, model)
@@ -118,7 +128,7 @@ def compare(first: str, second: str, catalogue_url: str | None, form: str | None
         {"figure": name, "first": left.get(name), "second": right.get(name)}
         for name in sorted(left.keys() | right.keys())
     ]
-    write(records, ("figure", "first", "second"), form)
+    write_records(records, ("figure", "first", "second"), output_format)
 
 
 def _on_corrections(catalogue: Catalogue, model: ModelRecord) -> dict[str, int]:
@@ -130,7 +140,7 @@ def _on_corrections(catalogue: Catalogue, model: ModelRecord) -> dict[str, int]:
 
 
 def _flat(figures: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
-    """Nested figures as 'test.leaf' and so on."""
+    """Nested figures as pairs such as ('test.leaf', 0.9); lists are left out."""
     made: list[tuple[str, Any]] = []
     for name, value in figures.items():
         if isinstance(value, dict):
@@ -144,10 +154,11 @@ def _flat(figures: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
 @click.argument("version")
 @catalogue_option
 def use(version: str, catalogue_url: str | None) -> None:
-    """Let this model's labels count: those it has ready, and those it gave before.
+    """Switch to this model's labels (also back).
 
-    This is also the way back: rows that an earlier model had labelled take those labels again,
-    the newer ones go to the history. Workers label new pictures with the setting 'model'.
+    VERSION is the beginning of a model version. Its labels are used wherever they are ready or were
+    used before; the replaced labels go to the history. Workers label new pictures with the setting
+    'model', which this does not change.
 
     \b
     Example:
@@ -155,31 +166,32 @@ def use(version: str, catalogue_url: str | None) -> None:
     """
     from db import relabelling
 
-    with opened(catalogue_url) as catalogue:
+    with open_catalogue(catalogue_url) as catalogue:
         model = _find(catalogue, version)
         moved = relabelling.use(catalogue.engine, model.version)
     click.echo(f"model {model.version} is in use; {moved:,} rows took its labels", err=True)
 
 
 @command.command()
-@click.argument("bundle", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--store", metavar="URL", help="A folder or fsspec URL [setting model_store].")
-def publish(bundle: Path, store: str | None) -> None:
-    """Put BUNDLE into the model store, where workers find it by its version.
+@click.argument("bundle", type=EXISTING_FOLDER)
+@setting_option(
+    "--store", "model_store", "Folder or fsspec URL of the store.", default="none", metavar="URL"
+)
+def publish(bundle: Path, model_store: str | None) -> None:
+    """Copy BUNDLE to the model store, where workers find it by its version.
 
-    Workers with the setting model_store then label with it when a message asks for it, beside
-    their own model.
+    Workers with the setting model_store load it, in addition to their own model, when a message
+    asks for it.
 
     \b
     Example:
       fashion-cascade models publish new-bundle --store s3://bucket/models
     """
-    from worker.model_store import publish as put
-    from worker.settings import resolve
+    from worker.model_store import publish as publish_bundle
 
     with exit_codes():
-        settings = resolve({"model_store": store}, environ=os.environ).settings
+        settings = load_settings(model_store=model_store)
         if not settings.model_store:
-            raise click.UsageError("publish where? Give --store, or set model_store")
-        place, new = put(settings.model_store, bundle)
-    click.echo(f"{place}: {'published' if new else 'is there already'}")
+            raise click.UsageError("publish where? Add --store URL, or set model_store")
+        location, new = publish_bundle(settings.model_store, bundle)
+    click.echo(f"{location}: {'published' if new else 'is there already'}")

@@ -1,18 +1,18 @@
-"""``fashion-cascade relabel``: what would another model say? Then, on request, let it count."""
+"""``fashion-cascade relabel``: label rows again with another model, and compare the labels."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import catalogue_option, exit_codes, placed
-from commands.filters import check_filter, filter_options, made_filter
-from commands.output import format_option, write
+from commands.common import exit_codes, load_settings, output_file
+from commands.filters import check_filter, filter_from_options, filter_options
+from commands.options import NEW_FILE, catalogue_option, model_option, record_format_option
+from commands.output import FORMATS, write_records
 
 if TYPE_CHECKING:
     from db.catalogue import Catalogue
@@ -25,18 +25,20 @@ PICTURES = 12  # pictures a flow on the page
 
 
 @click.command()
-@click.option("--model", metavar="BUNDLE", help="The model that is to label them.")
+@model_option
 @click.option("--all", "everything", is_flag=True, help="All labelled rows.")
-@click.option("--diff", is_flag=True, help="Show where labels would go; change nothing.")
+@click.option("--diff", is_flag=True, help="Show which labels would change, and change nothing.")
 @click.option(
-    "--html",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="With --diff: also a page with sample pictures of each change.",
+    "--html", type=NEW_FILE, help="With --diff: write a page with sample pictures of each change."
 )
-@click.option("--queue", "queued", is_flag=True, help="Let the workers do it; then run it again.")
-@click.option("--discard", is_flag=True, help="Drop what this model said and was to say.")
+@click.option(
+    "--queue", "queued", is_flag=True, help="Let the workers label; then run it again without."
+)
+@click.option(
+    "--discard", is_flag=True, help="Delete this model's new labels that are not yet in use."
+)
 @filter_options
-@format_option()
+@record_format_option(*FORMATS)
 @catalogue_option
 def command(
     *,
@@ -47,35 +49,34 @@ def command(
     html: Path | None,
     queued: bool,
     discard: bool,
-    form: str | None,
+    output_format: str | None,
     **filters: Any,
 ) -> None:
-    """Label chosen rows again with another model.
+    """Label rows again with another model.
 
-    What the new model says is kept apart until all of it is there; only then the old labels go
-    to the history, and people's labels stay in any case. With --diff it stays apart: look, then
-    run it again without. A run that was broken off goes on when it is begun again. With --queue
-    the workers do it: run the same without --queue afterwards, which does what is left. The bundle
-    is put into the setting model_store, where there is one, so that workers find it.
+    The new labels are stored separately until all rows are done. Then they replace the old labels,
+    which go to the history; labels by people stay. With --diff nothing is replaced: run the same
+    command without --diff to do so. An interrupted run is resumed by the same command.
+
+    With --queue the workers do the labelling: run the same command without --queue afterwards. The
+    bundle is copied to the setting model_store, if there is one, so that workers find it.
 
     \b
     Example:
       fashion-cascade relabel --model new-bundle --max-margin 0.2 --diff --html diff.html
       fashion-cascade relabel --model new-bundle --max-margin 0.2
-      fashion-cascade models use OLD-VERSION       (the way back)
+      fashion-cascade models use OLD-VERSION       (to switch back)
     """
-    wanted = made_filter(filters)
+    wanted = filter_from_options(filters)
     if not discard and not everything and not any(dataclasses.astuple(wanted)):
-        raise click.UsageError("which rows? Give a filter such as --max-margin 0.2, or --all")
+        raise click.UsageError("which rows? Add a filter such as --max-margin 0.2, or --all")
     if html is not None and not diff:
         raise click.UsageError("--html shows what --diff finds: give both")
     from db.catalogue import Catalogue
     from worker.model_loader import open_model
-    from worker.settings import resolve
 
     with exit_codes():
-        options = {"catalogue_url": catalogue_url, "model": model}
-        settings = resolve(options, environ=os.environ).settings
+        settings = load_settings(catalogue_url=catalogue_url, model=model)
         opened = open_model(settings.model, settings.backend)
         catalogue = Catalogue.open(settings.catalogue_url, create=False)
         try:
@@ -87,7 +88,7 @@ def command(
             if queued:
                 return
             if diff:
-                _show(catalogue, opened, form, html)
+                _show(catalogue, opened, output_format, html)
             else:
                 _promote(catalogue, opened)
         finally:
@@ -118,7 +119,7 @@ def _work(
 
 
 def _publish(model: Model, settings: Settings) -> None:
-    """Put the bundle where workers find it; a model without files is every worker's own."""
+    """Copy the bundle to where workers find it; a model without files needs no copy."""
     from worker.model_loader import BundleModel
     from worker.model_store import publish
 
@@ -127,15 +128,15 @@ def _publish(model: Model, settings: Settings) -> None:
         click.echo(f"workers find the model in {place}", err=True)
 
 
-def _show(catalogue: Catalogue, model: Model, form: str | None, html: Path | None) -> None:
+def _show(catalogue: Catalogue, model: Model, output_format: str | None, html: Path | None) -> None:
     from commands.contact_sheets import relabel_diff
     from db import relabelling
 
     flows = relabelling.flow(catalogue.engine, model.version, SAMPLES if html is None else PICTURES)
     records = [vars(flow) | {"samples": ", ".join(flow.samples[:SAMPLES])} for flow in flows]
-    write(records, COLUMNS, form)
+    write_records(records, COLUMNS, output_format)
     if html is not None:
-        with placed(html):
+        with output_file(html):
             html.write_text(relabel_diff(flows, model.version), encoding="utf-8")
         click.echo(f"{html}: sample pictures of each change", err=True)
     same = sum(flow.rows for flow in flows if flow.old == flow.new)

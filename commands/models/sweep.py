@@ -1,4 +1,4 @@
-"""``fashion-cascade sweep``: which settings suit one decision, shown in TensorBoard."""
+"""``fashion-cascade sweep``: hyperparameter search for the network of one decision."""
 
 from __future__ import annotations
 
@@ -6,28 +6,39 @@ from pathlib import Path
 
 import click
 
+from commands.common import exit_codes
+from commands.options import out_option, pictures_argument, seed_option
+
 
 @click.command()
-@click.argument("pictures", type=click.Path(exists=True, path_type=Path))
-@click.option("--node", required=True, help="The decision: a category, or 'primary'.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Logs and results.")
+@pictures_argument
+@click.option(
+    "--node", metavar="NAME", required=True, help="The decision: a category, or 'primary'."
+)
+@out_option("Folder for logs and results.")
 @click.option(
     "--param",
     "params",
     multiple=True,
     metavar="NAME=V,V",
-    help="Values to try [filter_size=3,5,7 and filters_number=32,64,96,128].",
+    show_default="filter_size=3,5,7 and filters_number=32,64,96,128",
+    help="Values to try; repeatable.",
 )
-@click.option("--trials", type=click.IntRange(1), help="So many at random instead of the grid.")
+@click.option(
+    "--trials",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Number of random combinations, instead of all of them.",
+)
 @click.option(
     "--architecture",
     type=click.Choice(["two_convolutions", "trunk"]),
     default="two_convolutions",
-    show_default=True,
+    help="The network.",
 )
-@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=2026, show_default=True)
-@click.option("--taxonomy", type=click.Path(exists=True), help="A tree of labels of your own.")
+@click.option("--epochs", type=click.IntRange(1), default=10, help="Epochs of each trial.")
+@seed_option
+@click.option("--taxonomy", type=click.Path(exists=True), help="Your own taxonomy file.")
 def command(
     pictures: Path,
     node: str,
@@ -39,10 +50,10 @@ def command(
     seed: int,
     taxonomy: str | None,
 ) -> None:
-    """Train a network for one decision with many settings, and rank them on validation.
+    """Search hyperparameters for one decision and rank them on validation pictures.
 
-    PICTURES as for train. Each trial is logged below OUT; run the same command again after a stop,
-    and it goes on. Names to try: filter_size, filters_number, second_filters, dense (none, 512,
+    PICTURES as for `train`. Each trial is logged below OUT; an interrupted search is resumed by the
+    same command. Names to try: filter_size, filters_number, second_filters, dense (none, 512,
     512x256), dropout, l2, learning_rate, batch_size, balance, label_smoothing, augmentation (none,
     full), input_size (90x120), frozen_blocks and blocks (of the trunk's 16).
 
@@ -67,19 +78,16 @@ def command(
     from commands.progress_log import log_to_stderr
 
     log_to_stderr()
-    try:
+    with exit_codes(usage=(CascadeError, ValueError)):
         tree, frame = Taxonomy.load(taxonomy or SHIPPED), Preprocessing()
-        wanted = "" if node == "primary" else node
-        decisions = {decision.node: decision for decision in tree.decisions()}
-        if wanted not in decisions:
+        decisions = {decision.node or "primary": decision for decision in tree.decisions()}
+        if node not in decisions:
             raise click.UsageError(
-                f"--node: expected primary or one of {', '.join(n for n in decisions if n)}"
+                f"--node: expected one of {', '.join(decisions)}, received {node!r}"
             )
         space = parse_space(params) or ORIGINAL_GRID
-        plan = SweepPlan(decisions[wanted], tree, space, architecture, epochs, seed, trials)
+        plan = SweepPlan(decisions[node], tree, space, architecture, epochs, seed, trials)
         prepared = prepare(pictures, tree, frame, seed)
         ranked = run_sweep(plan, Frames(prepared.train, prepared.validation, frame), out)
-    except (CascadeError, ValueError) as error:
-        raise click.UsageError(str(error)) from error
     click.echo(ranking(ranked), nl=False)
-    click.echo(f"see it all:  tensorboard --logdir {out}", err=True)
+    click.echo(f"show the logs:  tensorboard --logdir {out}", err=True)

@@ -6,13 +6,16 @@ import json
 
 import click
 
+from commands.common import exit_codes
+from commands.options import bundle_option, format_option
+
 
 @click.command()
-@click.option("--model", metavar="BUNDLE", help="The bundle whose tree is shown [the shipped one].")
-@click.option("--leaves", is_flag=True, help="One leaf a line, in index order.")
-@click.option("--format", "form", type=click.Choice(["tree", "json"]), default="tree")
-def command(model: str | None, leaves: bool, form: str) -> None:
-    """Show the tree of labels that a bundle decides over.
+@bundle_option
+@click.option("--leaves", is_flag=True, help="Print one leaf per line, in the order of the index.")
+@format_option("tree", "json")
+def command(model: str | None, leaves: bool, output_format: str) -> None:
+    """Show the tree of labels of a bundle.
 
     \b
     Example:
@@ -20,23 +23,15 @@ def command(model: str | None, leaves: bool, form: str) -> None:
       fashion-cascade taxonomy --leaves
     """
     from cascade.bundle import SHIPPED, Bundle
-    from cascade.errors import CascadeError
 
-    try:
+    with exit_codes():
         tree = Bundle.open(model or SHIPPED, verify=False).taxonomy
-    except CascadeError as error:
-        click.echo(f"fashion-cascade: {error}", err=True)
-        raise click.exceptions.Exit(5) from error
     if leaves:
         for leaf in tree.leaves:
             click.echo(leaf)
-    elif form == "json":
+    elif output_format == "json":
         click.echo(json.dumps(tree.to_json(), indent=1, ensure_ascii=False))
     else:
         for node in tree.nodes:
-            name = node.path.rsplit("/", 1)[-1]
-            click.echo(
-                "  " * node.path.count("/")
-                + name
-                + ("" if node.level is None else f"  ({node.level})")
-            )
+            indent, name = "  " * node.path.count("/"), node.path.rsplit("/", 1)[-1]
+            click.echo(indent + name + ("" if node.level is None else f"  ({node.level})"))

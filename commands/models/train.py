@@ -1,4 +1,4 @@
-"""``fashion-cascade train``: labelled pictures in, a bundle out."""
+"""``fashion-cascade train``: train a bundle on labelled pictures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from commands.common import exit_codes
+from commands.options import (
+    EXISTING_FOLDER,
+    EXISTING_PATH,
+    NEW_PATH,
+    PRECISION,
+    out_option,
+    seed_option,
+)
 
 if TYPE_CHECKING:
     from cascade.data.prepare import DatasetSplits
@@ -27,24 +37,24 @@ def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) 
 
 
 @click.command()
-@click.argument("pictures", type=click.Path(exists=True, path_type=Path), required=False)
+@click.argument("pictures", type=EXISTING_PATH, required=False)
 @click.option(
     "--from-catalogue",
     metavar="URL",
-    help="Train on people's labels in this catalogue: alone, or added to PICTURES.",
+    help="Train on the corrections in this catalogue, alone or in addition to PICTURES.",
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The bundle's folder.")
+@out_option("Folder of the new bundle.")
 @click.option(
     "--work",
-    type=click.Path(path_type=Path),
-    help="Where the state lies that a stopped run goes on from [OUT with -work behind it].",
+    type=NEW_PATH,
+    show_default="OUT-work",
+    help="Folder for the state that an interrupted training is resumed from.",
 )
 @click.option(
     "--experiment",
     metavar="NAME",
     default="trunk",
-    show_default=True,
-    help="The networks: trunk, or one of the original's.",
+    help="The networks: trunk, or an experiment of the original project.",
 )
 @click.option(
     "--list-experiments",
@@ -52,42 +62,65 @@ def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) 
     is_eager=True,
     expose_value=False,
     callback=_list_experiments,
-    help="Show the experiments and exit.",
+    help="List the experiments and exit.",
 )
-@click.option("--form", type=click.Choice(["combined", "hierarchical"]), help="[combined]")
+@click.option(
+    "--form",
+    type=click.Choice(["combined", "hierarchical"]),
+    show_default="combined",
+    help="One decision for gender and type together, or one for each.",
+)
 @click.option(
     "--taxonomy",
     metavar="FILE",
-    help="A tree of labels of your own; 'folders' takes the folders as they are.",
+    show_default="the shipped taxonomy",
+    help="Your own taxonomy file; 'folders' makes the taxonomy from the folders.",
 )
-@click.option("--epochs", type=click.IntRange(1), help="[as the experiment says]")
-@click.option("--input-size", metavar="WxH", help="What pictures are fitted into [90x120].")
+@click.option(
+    "--epochs",
+    type=click.IntRange(1),
+    metavar="N",
+    show_default="of the experiment",
+    help="Number of epochs.",
+)
+@click.option(
+    "--input-size", metavar="WxH", show_default="90x120", help="Size that pictures are scaled to."
+)
 @click.option(
     "--teacher",
     "teachers",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=EXISTING_FOLDER,
     metavar="BUNDLE",
     multiple=True,
-    help="A bundle whose answers are learnt beside the labels; of several their mean.",
+    help="Bundle to distil from; repeat it to use the mean of several.",
 )
 @click.option(
     "--runs",
     type=click.IntRange(1),
     default=1,
-    show_default=True,
-    help="Train so often, each from the next seed, and average the weights.",
+    metavar="N",
+    help="Number of trainings to average; each uses the next seed.",
 )
-@click.option("--seed", type=click.IntRange(0), default=2026, show_default=True)
-@click.option("--limit-minutes", type=float, help="Stop after the last epoch that fits.")
+@seed_option
+@click.option(
+    "--limit-minutes",
+    type=float,
+    metavar="MINUTES",
+    help="Stop after the last epoch that fits into this time.",
+)
 @click.option(
     "--precision",
-    type=click.FloatRange(0.5, 0.999),
+    type=PRECISION,
     default=0.98,
-    show_default=True,
-    help="How often a label that stops at a node should be right.",
+    metavar="FRACTION",
+    help="Share of correct labels to reach at each node.",
 )
-@click.option("--drawings", type=click.IntRange(0), default=0, help="Add N drawings a leaf.")
-@click.option("--terms", default="", help="What the model card says of the pictures' terms.")
+@click.option(
+    "--drawings", type=click.IntRange(0), default=0, metavar="N", help="Drawings to add per leaf."
+)
+@click.option(
+    "--terms", default="", metavar="TEXT", help="Terms of use of the pictures, for the model card."
+)
 def command(
     pictures: Path | None,
     from_catalogue: str | None,
@@ -108,14 +141,15 @@ def command(
 ) -> None:
     """Train a cascade on PICTURES and write it as a bundle.
 
-    PICTURES is a folder whose folders are labels (shoes/female/sandals/*.jpg), or that holds train,
-    validation and test with such folders; a manifest CSV (path, label[, split, source, group]); or
-    a .npz with the arrays images, labels and genders. Without splits they are made, nearly
-    identical pictures together. Run the same command again after a stop, and it goes on.
+    PICTURES is one of: a folder whose folders are labels (shoes/female/sandals/*.jpg), or that
+    contains train, validation and test with such folders; a manifest CSV (path, label[, split,
+    source, group]); a .npz file with the arrays images, labels and genders. If there are no splits,
+    they are made so that near-duplicates stay together. An interrupted training is resumed by the
+    same command.
 
-    With --from-catalogue, labels that people gave or confirmed in review are trained on. Added to
-    PICTURES, they change neither validation nor test, and what is alike a picture of those, or of
-    one product with it, is left out.
+    --from-catalogue trains on the labels that people gave or confirmed in review. In addition to
+    PICTURES, they change neither validation nor test: near-duplicates of those pictures, and other
+    pictures of the same products, are left out.
 
     \b
     Example:
@@ -125,14 +159,14 @@ def command(
       fashion-cascade train photos/manifest.csv --from-catalogue catalogue.db --out next-bundle
     """
     if pictures is None and from_catalogue is None:
-        raise click.UsageError("train on what? Name PICTURES, or --from-catalogue URL, or both")
+        raise click.UsageError("train on what? Expected PICTURES, --from-catalogue URL, or both")
     from cascade.errors import CascadeError
     from cascade.training.experiments import experiment_settings
     from commands.progress_log import log_to_stderr
 
     work = work or out.with_name(out.name + "-work")
     log_to_stderr()
-    try:
+    with exit_codes(usage=(CascadeError, ValueError)):
         from cascade.training.build import build_cascade
 
         settings = replace(
@@ -146,8 +180,6 @@ def command(
         if teachers:
             material, settings = _taught(material, settings, teachers)
         bundle = build_cascade(material, settings, out, work, precision)
-    except (CascadeError, ValueError) as error:
-        raise click.UsageError(str(error)) from error
     click.echo((out / "MODEL_CARD.md").read_text(encoding="utf-8"), err=True)
     click.echo(f"{out}: model {bundle.version}")
 

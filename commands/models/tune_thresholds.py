@@ -1,4 +1,4 @@
-"""``fashion-cascade tune-thresholds``: where labels should stop, for a precision of your own."""
+"""``fashion-cascade tune-thresholds``: fit the thresholds of a bundle to a precision."""
 
 from __future__ import annotations
 
@@ -8,26 +8,36 @@ from pathlib import Path
 
 import click
 
+from commands.common import exit_codes
+from commands.options import (
+    PRECISION,
+    bundle_option,
+    format_option,
+    out_option,
+    pictures_argument,
+    split_option,
+)
+
 
 @click.command()
-@click.argument("pictures", type=click.Path(exists=True, path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The new bundle.")
+@pictures_argument
+@out_option("Folder of the new bundle.")
+@bundle_option
+@split_option
 @click.option(
-    "--model",
-    metavar="BUNDLE",
-    envvar="FASHION_CASCADE_MODEL",
-    help="The bundle to start from [the shipped one].",
+    "--precision",
+    type=PRECISION,
+    default=0.98,
+    metavar="FRACTION",
+    help="Share of correct labels to reach at each node.",
 )
-@click.option("--split", help="Only this split of a manifest, say validation.")
-@click.option("--precision", type=click.FloatRange(0.5, 0.999), default=0.98, show_default=True)
 @click.option(
     "--decoding",
     type=click.Choice(["thresholds", "tree_distance"]),
     default="thresholds",
-    show_default=True,
-    help="tree_distance answers with the node expected to lie nearest to the truth.",
+    help="How to choose the label; tree_distance minimises the expected distance in the tree.",
 )
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
+@format_option("table", "json")
 def command(
     pictures: Path,
     out: Path,
@@ -35,12 +45,12 @@ def command(
     split: str | None,
     precision: float,
     decoding: str,
-    form: str,
+    output_format: str,
 ) -> None:
     """Fit thresholds to PICTURES and write a new bundle with them.
 
-    PICTURES is a folder whose folders are labels, or a manifest CSV, of pictures that the bundle
-    was not trained on. Prints each node's threshold and the coverage that it costs.
+    PICTURES is a folder whose folders are labels, or a manifest CSV. Use pictures that the bundle
+    was not trained on. Prints the threshold and the coverage of each node.
 
     \b
     Example:
@@ -49,22 +59,17 @@ def command(
     """
     from cascade.bundle import SHIPPED, Bundle
     from cascade.data.dataset import decode_items, read_labelled
-    from cascade.errors import BundleError, CascadeError
+    from cascade.errors import TaxonomyError
     from cascade.training.recalibrate import HEADER, retune, retuned_rows
     from rendering.text import text_table
 
     folder = Path(model or SHIPPED)
-    try:
+    with exit_codes(usage=(TaxonomyError,)):
         bundle = Bundle.open(folder, verify=False)
         items = read_labelled(pictures, bundle.taxonomy, split)
         decoded = decode_items(items, bundle.preprocessing)
         found = retune(folder, decoded, out, precision, decoding)
-    except BundleError as error:
-        click.echo(f"fashion-cascade: {error}", err=True)
-        raise click.exceptions.Exit(5) from error
-    except CascadeError as error:
-        raise click.UsageError(str(error)) from error
-    if form == "json":
+    if output_format == "json":
         nodes = {name: asdict(entry) for name, entry in found.nodes.items()}
         click.echo(json.dumps({"model": found.bundle.version, "nodes": nodes}, indent=1))
         return

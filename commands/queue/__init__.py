@@ -1,1 +1,1 @@
-"""Commands around the queue: workers, enqueueing, status, repair."""
+"""Commands for the queue: workers, enqueueing, status and repair."""

@@ -1,19 +1,20 @@
-"""``fashion-cascade cancel``: what still waits of a crawl is not to be worked."""
+"""``fashion-cascade cancel``: cancel the pending pictures of a crawl."""
 
 from __future__ import annotations
 
 import click
 
-from commands.common import catalogue_option, opened
+from commands.common import open_catalogue
+from commands.options import catalogue_option, required_crawl_option
 
 
 @click.command()
 @catalogue_option
-@click.option("--crawl", metavar="NAME", required=True, help="The crawl.")
+@required_crawl_option
 def command(*, catalogue_url: str | None, crawl: str) -> None:
-    """Cancel the pending pictures of a crawl; its messages are then passed over by the workers.
+    """Cancel the pending pictures of a crawl.
 
-    Enqueueing the crawl again takes it up again.
+    Workers then skip its messages. Enqueue the crawl again to undo this.
 
     \b
     Example:
@@ -21,6 +22,6 @@ def command(*, catalogue_url: str | None, crawl: str) -> None:
     """
     from db import ledger
 
-    with opened(catalogue_url) as catalogue:
+    with open_catalogue(catalogue_url) as catalogue:
         ledger.require_crawl(catalogue.engine, crawl)
         click.echo(f"{crawl}: {ledger.cancel(catalogue.engine, crawl)} pictures cancelled")

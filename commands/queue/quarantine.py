@@ -1,26 +1,40 @@
-"""``fashion-cascade quarantine``: the pictures that killed their workers."""
+"""``fashion-cascade quarantine``: the pictures that crashed their workers."""
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 
 import click
 
-from commands.common import catalogue_option, exit_codes, opened
-from commands.output import format_option, write
+from commands.common import exit_codes, load_settings, open_catalogue
+from commands.options import (
+    broker_option,
+    catalogue_option,
+    crawl_option,
+    record_format_option,
+    required_crawl_option,
+)
+from commands.output import FORMATS, write_records
 
 
 @click.group()
 def command() -> None:
-    """List the pictures that killed their workers, or give them another chance."""
+    """List or release the pictures that crashed their workers.
+
+    \b
+    Example:
+      fashion-cascade quarantine list
+      fashion-cascade quarantine release --crawl spring
+    """
 
 
 @command.command("list")
 @catalogue_option
-@click.option("--crawl", metavar="NAME", help="Only this crawl.")
-@format_option()
-def list_command(*, catalogue_url: str | None, crawl: str | None, form: str | None) -> None:
+@crawl_option
+@record_format_option(*FORMATS)
+def list_command(
+    *, catalogue_url: str | None, crawl: str | None, output_format: str | None
+) -> None:
     """List the quarantined pictures.
 
     \b
@@ -30,20 +44,21 @@ def list_command(*, catalogue_url: str | None, crawl: str | None, form: str | No
     from db import ledger
 
     columns = ("crawl", "path", "attempts")
-    with opened(catalogue_url) as catalogue:
+    with open_catalogue(catalogue_url) as catalogue:
         found = ledger.quarantined(catalogue.engine, crawl)
-        write((dict(zip(columns, row, strict=True)) for row in found), columns, form)
+        records = (dict(zip(columns, row, strict=True)) for row in found)
+        write_records(records, columns, output_format)
 
 
 @command.command("release")
 @click.argument("paths", nargs=-1)
 @catalogue_option
-@click.option("--broker", "broker_url", metavar="URL", help="The queue [setting broker_url].")
-@click.option("--crawl", metavar="NAME", required=True, help="The crawl.")
+@broker_option
+@required_crawl_option
 def release_command(
     paths: tuple[str, ...], *, catalogue_url: str | None, broker_url: str | None, crawl: str
 ) -> None:
-    """Make PATHS, or all quarantined pictures of the crawl, pending again and enqueue them.
+    """Enqueue PATHS again, or all quarantined pictures of the crawl.
 
     \b
     Example:
@@ -51,16 +66,15 @@ def release_command(
     """
     from db import ledger
     from worker.enqueue import CeleryPublisher
-    from worker.settings import resolve
     from worker.sources.paths import is_url, to_text
 
-    with exit_codes(), opened(catalogue_url) as catalogue:
-        settings = resolve({"broker_url": broker_url}, environ=os.environ).settings
+    with exit_codes(), open_catalogue(catalogue_url) as catalogue:
+        settings = load_settings(broker_url=broker_url)
         named = [
             path if is_url(path) or path.startswith("file://") else to_text(path) for path in paths
         ]
         released = ledger.release_quarantined(catalogue.engine, crawl, named)
         with closing(CeleryPublisher(settings)) as publisher:
-            for path in released:  # a shard each: one that kills again harms nobody's batch
+            for path in released:  # one shard each: another crash affects no other picture
                 publisher.publish(crawl, [path], roots=(), model_version=None, priority="normal")
         click.echo(f"{crawl}: {len(released)} pictures released")

@@ -1,4 +1,4 @@
-"""``fashion-cascade status``: how crawls, queue and workers stand."""
+"""``fashion-cascade status``: progress of the crawls, the queue and the workers."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import catalogue_option, exit_codes, opened
-from commands.output import chosen
+from commands.common import exit_codes, open_catalogue
+from commands.options import broker_option, catalogue_option, crawl_option, record_format_option
+from commands.output import resolve_format
 
 if TYPE_CHECKING:
     from worker.crawl_progress import CrawlProgress
     from worker.settings import Resolved
 
-PACE_SECONDS = 0.5  # so that an answer is there within a second
+RATE_SECONDS = 0.5  # short enough to answer within a second
 WATCH_SECONDS = 2.0
 
 
 @click.command()
 @catalogue_option
-@click.option("--broker", "broker_url", metavar="URL", help="The queue [setting broker_url].")
-@click.option("--crawl", metavar="NAME", help="Only this crawl.")
-@click.option("--watch", is_flag=True, help="Again every two seconds, until Ctrl-C.")
-@click.option("--no-queue", is_flag=True, help="Only the ledger; ask neither broker nor workers.")
-@click.option("--format", "form", type=click.Choice(["table", "jsonl"]), help="[by terminal]")
+@broker_option
+@crawl_option
+@click.option("--watch", is_flag=True, help="Repeat every two seconds until Ctrl-C.")
+@click.option("--no-queue", is_flag=True, help="Do not ask the broker and the workers.")
+@record_format_option("table", "jsonl")
 def command(
     *,
     catalogue_url: str | None,
@@ -37,12 +38,13 @@ def command(
     crawl: str | None,
     watch: bool,
     no_queue: bool,
-    form: str | None,
+    output_format: str | None,
 ) -> None:
-    """Per crawl: enqueued = labelled + rejected + quarantined + cancelled + pending.
+    """Show the progress of each crawl, the queue and the workers.
 
-    With the pace since the last look (or over half a second), the time left, the queue's length,
-    and what each worker does.
+    For each crawl: enqueued = labelled + rejected + quarantined + cancelled + pending, the pictures
+    per second since the last update (at first, over half a second) and the time left. Then the
+    length of the queue and the current shards of each worker.
 
     \b
     Example:
@@ -52,31 +54,31 @@ def command(
     from worker.crawl_progress import crawl_progress
     from worker.settings import resolve
 
-    with exit_codes(), opened(catalogue_url) as catalogue:
+    with exit_codes(), open_catalogue(catalogue_url) as catalogue:
         resolved = resolve({"broker_url": broker_url}, environ=os.environ)
         if crawl is not None:
             ledger.require_crawl(catalogue.engine, crawl)
         before = {s.crawl: s for s in crawl_progress(catalogue.engine, crawl)}
-        looked, pause = time.monotonic(), threading.Event()
+        measured, pause = time.monotonic(), threading.Event()
         while True:
-            pending = any(standing.pending for standing in before.values())
-            with ThreadPoolExecutor(1) as pool:  # workers answer while the pace is taken
+            pending = any(progress.pending for progress in before.values())
+            with ThreadPoolExecutor(1) as pool:  # ask the workers while the rate is measured
                 asked = None if no_queue else pool.submit(_queue, resolved, pending)
-                pause.wait(PACE_SECONDS if pending or watch else 0.0)  # two looks make a pace
+                pause.wait(RATE_SECONDS if pending or watch else 0.0)
                 now = crawl_progress(catalogue.engine, crawl)
-                seconds = time.monotonic() - looked
+                seconds = time.monotonic() - measured
                 queue = None if asked is None else asked.result()
-            _print(now, before, seconds, queue, chosen(form))
+            _print(now, before, seconds, queue, resolve_format(output_format))
             if not watch:
                 return
-            before, looked = {s.crawl: s for s in now}, time.monotonic()
-            pause.wait(WATCH_SECONDS - PACE_SECONDS)
+            before, measured = {s.crawl: s for s in now}, time.monotonic()
+            pause.wait(WATCH_SECONDS - RATE_SECONDS)
 
 
 def _queue(resolved: Resolved, pending: bool) -> dict[str, Any]:
-    """What broker and workers say; a broker that does not answer is said, not raised.
+    """The state of broker and workers, or the error of a broker that does not answer.
 
-    Where none was set and no row waits for one, that is no fault, and is said shortly.
+    A missing broker is no fault, and the error is short, if no broker is set and no row waits.
     """
     from worker.errors import BrokerUnreachable
     from worker.queue import broker
@@ -96,15 +98,15 @@ def _print(
     before: dict[str, CrawlProgress],
     seconds: float,
     queue: dict[str, Any] | None,
-    form: str,
+    output_format: str,
 ) -> None:
     crawls = []
-    for standing in now:
-        last = before.get(standing.crawl, standing)
-        rate = max(0.0, (standing.finished - last.finished) / seconds) if seconds else 0.0
-        left = standing.pending / rate if rate else None
-        crawls.append({**vars(standing), "per_second": round(rate, 1), "seconds_left": left})
-    if form == "jsonl":
+    for progress in now:
+        last = before.get(progress.crawl, progress)
+        rate = max(0.0, (progress.finished - last.finished) / seconds) if seconds else 0.0
+        left = progress.pending / rate if rate else None
+        crawls.append({**vars(progress), "per_second": round(rate, 1), "seconds_left": left})
+    if output_format == "jsonl":
         record = {"crawls": crawls, "queue": queue}
         click.echo(json.dumps(record, ensure_ascii=False))
         return

@@ -1,4 +1,4 @@
-"""``fashion-cascade up``: broker, catalogue and workers on this machine, nothing installed."""
+"""``fashion-cascade up``: run broker, catalogue and workers on this machine."""
 
 from __future__ import annotations
 
@@ -11,55 +11,52 @@ from pathlib import Path
 
 import click
 
-from commands.common import catalogue_option, exit_codes
-
-STOPPED = 130  # by Ctrl-C or SIGTERM
+from commands.common import exit_codes, load_settings
+from commands.options import NEW_FOLDER, catalogue_option, model_option, pool_size_option
+from worker.errors import ExitCode
 
 
 @click.command()
 @click.argument("folders", nargs=-1, type=click.Path(exists=True, file_okay=False))
 @catalogue_option
+@pool_size_option("--workers")
+@model_option
 @click.option(
-    "--workers", type=click.IntRange(0), metavar="N", help="Processes [setting pool_size: as fits]."
+    "--port",
+    type=int,
+    default=0,
+    metavar="PORT",
+    show_default="a free port",
+    help="Port of the broker.",
 )
-@click.option("--model", metavar="BUNDLE", help="The bundle of networks [setting model].")
-@click.option("--port", type=int, default=0, metavar="PORT", help="The broker's port [a free one].")
 @click.option(
     "--data",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=NEW_FOLDER,
     default=Path(".fashion-cascade"),
-    help="Folder for the broker's data and logs.",
+    help="Folder for the broker's data and the logs.",
 )
-@click.option("--until-done", is_flag=True, help="End when nothing is pending any more.")
+@click.option("--until-done", is_flag=True, help="Exit when no picture is pending.")
 def command(
-    folders: tuple[str, ...],
-    *,
-    catalogue_url: str | None,
-    workers: int | None,
-    model: str | None,
-    port: int,
-    data: Path,
-    until_done: bool,
+    folders: tuple[str, ...], *, port: int, data: Path, until_done: bool, **options: object
 ) -> None:
-    """Start a real queue on this machine, and enqueue FOLDERS. Ctrl-C stops it all in order.
+    """Start a broker and workers on this machine, and enqueue FOLDERS.
 
-    The broker is a Redis-protocol server from a pip package, bound to the loopback; the catalogue
-    is ./catalogue.db unless a setting names another. It is the real thing, small.
+    The broker is a Redis-protocol server from a pip package; it listens on the loopback interface
+    only. The queue and the workers are the same as in production. Ctrl-C stops everything.
 
     \b
     Example:
       fashion-cascade up photos --workers 2
     """
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):  # before anything slow: it holds at any moment
+    for number in (signal.SIGINT, signal.SIGTERM):  # first of all, so that Ctrl-C works at any time
         signal.signal(number, lambda *_: stop.set())
     with exit_codes():
         from db.catalogue import Catalogue
         from worker.queue.local_broker import LocalBroker
-        from worker.settings import BY_NAME, resolve
+        from worker.settings import BY_NAME
 
-        options = {"catalogue_url": catalogue_url, "model": model, "pool_size": workers}
-        settings = resolve(options, environ=os.environ).settings
+        settings = load_settings(**options)
         Catalogue.open(settings.catalogue_url).close()
         with LocalBroker(data, port) as broker:
             given = {
@@ -83,10 +80,10 @@ def _run(
     stop: threading.Event,
     until_done: bool,
 ) -> int:
-    """The exit code: the worker's own troubles, but not that it was asked to stop."""
+    """Run worker and `enqueue`; the exit code is theirs, but not that of a worker stopped here."""
     program = [sys.executable, "-m", "cli"]
     with (data / "worker.log").open("ab") as log:
-        # a session of its own: Ctrl-C reaches this process alone, which then stops it in order
+        # a new session: Ctrl-C reaches only this process, which then stops the worker
         worker = subprocess.Popen(  # noqa: S603
             [*program, "worker"], env=environ, stdout=log, stderr=log, start_new_session=True
         )
@@ -98,21 +95,21 @@ def _run(
             if until_done and not _pending(environ["FASHION_CASCADE_CATALOGUE_URL"]):
                 break
     finally:
-        asked = worker.poll() is None
-        if asked:
+        stopped_here = worker.poll() is None
+        if stopped_here:
             click.echo("stopping the workers…", err=True)
             worker.terminate()
         code = worker.wait()
     if stop.is_set():
-        return STOPPED
-    if code and not asked:  # one that is still starting dies of our own SIGTERM: no failure
+        return ExitCode.STOPPED
+    if code and not stopped_here:  # a starting worker dies of our SIGTERM: not a failure
         click.echo(f"the worker ended with code {code}; see {data / 'worker.log'}", err=True)
         return _exit_code(code)
     return failed
 
 
 def _enqueue(command: list[str], environ: dict[str, str], stop: threading.Event) -> int:
-    """The exit code of `command`; it is ended as soon as `stop` is set."""
+    """The exit code of `command`, which is terminated as soon as `stop` is set."""
     process = subprocess.Popen(command, env=environ, start_new_session=True)  # noqa: S603
     try:
         while process.poll() is None and not stop.wait(0.05):
@@ -125,7 +122,7 @@ def _enqueue(command: list[str], environ: dict[str, str], stop: threading.Event)
 
 
 def _exit_code(code: int) -> int:
-    """As a shell says it: 128 + the signal where a process died of one."""
+    """As a shell reports it: 128 + the signal of a killed process."""
     return 128 - code if code < 0 else code
 
 

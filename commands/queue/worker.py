@@ -1,4 +1,4 @@
-"""``fashion-cascade worker``: Celery's own worker, with the settings of this project."""
+"""``fashion-cascade worker``: Celery's worker with the settings of this project."""
 
 from __future__ import annotations
 
@@ -7,28 +7,50 @@ import sys
 
 import click
 
-from commands.common import backend_option, catalogue_option, exit_codes
+from commands.common import exit_codes
+from commands.options import (
+    backend_option,
+    batch_size_option,
+    broker_option,
+    catalogue_option,
+    model_option,
+    pool_size_option,
+    setting_option,
+)
 
 
 @click.command()
 @catalogue_option
-@click.option("--broker", "broker_url", metavar="URL", help="The queue [setting broker_url].")
-@click.option("--model", metavar="BUNDLE", help="The bundle of networks [setting model].")
-@click.option("--roots", metavar="A,B,…", help="Folders that pictures may lie in [setting roots].")
-@click.option("--pool-size", type=int, metavar="N", help="Processes [setting pool_size: as fits].")
-@click.option("--device", metavar="cpu|gpu:0|auto", help="Where the networks run [auto].")
-@backend_option
-@click.option(
-    "--batch-size", type=int, metavar="N", help="Pictures in one step [64, on a GPU what pays]."
+@broker_option
+@model_option
+@setting_option(
+    "--roots",
+    "roots",
+    "Folders that may contain pictures.",
+    default="none; a worker needs at least one",
+    metavar="A,B,…",
 )
-@click.option("--metrics-port", type=int, metavar="PORT", help="Serve Prometheus metrics there.")
-@click.option("--log-format", type=click.Choice(["text", "json"]), help="[text]")
-@click.option("--name", metavar="NAME", help="The worker's name [worker@HOST].")
+@pool_size_option("--pool-size")
+@setting_option("--device", "device", "Device for the networks.", metavar="cpu|gpu:0|auto")
+@backend_option
+@batch_size_option
+@setting_option(
+    "--metrics-port",
+    "metrics_port",
+    "Port for Prometheus metrics.",
+    default="0, no metrics",
+    type=int,
+    metavar="PORT",
+)
+@setting_option(
+    "--log-format", "log_format", "Form of the log lines.", type=click.Choice(["text", "json"])
+)
+@click.option("--name", metavar="NAME", show_default="worker@HOST", help="Name of the worker.")
 def command(name: str | None, **options: object) -> None:
-    """Work on the queue until told to stop.
+    """Start a worker that labels what is in the queue.
 
-    SIGTERM or Ctrl-C: takes nothing more, finishes the shards at hand for at most
-    soft_shutdown_seconds, then gives them back to the queue.
+    SIGTERM or Ctrl-C stops it: it accepts no new shards, finishes the current ones for at most
+    soft_shutdown_seconds, then returns the rest to the queue.
 
     \b
     Example:
@@ -45,7 +67,7 @@ def command(name: str | None, **options: object) -> None:
         if value is not None:  # the processes of the pool read the environment
             os.environ[BY_NAME[setting].variable] = str(value)
     metrics.prepare(resolved.settings)
-    os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")  # SIGTERM: the soft shutdown with its limit
+    os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")  # SIGTERM: Celery's soft shutdown
     arguments = ["-m", "celery", "-A", "worker.app", "worker", "--loglevel", "INFO"]
     arguments += ["--without-mingle", "--without-gossip"]
     arguments += ["--hostname", name if name and "@" in name else f"{name or 'worker'}@%h"]

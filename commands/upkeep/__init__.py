@@ -1,1 +1,1 @@
-"""Commands that keep a catalogue and an installation in order."""
+"""Commands to maintain a catalogue and an installation."""

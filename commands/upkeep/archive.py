@@ -1,4 +1,4 @@
-"""``fashion-cascade archive``: move a finished crawl out of the catalogue into a file."""
+"""``fashion-cascade archive``: move a finished crawl from the catalogue into a file."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ from pathlib import Path
 
 import click
 
-from commands.common import catalogue_option, opened, placed
+from commands.common import open_catalogue, output_file
+from commands.options import NEW_PATH, catalogue_option, required_crawl_option
 
 
 @click.command()
-@click.option("--crawl", required=True, metavar="NAME")
+@required_crawl_option
 @click.option(
-    "--to", "target", type=click.Path(path_type=Path), help="A JSON lines file [CRAWL.jsonl]."
+    "--to", "target", type=NEW_PATH, show_default="CRAWL.jsonl", help="JSON lines file to write."
 )
 @catalogue_option
 def command(*, crawl: str, target: Path | None, catalogue_url: str | None) -> None:
-    """Write a crawl to a file and take its rows out; ``import`` brings them back.
+    """Write a crawl to a file and delete its rows.
+
+    `import` restores them.
 
     \b
     Example:
@@ -24,9 +27,7 @@ def command(*, crawl: str, target: Path | None, catalogue_url: str | None) -> No
     """
     from db import housekeeping
 
-    place = target or Path(f"{crawl}.jsonl")
-    with opened(catalogue_url) as catalogue, placed(place):
-        done = housekeeping.archive(catalogue.engine, crawl, place)
-    click.echo(
-        f"{done.exported.target}: {done.exported.rows:,} rows, sha256 {done.exported.sha256}"
-    )
+    file = target or Path(f"{crawl}.jsonl")
+    with open_catalogue(catalogue_url) as catalogue, output_file(file):
+        done = housekeeping.archive(catalogue.engine, crawl, file).exported
+    click.echo(f"{done.target}: {done.rows:,} rows, sha256 {done.sha256}")

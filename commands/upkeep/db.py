@@ -1,15 +1,16 @@
-"""``fashion-cascade db``: the schema of the catalogue: upgrade, downgrade, check."""
+"""``fashion-cascade db``: upgrade, downgrade and check the schema of the catalogue."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
-from commands.common import DATABASE, catalogue_option, exit_codes
+from commands.common import exit_codes, load_settings
+from commands.options import catalogue_option, yes_option
+from worker.errors import ExitCode
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def command() -> None:
-    """Make, upgrade, downgrade and check the catalogue's tables.
+    """Create, upgrade, downgrade and check the catalogue's tables.
 
     \b
     Example:
@@ -27,14 +28,12 @@ def command() -> None:
 
 
 @contextmanager
-def _engine(catalogue_url: str | None) -> Iterator[Engine]:
-    """The database, whatever schema it has."""
+def _open_engine(catalogue_url: str | None) -> Iterator[Engine]:
+    """Connect to the database without a check of its schema."""
     from db.session import make_engine
-    from worker.settings import resolve
 
     with exit_codes():
-        settings = resolve({"catalogue_url": catalogue_url}, environ=os.environ).settings
-        engine = make_engine(settings.catalogue_url)
+        engine = make_engine(load_settings(catalogue_url=catalogue_url).catalogue_url)
         try:
             yield engine
         finally:
@@ -44,7 +43,9 @@ def _engine(catalogue_url: str | None) -> Iterator[Engine]:
 @command.command()
 @catalogue_option
 def upgrade(catalogue_url: str | None) -> None:
-    """Bring the tables up to this version of the program; make them where there are none.
+    """Upgrade the tables to this version of the program.
+
+    Missing tables are created.
 
     \b
     Example:
@@ -52,17 +53,19 @@ def upgrade(catalogue_url: str | None) -> None:
     """
     from db import schema
 
-    with _engine(catalogue_url) as engine:
+    with _open_engine(catalogue_url) as engine:
         schema.upgrade(engine)
     click.echo(f"the schema is {schema.head()}", err=True)
 
 
 @command.command()
 @click.argument("revision")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @catalogue_option
 def downgrade(revision: str, yes: bool, catalogue_url: str | None) -> None:
-    """Take the tables down to REVISION, such as 0002; what later ones added is lost.
+    """Downgrade the tables to REVISION, such as 0002.
+
+    Data that later revisions added is lost.
 
     \b
     Example:
@@ -72,21 +75,24 @@ def downgrade(revision: str, yes: bool, catalogue_url: str | None) -> None:
 
     known = [*schema.known(), "base"]
     if revision not in known:
-        raise click.UsageError(f"expected a revision out of {', '.join(known)}")
-    with _engine(catalogue_url) as engine:
+        raise click.UsageError(
+            f"expected a revision out of {', '.join(known)}, received {revision!r}"
+        )
+    with _open_engine(catalogue_url) as engine:
         if not yes:
-            click.confirm("Have you got a backup? What was added is lost.", abort=True, err=True)
+            question = "Data that later revisions added is lost. Do you have a backup?"
+            click.confirm(question, abort=True, err=True)
         schema.downgrade(engine, revision)
     click.echo(f"the schema is {revision}", err=True)
 
 
 @command.command()
-@click.option("--recount", is_flag=True, help="Count the rows anew first.")
+@click.option("--recount", is_flag=True, help="Correct the counters first.")
 @catalogue_option
 def check(recount: bool, catalogue_url: str | None) -> None:
-    """Is the schema the code's, do the counts add up, does every reference lead somewhere?
+    """Check schema, counters and references.
 
-    Exit code 4 when something is wrong.
+    Prints one line for each fault. Exit code 4: there is a fault.
 
     \b
     Example:
@@ -96,7 +102,7 @@ def check(recount: bool, catalogue_url: str | None) -> None:
     from db.session import writing
     from db.writes import counters
 
-    with _engine(catalogue_url) as engine:
+    with _open_engine(catalogue_url) as engine:
         if recount:
             with writing(engine) as connection:
                 counters.recount(connection)
@@ -104,5 +110,5 @@ def check(recount: bool, catalogue_url: str | None) -> None:
     for finding in findings:
         click.echo(f"{finding.what}; {finding.advice}")
     if findings:
-        raise click.exceptions.Exit(DATABASE)
-    click.echo("all is well", err=True)
+        raise click.exceptions.Exit(ExitCode.DATABASE)
+    click.echo("no faults found", err=True)

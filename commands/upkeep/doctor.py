@@ -1,34 +1,35 @@
-"""``fashion-cascade doctor``: what could go wrong with the queue, before it does."""
+"""``fashion-cascade doctor``: find faults of the installation before they do harm."""
 
 from __future__ import annotations
 
-import os
-
 import click
 
-from commands.common import catalogue_option, exit_codes
-from commands.output import format_option, write
+from commands.common import exit_codes, load_settings
+from commands.options import broker_option, catalogue_option, model_option, record_format_option
+from commands.output import FORMATS, write_records
+from worker.errors import ExitCode
 
 
 @click.command()
 @catalogue_option
-@click.option("--broker", "broker_url", metavar="URL", help="The queue [setting broker_url].")
-@click.option("--model", metavar="BUNDLE", help="The bundle of networks [setting model].")
-@format_option()
-def command(form: str | None, **options: object) -> None:
-    """Look at broker, catalogue, model, roots, pool, GPU, clocks and disk; each finding's fix.
+@broker_option
+@model_option
+@record_format_option(*FORMATS)
+def command(output_format: str | None, **options: object) -> None:
+    """Check the installation and suggest a fix for each fault.
 
-    Exit code 0 when nothing is an error, else 1.
+    Checks broker, catalogue, model, roots, process pool, GPU, clocks and disk. Exit code 1: there
+    is an error; warnings alone give 0.
 
     \b
     Example:
       fashion-cascade doctor
     """
     from worker.queue.health_checks import ERROR, run_checks
-    from worker.settings import resolve
 
     with exit_codes():
-        settings = resolve(options, environ=os.environ).settings
-        findings = list(run_checks(settings))
-    write([vars(finding) for finding in findings], ("check", "level", "found", "fix"), form)
-    raise click.exceptions.Exit(1 if any(f.level == ERROR for f in findings) else 0)
+        findings = list(run_checks(load_settings(**options)))
+    columns = ("check", "level", "found", "fix")
+    write_records([vars(finding) for finding in findings], columns, output_format)
+    if any(finding.level == ERROR for finding in findings):
+        raise click.exceptions.Exit(ExitCode.FAILED)

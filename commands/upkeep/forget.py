@@ -1,4 +1,4 @@
-"""``fashion-cascade forget``: take pictures out of the catalogue for good."""
+"""``fashion-cascade forget``: delete pictures from the catalogue for good."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import getpass
 
 import click
 
-from commands.common import catalogue_option, opened
+from commands.common import open_catalogue
+from commands.options import by_option, catalogue_option, yes_option
 
 
 @click.command()
-@click.option("--crawl", metavar="NAME", help="A whole crawl.")
-@click.option("--path", metavar="PATH", help="A path, in every crawl.")
-@click.option("--hash", "content_hash", metavar="HASH", help="These very bytes, wherever.")
+@click.option("--crawl", metavar="NAME", help="Delete this crawl.")
+@click.option("--path", metavar="PATH", help="Delete this path from every crawl.")
+@click.option("--hash", "content_hash", metavar="HASH", help="Delete every row with this content.")
 @click.option("--note", metavar="TEXT", help="Why; kept in the record.")
-@click.option("--by", metavar="NAME", help="Who asks for it [you].")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@by_option
+@yes_option
 @catalogue_option
 def command(
     *,
@@ -27,25 +28,25 @@ def command(
     yes: bool,
     catalogue_url: str | None,
 ) -> None:
-    """Remove rows with their labels, history and corrections, and record that it happened.
+    """Delete rows with their labels, history and corrections.
 
-    The record names no path and no crawl, only a digest. The picture itself and your backups are
-    not touched.
+    A record of the deletion is kept. It contains a digest, no path and no crawl. The picture file
+    and your backups are not changed.
 
     \b
     Example:
       fashion-cascade forget --path /data/spring/123.jpg --note 'take-down 17'
     """
-    asked = {"crawl": crawl, "path": path, "hash": content_hash}
-    given = [(kind, value) for kind, value in asked.items() if value is not None]
+    options = {"crawl": crawl, "path": path, "hash": content_hash}
+    given = [(kind, value) for kind, value in options.items() if value is not None]
     if len(given) != 1:
-        raise click.UsageError("give one of --crawl, --path, --hash")
+        raise click.UsageError("expected one of --crawl, --path and --hash")
     ((kind, value),) = given
     from db import housekeeping
 
-    with opened(catalogue_url) as catalogue:
+    with open_catalogue(catalogue_url) as catalogue:
         if not yes:
-            click.confirm(f"Remove every row with {kind} {value!r} for good?", abort=True, err=True)
+            click.confirm(f"Delete every row with {kind} {value!r} for good?", abort=True, err=True)
         rows = housekeeping.forget(
             catalogue.engine, kind, value, by=by or getpass.getuser(), note=note
         )

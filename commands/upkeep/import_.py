@@ -1,4 +1,4 @@
-"""``fashion-cascade import``: read back what ``export`` wrote."""
+"""``fashion-cascade import``: read back what ``export`` or ``archive`` wrote."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from pathlib import Path
 
 import click
 
-from commands.common import catalogue_option, opened
+from commands.common import open_catalogue
+from commands.options import EXISTING_FILE, catalogue_option
 
 
 @click.command()
-@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("source", type=EXISTING_FILE)
 @catalogue_option
 def command(source: Path, *, catalogue_url: str | None) -> None:
     """Add the rows of an exported CSV or JSON lines file to the catalogue.
 
-    Rows whose crawl and path are there already are left alone, so it can be run again.
+    Rows whose crawl and path exist already are skipped, so it is safe to repeat.
 
     \b
     Example:
@@ -23,6 +24,6 @@ def command(source: Path, *, catalogue_url: str | None) -> None:
     """
     from db.exports.read_back import import_file
 
-    with opened(catalogue_url, create=True) as catalogue:
+    with open_catalogue(catalogue_url, create=True) as catalogue:
         done = import_file(catalogue.engine, source)
     click.echo(f"{source}: {done.added:,} rows added, {done.present:,} were there already")

@@ -1,4 +1,4 @@
-"""``fashion-cascade settings``: each setting, its value, and where the value came from."""
+"""``fashion-cascade settings``: each setting, its value, and the source of the value."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import os
 import click
 
 from commands.common import exit_codes
-from commands.output import format_option, write
+from commands.options import record_format_option
+from commands.output import FORMATS, write_records
 
 
 @click.command()
-@format_option()
-def command(form: str | None) -> None:
-    """Show each setting with its value and its source; passwords are masked.
+@record_format_option(*FORMATS)
+def command(output_format: str | None) -> None:
+    """Show each setting with its value and its source.
 
-    A value is taken from the first of: an option of the command, FASHION_CASCADE_NAME in the
-    environment, the same in .env of this folder, fashion-cascade.toml of this folder,
-    settings.toml of your configuration folder, the default.
+    The first source that has a value wins: an option of the command, the environment variable
+    FASHION_CASCADE_NAME, the same variable in .env of this folder, fashion-cascade.toml of this
+    folder, settings.toml of your configuration folder, the default. Passwords are masked.
 
     \b
     Example:
@@ -28,6 +29,7 @@ def command(form: str | None) -> None:
 
     with exit_codes():
         resolved = resolve(environ=os.environ)
-    write(resolved.shown(), ("name", "value", "source", "variable", "help"), form)
+    columns = ("name", "value", "source", "variable", "help")
+    write_records(resolved.shown(), columns, output_format)
     for variable in resolved.unknown_variables:
         click.echo(f"fashion-cascade: {variable} names no setting", err=True)

@@ -1,16 +1,19 @@
-"""``fashion-cascade vacuum``: give space back and renew the planner's statistics."""
+"""``fashion-cascade vacuum``: free disk space and renew the query planner's statistics."""
 
 from __future__ import annotations
 
 import click
 
-from commands.common import catalogue_option, opened
+from commands.common import open_catalogue
+from commands.options import catalogue_option
 
 
 @click.command()
 @catalogue_option
 def command(*, catalogue_url: str | None) -> None:
-    """Tidy the catalogue up: after a forget, an archive, or a million new rows.
+    """Free disk space and renew the query planner's statistics.
+
+    Useful after `forget`, after `archive`, and after about a million new rows.
 
     \b
     Example:
@@ -18,6 +21,6 @@ def command(*, catalogue_url: str | None) -> None:
     """
     from db import housekeeping
 
-    with opened(catalogue_url) as catalogue:
+    with open_catalogue(catalogue_url) as catalogue:
         housekeeping.vacuum(catalogue.engine)
     click.echo("done", err=True)

@@ -22,7 +22,7 @@ from db.errors import CatalogueError
 from worker import logs
 from worker.concurrency import batch_size, cores_per_process, decode_threads
 from worker.decode import Decoder, file_loader
-from worker.errors import WorkerError
+from worker.errors import ExitCode, WorkerError, exit_code_of
 from worker.lease_owners import expire_dead_owners, this_owner
 from worker.model_loader import Model, ModelCache
 from worker.queue import metrics
@@ -121,7 +121,7 @@ def _on_start(sender: str, instance: Any, conf: Any, options: Any, **_: Any) -> 
         settings = resolve(environ=os.environ).settings
         check_worker_can_start(settings)
     except (WorkerError, CatalogueError) as error:
-        code = error.exit_code if isinstance(error, WorkerError) else 4
+        code = exit_code_of(error) if isinstance(error, WorkerError) else ExitCode.DATABASE
         log.error("%s", error)
         os.write(2, f"fashion-cascade: {error}\n".encode())
         raise SystemExit(code) from error

@@ -1,0 +1,40 @@
+"""Publishes unfinished rows again, in shards of one model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from db.chunks import chunks
+from worker.enqueue import CeleryPublisher
+from worker.queue import broker
+from worker.settings import Settings
+
+
+def queue_is_empty(settings: Settings) -> bool:
+    """Whether no message is waiting and none is unacknowledged."""
+    return broker.queue_length(settings) + broker.unacknowledged(settings) == 0
+
+
+def publish_again(
+    settings: Settings,
+    crawl: str,
+    found: Iterable[tuple[str, str | None]],
+    roots: tuple[str, ...] = (),
+) -> int:
+    """Publish (path, model version) pairs of a crawl and return the number of paths."""
+    publisher, total = CeleryPublisher(settings), 0
+    for model_version, paths in shards_by_model(found, settings.shard_size):
+        publisher.publish(crawl, paths, roots=roots, model_version=model_version, priority="normal")
+        total += len(paths)
+    return total
+
+
+def shards_by_model(
+    found: Iterable[tuple[str, str | None]], size: int
+) -> Iterator[tuple[str | None, list[str]]]:
+    """Shards of at most `size` paths that ask for the same model."""
+    for chunk in chunks(found, size):
+        by_model: dict[str | None, list[str]] = {}
+        for path, model_version in chunk:
+            by_model.setdefault(model_version, []).append(path)
+        yield from by_model.items()
