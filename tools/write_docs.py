@@ -65,11 +65,11 @@ def _import_rules() -> Iterator[str]:
     for room in rules.PRODUCT:
         lines = []
         if libraries := rules.MUST_NOT_KNOW.get(room):
-            lines.append(f"Never {_names(libraries)}.")
+            lines.append(f"Never: {_names(libraries)}.")
         if folders := rules.ROOT_MUST_NOT_IMPORT.get(room):
             lines.append(f"Modules right in `{room}/`: not {_names(folders)}.")
         lines += [
-            f"`{folder}`, beside itself: {_allowed(allowed, rules.SHARED_BY_COMMANDS)}."
+            f"`{folder}`: {_allowed(room, allowed, rules.SHARED_BY_COMMANDS)}."
             for folder, allowed in rules.MAY_IMPORT.items()
             if folder.startswith(f"{room}.")
         ]
@@ -78,10 +78,13 @@ def _import_rules() -> Iterator[str]:
     yield f"{IMPORT_RULES} only some modules import? | {'<br>'.join(lines)} |\n"
 
 
-def _allowed(names: set[str], shared_by_commands: set[str]) -> str:
+def _allowed(room: str, names: set[str], shared_by_commands: set[str]) -> str:
+    """What a folder may import of its room, in words."""
     if names == shared_by_commands:
-        return "the modules right in `commands/`"
-    return _names(names) if names else "nothing of its room"
+        return "itself and the modules right in `commands/`"
+    if names == {room}:
+        return f"all of `{room}/`"
+    return f"itself and {_names(names)}" if names else "itself only"
 
 
 def _names(names: set[str]) -> str:
