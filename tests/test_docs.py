@@ -143,6 +143,27 @@ def test_each_command_that_a_page_types_has_these_options(page: Path) -> None:
         assert asked <= known | {"--help"}, words
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "skipped as done ",
+        "same bytes as another picture: ",
+        " done before, looked at in ",
+        " rows corrected or confirmed, ",
+        " stood so already",
+        " rows wait for model ",
+        " labels would change; nothing was changed",
+        " rows are labelled by model ",
+        " is in use; ",
+        " rows took its labels",
+    ],
+)
+def test_each_message_in_the_tutorial_is_one_that_is_printed(message: str) -> None:
+    assert message in (DOCS / "tutorial.md").read_text(encoding="utf-8"), "change this list too"
+    modules = (path for room in PRODUCT for path in (ROOT / room).rglob("*.py"))
+    assert any(message in path.read_text(encoding="utf-8") for path in modules)
+
+
 @pytest.mark.parametrize("page", CURRENT, ids=lambda page: str(page.relative_to(ROOT)))
 def test_each_make_target_that_a_page_names_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
