@@ -1,19 +1,18 @@
-"""A bundle: one folder that holds a trained cascade, and nothing that could run code.
+"""Reads and writes bundles. A bundle is a folder with a trained cascade and no executable code.
 
-    manifest.json         format, the hash of each file, versions, training data, figures
+    manifest.json         format, hash of each file, versions, training data, figures
     taxonomy.json         the tree of labels
     preprocessing.json    how a file becomes a tensor
-    decisions.json        form, the decisions, and each one's network
-    calibration.json      temperatures by decision, thresholds by node, the decoding
-    networks/N.json       a network's layers, as Keras writes them
+    decisions.json        form, the decisions, the network of each decision
+    calibration.json      temperatures by decision, thresholds by node, decoding
+    networks/N.json       the layers of a network, as Keras writes them
     networks/N.npz        its weights, float16, by variable path
     MODEL_CARD.md         for people
     backends/NAME/N...    optional: the same networks for other runtimes
 
-The version of a model is a hash over what decides its labels: every file's content, but for the
-card and for ``backends/``, which are other ways of computing the same. Weights are plain arrays (no
-pickle), layers come from a fixed list (no Lambda), and each file is checked against its hash before
-it is used.
+The model version is a hash of the files that determine the labels. The model card and
+``backends/`` are left out: converted networks are the same model. Weights are plain arrays (no
+pickle), layers come from a fixed list (no Lambda), and each file's hash is checked before use.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ BACKENDS = "backends/"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle. Networks are read on demand by ``cascade.networks.serialisation``."""
+    """An open bundle. ``cascade.networks.serialisation`` reads its networks on demand."""
 
     folder: Path
     manifest: Mapping[str, Any]
@@ -51,24 +50,31 @@ class Bundle:
 
     @classmethod
     def open(cls, folder: str | Path = SHIPPED, verify: bool = True) -> Bundle:
-        """Open a bundle and check each file's hash.
+        """Open a bundle and check the hash of each file.
 
-        ``verify=False`` reads the manifest alone: enough to know the version, in milliseconds.
-        Raises ``BundleError`` for what is no bundle and ``BundleTampered`` for a changed file.
+        Args:
+            folder: The bundle's folder; the shipped one by default.
+            verify: False reads only the manifest, which takes milliseconds and tells the version.
+
+        Raises:
+            BundleError: The folder is not a bundle of this format.
+            BundleTampered: A file is missing or was changed.
         """
         folder = Path(folder)
         manifest = _load_manifest(folder)
         files: Mapping[str, str] = manifest["files"]
         for name in files:
             if Path(name).is_absolute() or ".." in Path(name).parts:
-                raise BundleError(f"{folder}: the manifest names a file outside: {name!r}")
+                raise BundleError(
+                    f"{folder}: the manifest names a file outside the bundle: {name!r}"
+                )
         bundle = cls(folder, manifest, version_of(files))
         if verify:
             bundle.verify()
         return bundle
 
     def verify(self) -> None:
-        """Check every file against the manifest; raises ``BundleTampered`` naming the first."""
+        """Check the hash of every file. Raises ``BundleTampered`` at the first that differs."""
         for name, expected in self.manifest["files"].items():
             path = self.folder / name
             if not path.is_file():
@@ -106,7 +112,7 @@ class Bundle:
 
     @cached_property
     def decisions_of_network(self) -> tuple[DecisionSet, ...]:
-        """For each network, the decisions that it answers, in the order of its output."""
+        """The decisions of each network, in the order of its output columns."""
         entries = self._json("decisions.json")["decisions"]
         numbers = [int(entry["network"]) for entry in entries]
         return tuple(
@@ -123,7 +129,7 @@ class Bundle:
 
 @dataclass(frozen=True)
 class BundleParts:
-    """What ``write`` needs beside the networks' own files."""
+    """The content of a bundle, apart from its networks and its manifest."""
 
     taxonomy: Taxonomy
     preprocessing: Preprocessing
@@ -133,13 +139,11 @@ class BundleParts:
     temperatures: Mapping[str, float] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
     decoding: str = THRESHOLDS
-    training: Mapping[str, Any] = field(default_factory=dict)
-    figures: Mapping[str, Any] = field(default_factory=dict)
     model_card: str = ""
 
 
 def write_parts(folder: Path, parts: BundleParts) -> None:
-    """Write everything but the networks and the manifest."""
+    """Write all files except the networks and the manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     decisions = [
         {"node": decision.node, "outcomes": list(decision.outcomes), "network": network}
@@ -160,7 +164,7 @@ def write_parts(folder: Path, parts: BundleParts) -> None:
 
 
 def write_calibration(folder: Path, routing: Routing) -> None:
-    """Write ``calibration.json``: temperatures, thresholds, and how a label is chosen."""
+    """Write ``calibration.json``: temperatures, thresholds and decoding."""
     calibration = {
         "temperatures": dict(routing.temperatures),
         "thresholds": dict(routing.thresholds),
@@ -170,7 +174,7 @@ def write_calibration(folder: Path, routing: Routing) -> None:
 
 
 def seal(folder: Path, training: Mapping[str, Any], figures: Mapping[str, Any]) -> Bundle:
-    """Write the manifest over the files that lie in ``folder`` now, and open the result."""
+    """Write a manifest of the files now in ``folder``, and open the bundle."""
     files = {
         path.relative_to(folder).as_posix(): hash_file(path)
         for path in sorted(folder.rglob("*"))
@@ -191,9 +195,12 @@ def seal(folder: Path, training: Mapping[str, Any], figures: Mapping[str, Any]) 
 
 
 def add_card_section(folder: Path, title: str, text: str) -> Bundle:
-    """Put a section of Markdown behind a bundle's card; the model's version stays.
+    """Append a Markdown section to the model card. The model version stays the same.
 
-    ``title`` comes without its number signs; a section that has it already is replaced.
+    Args:
+        folder: The bundle's folder.
+        title: The heading without ``##``. A section with the same heading is replaced.
+        text: The body of the section.
     """
     manifest = Bundle.open(folder).manifest
     card = folder / MODEL_CARD
@@ -206,13 +213,13 @@ def add_card_section(folder: Path, title: str, text: str) -> Bundle:
 
 
 def version_of(files: Mapping[str, str]) -> str:
-    """The model version: a hash over the names and hashes of the files that decide the labels.
+    """The model version: 16 hexadecimal digits of a hash of the files that determine the labels.
 
-    The same networks converted for another runtime are the same model, and so is one whose card was
-    rewritten: neither makes anybody label a catalogue again.
+    Converting the networks for another runtime or editing the card keeps the version, because
+    neither is a reason to label a catalogue again.
     """
-    deciding = sorted(n for n in files if n != MODEL_CARD and not n.startswith(BACKENDS))
-    text = "\n".join(f"{name} {files[name]}" for name in deciding)
+    relevant = sorted(n for n in files if n != MODEL_CARD and not n.startswith(BACKENDS))
+    text = "\n".join(f"{name} {files[name]}" for name in relevant)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -223,7 +230,7 @@ def hash_file(path: Path) -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """JSON as people read it, with a line feed at the end."""
+    """Write indented JSON with a line feed at the end."""
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -234,7 +241,7 @@ def _load_manifest(folder: Path) -> Mapping[str, Any]:
     except FileNotFoundError as error:
         raise BundleError(
             f"{folder}: no bundle there ({MANIFEST} is missing); "
-            "name the folder that `fashion-cascade train` wrote, or leave --model out"
+            "name a folder that `fashion-cascade train` wrote, or leave --model out"
         ) from error
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: cannot be read: {error}") from error
@@ -245,7 +252,9 @@ def _load_manifest(folder: Path) -> Mapping[str, Any]:
             "; use the release that wrote it, or train a new bundle"
         )
     if not isinstance(manifest.get("files"), dict):
-        raise BundleError(f'{path}: expected "files", the hash of each file by name')
+        raise BundleError(
+            f'{path}: expected "files" with the hash of each file; copy the bundle again'
+        )
     return manifest
 
 

@@ -1,8 +1,8 @@
-"""Calibration on validation pictures: honest probabilities, and where a label should stop.
+"""Calibration on validation pictures: a temperature for each decision, a threshold for each node.
 
-A temperature for each decision makes its probabilities match how often it is right. A threshold
-for each node then says from which probability on a label may stop there, so that the labels that
-do reach an asked precision.
+The temperature makes a decision's probabilities match its accuracy. The threshold is the least
+probability at which a label may stop at the node. It is chosen so that the labels at that node
+reach a required precision.
 """
 
 from __future__ import annotations
@@ -18,25 +18,31 @@ from cascade.evaluation.metrics import correct_at, fits_matrix, leaves_below_mas
 from cascade.routing import Routing
 from cascade.taxonomy import Taxonomy
 
-TEMPERATURE_RANGE = (0.1, 6.0)  # searched between; a mean of several trainings may need 0.3
-MIN_OWN_ANSWERS = 100  # answers that a node needs for a threshold of its own; fewer are pooled
-# Half a standard deviation (one-sided 69 %). On photographs 1.28 costs a quarter of the leaves that
-# are labelled and reaches 99 % where 98 % is asked; 0 overshoots what was luck on validation.
+TEMPERATURE_RANGE = (0.1, 6.0)  # averaged weights are under-confident and may need 0.3
+MIN_OWN_ANSWERS = 100  # a node with fewer answers shares a threshold with its siblings
+# Half a standard deviation (one-sided 69 %). On photographs 1.28 loses a quarter of the leaf labels
+# and reaches 99 % where 98 % is required; with 0 the thresholds fit chance in the validation set.
 Z_BOUND = 0.5
-MARGIN = 5e-4  # of a probability, far above what runtimes differ by
-MIN_ANSWERS = 30  # that must pass a threshold before anything is concluded from it
+MARGIN = 5e-4  # of a probability; far above the differences between runtimes
+MIN_ANSWERS = 30  # least number above a threshold for an estimate of the precision
 
 
 def fit_temperatures(
     logits: np.ndarray, answers: np.ndarray, decisions: DecisionSet
 ) -> dict[str, float]:
-    """The temperature of each decision, by node, that makes the validation loss least.
+    """Fit the temperature of each decision to the least validation loss.
 
-    ``logits`` and ``answers`` are ``(N, K)``, the decisions side by side (see
-    ``cascade.data.dataset.targets``). Partly known labels count, with what they know, only where
-    fewer than MIN_ANSWERS are whole: what they know is the easier part, and a temperature that
-    suits it is too sure of the rest. A decision that no picture concerns keeps 1. Guo et al. 2017,
-    On Calibration of Modern Neural Networks.
+    Partly known labels are used only if a decision has fewer than ``MIN_ANSWERS`` fully known ones.
+    They tell the easier part of a label, so a temperature fitted to them is over-confident. Guo et
+    al. 2017, *On Calibration of Modern Neural Networks*.
+
+    Args:
+        logits: ``(N, K)``, not calibrated.
+        answers: ``(N, K)``, as ``cascade.data.dataset.targets`` returns them.
+        decisions: The decisions of the K columns.
+
+    Returns:
+        The temperature by the decision's node; 1 for a decision without any answer.
     """
     result = {}
     for decision, columns in decisions.with_columns():
@@ -49,10 +55,15 @@ def fit_temperatures(
 
 
 def smoothed_cross_entropy(logits: np.ndarray, fits: np.ndarray, temperature: float) -> float:
-    """Mean of -log of the probability of the outcomes that fit, of one decision's rows.
+    """The mean negative log probability of the outcomes that fit, for one decision.
 
-    The target is softened as if two more pictures had been seen, one right and one wrong (Platt
-    1999): a set that is answered without a mistake would otherwise ask for endless confidence.
+    Targets are smoothed as if there were two more pictures, one right and one wrong (Platt 1999).
+    Otherwise a validation set without mistakes would drive the temperature to its lower bound.
+
+    Args:
+        logits: ``(n, k)``.
+        fits: ``(n, k)``; 1 for each outcome that fits the label.
+        temperature: The divisor of the logits.
     """
     scaled = logits / temperature
     log_p = scaled - _log_sum_exp(scaled)[:, None]
@@ -63,7 +74,7 @@ def smoothed_cross_entropy(logits: np.ndarray, fits: np.ndarray, temperature: fl
 
 
 def _temperature(logits: np.ndarray, fits: np.ndarray) -> float:
-    """Golden-section search over the logarithm of the temperature; the cost has one valley."""
+    """Golden-section search over the log temperature. The cost has a single minimum."""
     if not len(logits):
         return 1.0
     ratio = (math.sqrt(5) - 1) / 2
@@ -87,13 +98,18 @@ def _log_sum_exp(values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class NodeThreshold:
-    """What tuning found for one node.
+    """The threshold of one node and the validation labels behind it.
 
-    ``answers`` labels of the validation pictures stop there, ``right`` of the ``judged`` ones
-    (those whose truth settles it); ``candidates`` would without a threshold. ``pooled`` where the
-    node borrowed the threshold of its level, ``assumed`` where even that had too little evidence
-    and the probability itself has to reach the asked precision; ``floor`` where it has to although
-    the evidence would do with less.
+    Attributes:
+        node: Its path.
+        threshold: The least probability at which a label may stop here.
+        candidates: Labels that would stop here without a threshold.
+        answers: Labels that stop here with it.
+        judged: The answers that are known to be right or wrong.
+        right: The answers that are right.
+        how: ``own``: from the node's own answers. ``pooled``: from all nodes of its level.
+            ``assumed``: too few answers, so the threshold is the required precision itself.
+            ``floor``: the required precision, although the answers allow a lower threshold.
     """
 
     node: str
@@ -102,21 +118,30 @@ class NodeThreshold:
     answers: int
     judged: int
     right: int
-    how: str  # own, pooled, assumed, floor
+    how: str
 
 
 def tune_thresholds(
     routing: Routing, logits: np.ndarray, labels: Sequence[str], precision: float = 0.98
 ) -> dict[str, NodeThreshold]:
-    """A threshold for each node, so that of the labels that stop there ``precision`` are right.
+    """Find a threshold for each node, so that labels that stop there reach a precision.
 
-    Leaves first, then the nodes above them on the pictures that are left, as the labels stop. What
-    must reach it is a lower bound of the precision, not the share itself, so that it holds on
-    other pictures too. Nodes with few answers share a threshold with the nodes beside them: same
-    category, same depth; where even those are too few, the probability itself must reach it. So
-    must that of out_of_scope always, since how often such a label is wrong depends on how much of
-    a crawl is out of scope, and a picture that is thrown out is not looked at again.
-    ``routing`` carries the temperatures; its thresholds are not used.
+    The order is that in which a label tries to stop: the leaves first, then the nodes above them on
+    the remaining pictures. A lower confidence bound of the precision must reach ``precision``, so
+    that the threshold also holds on other pictures. A node with few answers shares a threshold with
+    the nodes of its category and depth. If even those have too few, the threshold is ``precision``.
+
+    The threshold of out_of_scope is never below ``precision``. The precision of that label depends
+    on the share of out-of-scope pictures in a crawl, and nobody looks at a discarded picture again.
+
+    Args:
+        routing: Carries the temperatures. Its thresholds are not used.
+        logits: ``(N, K)``, not calibrated.
+        labels: The N true labels; parts may be unknown.
+        precision: The required share of right labels, between 0 and 1.
+
+    Returns:
+        The threshold and its evidence for each node, by path.
     """
     if not 0 < precision < 1:
         raise ValueError(f"precision: expected a number between 0 and 1, received {precision}")
@@ -139,19 +164,19 @@ def tune_thresholds(
 
 
 def thresholds_of(found: Mapping[str, NodeThreshold]) -> dict[str, float]:
-    """The plain thresholds by node, as a bundle holds them."""
+    """The thresholds by path, as a bundle stores them."""
     return {node: entry.threshold for node, entry in found.items()}
 
 
 @dataclass(frozen=True)
 class _Level:
-    """The nodes of one depth in one category, and the pictures whose label may stop there."""
+    """The nodes of one depth in one category, and the pictures whose labels may stop there."""
 
     nodes: Sequence[str]
-    best: np.ndarray  # (N,) which node is the most probable
+    best: np.ndarray  # (N,) number of the most probable node
     score: np.ndarray  # (N,) its probability
-    left: np.ndarray  # (N,) bool: no deeper node took it
-    fits: np.ndarray
+    left: np.ndarray  # (N,) bool: no deeper node was accepted
+    fits: np.ndarray  # (N, leaves) bool: which leaves fit the true label
     taxonomy: Taxonomy
 
     def tune(self, precision: float, floor: float) -> dict[str, NodeThreshold]:
@@ -187,19 +212,25 @@ class _Level:
 
 
 def lowest_threshold(score: np.ndarray, right: np.ndarray, precision: float) -> float | None:
-    """The least threshold from which on the lower bound of the precision reaches what is asked.
+    """The lowest threshold whose labels reach ``precision`` by the lower confidence bound.
 
-    ``(n,)`` probabilities and booleans. It lies midway between the last score that passes and the
-    first that does not, or a little below where all pass: on a score itself, another runtime's
-    rounding would decide whether that picture passes. None where no threshold does (also with too
-    few answers).
+    The threshold is midway between the last score that passes and the next one, or slightly below
+    the last score if all pass. At a score itself, the rounding of another runtime would decide.
+
+    Args:
+        score: ``(n,)`` probabilities.
+        right: ``(n,)`` bool.
+        precision: The required share of right answers.
+
+    Returns:
+        The threshold; None if there is none, for example with fewer than ``MIN_ANSWERS`` scores.
     """
     order = np.argsort(-score, kind="stable")
     ordered, hits = score[order], np.cumsum(right[order])
     best = None
     for number in range(len(ordered)):
         if number + 1 < len(ordered) and ordered[number + 1] == ordered[number]:
-            continue  # equal scores pass together
+            continue  # equal scores pass or fail together
         enough = number + 1 >= MIN_ANSWERS
         if enough and wilson(int(hits[number]), number + 1, Z_BOUND)[0] >= precision:
             last = number + 1 == len(ordered)

@@ -1,4 +1,4 @@
-"""The cascade as a worker uses it: a batch of pictures in, a label for each out."""
+"""Labels batches of pictures with a loaded bundle."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from cascade.taxonomy import Taxonomy
 class Cascade:
     """A loaded cascade. Load it in the process that uses it, after any fork.
 
-    ``backend`` is the runtime that the networks run in; ``auto`` is never its value.
+    ``backend`` is the runtime of the networks, with ``auto`` already resolved.
     """
 
     bundle: Bundle
@@ -44,11 +44,16 @@ class Cascade:
         backend: str = AUTO,
         threads: int = 0,
     ) -> Cascade:
-        """Load, verify and warm a bundle. Raises ``BundleError`` saying what is wrong with it.
+        """Load, verify and warm up a bundle.
 
-        ``warm_up`` pictures are run once, so that the first real batch is as quick as the rest.
-        ``backend`` is one of ``cascade.backends.CHOICES``; ``threads`` bounds those of LiteRT, 0
-        takes one for each core.
+        Args:
+            folder: The bundle's folder; the shipped one by default.
+            warm_up: Blank pictures to run once, so that the first batch is as fast as the rest.
+            backend: One of ``cascade.backends.CHOICES``.
+            threads: Threads of LiteRT or OpenVINO; 0 means one for each core.
+
+        Raises:
+            BundleError: The bundle or the backend cannot be used; the message says why.
         """
         bundle = Bundle.open(folder)
         chosen = choose_backend(bundle, backend)
@@ -60,7 +65,7 @@ class Cascade:
 
     @property
     def version(self) -> str:
-        """The model version: a hash of the bundle's content."""
+        """The model version: a hash of the files that determine the labels."""
         return self.bundle.version
 
     @property
@@ -75,30 +80,30 @@ class Cascade:
     def routing(self) -> Routing:
         return self.bundle.routing
 
-    def best_batch_size(self, most: int) -> int:
-        """Pictures at once, at most ``most``: on a GPU as many as a short measurement says pay."""
+    def best_batch_size(self, limit: int) -> int:
+        """The batch size with the best throughput, at most ``limit``. Measured on a GPU."""
         if self.backend not in ON_TENSORFLOW or not has_gpu():
-            return min(BATCH, most)
+            return min(BATCH, limit)
         from cascade.backends.best_batch_size import best_batch_size
         from cascade.backends.tensorflow import out_of_memory_errors
 
         shape = (self.preprocessing.height, self.preprocessing.width, 3)
         # the first network sees every picture
-        return best_batch_size(self.runners[0], shape, most, out_of_memory=out_of_memory_errors())
+        return best_batch_size(self.runners[0], shape, limit, out_of_memory=out_of_memory_errors())
 
     def classify(self, pixels: np.ndarray) -> list[Prediction]:
         """Label ``(N, height, width, 3)`` uint8 RGB pictures; N may be 0.
 
-        Raises ``ValueError`` for another shape or dtype. The answer for a picture does not depend
-        on the others in the batch.
+        A picture's label does not depend on the others in the batch. Raises ``ValueError`` for
+        another shape or dtype.
         """
         return self.routing.label(self.logits(pixels))
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
-        """``(N, K)`` float32: every decision's logits side by side, before calibration.
+        """``(N, K)`` float32 logits of all decisions, before calibration.
 
-        A network that is not shared sees only the pictures that the primary one sent below its
-        node; the logits of the others stay 0 there and are never looked at.
+        A network of its own for a decision only runs on the pictures of the category above it. The
+        logits of other pictures stay 0 there and are not used.
         """
         self._check(pixels)
         decisions = self.bundle.decisions
@@ -109,14 +114,13 @@ class Cascade:
             rows = self._rows_for(own[0].node, result)
             if not rows.size:
                 continue
-            everything = rows.size == len(pixels)
-            answers = run(pixels if everything else pixels[rows])
+            answers = run(pixels if rows.size == len(pixels) else pixels[rows])
             for decision, columns in own.with_columns():
                 result[rows, decisions.columns_of(decision)] = answers[:, columns]
         return result
 
     def _rows_for(self, node: str, logits: np.ndarray) -> np.ndarray:
-        """Which pictures a decision concerns: those whose primary answer lies above its node."""
+        """The rows that a decision applies to: those whose predicted category contains its node."""
         if not node:
             return np.arange(len(logits))
         primary = self.routing.decisions[0]

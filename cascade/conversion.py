@@ -1,10 +1,9 @@
-"""Making a bundle's LiteRT files, and proving that they answer as the reference does.
+"""Converts a bundle's networks to LiteRT and compares each backend with the reference.
 
-Batch norm is folded into the convolutions by the converter, once the variables are constants. What
-comes of the folding no longer fits float16, so the float32 network keeps its weights as they are.
-The int8 network has weights of 8 bits a channel and activations of 8 bits, whose ranges are
-measured on real pictures; its input is the picture itself, since the scaling at its front becomes
-the input's quantisation.
+Once the variables are constants, the converter folds batch norm into the convolutions. The folded
+weights no longer fit float16, so the float32 network stores them in float32. The int8 network has
+8-bit weights per channel and 8-bit activations, with ranges measured on real pictures. Its input is
+the uint8 picture, because the rescaling at its front becomes the quantisation of the input.
 """
 
 from __future__ import annotations
@@ -42,9 +41,9 @@ from cascade.networks.serialisation import read_network
 log = logging.getLogger(__name__)
 
 BATCH = 64
-CHUNK = 8  # pictures that an interpreter runs at once: their activations stay in a core's cache
+CHUNK = 8  # batch size of an interpreter: the activations fit a core's cache
 UNQUANTISED_OPS = ("MEAN", "FULLY_CONNECTED", "CONCATENATION")
-# the least share of pictures on which a backend must name the reference's best leaf
+# least share of pictures on which a backend must predict the reference's best leaf
 REQUIRED_AGREEMENT = {
     LITERT_FLOAT32: 0.9999,
     LITERT_INT8: 0.995,
@@ -56,11 +55,15 @@ REQUIRED_AGREEMENT = {
 
 @dataclass(frozen=True)
 class Agreement:
-    """How a backend's answers compare with the reference's on the same pixels.
+    """How far a backend agrees with the reference on the same pixels.
 
-    ``leaves``: the share of pictures with the same best leaf; ``labels``: with the same label,
-    thresholds applied; ``confidence``: the largest difference of a leaf's probability;
-    ``megabytes``: its files.
+    Attributes:
+        pictures: Number of pictures compared.
+        leaves: Share of pictures with the same best leaf.
+        labels: Share of pictures with the same label, after the thresholds.
+        confidence: The largest difference of a leaf's probability.
+        megabytes: The size of the backend's files.
+        required: The least share of ``leaves``.
     """
 
     pictures: int
@@ -119,7 +122,8 @@ def convert(
     figures = {
         name: asdict(each)
         for name, each in agreements.items()
-        if each.sufficient or name not in LITERT  # which have no file to leave out: the figure bars
+        # the others have no files to leave out; their figures exclude them (see `available`)
+        if each.sufficient or name not in LITERT
     }
     seal(part, original.manifest["training"], {**original.manifest["figures"], "backends": figures})
     part.rename(out_folder)
@@ -127,9 +131,9 @@ def convert(
 
 
 def compare(bundle: Bundle, pixels: np.ndarray, *, float16: bool = False) -> dict[str, Agreement]:
-    """Each backend against the reference, on ``(N, height, width, 3)`` uint8 pictures.
+    """Compare each backend with the reference on ``(N, height, width, 3)`` uint8 pictures.
 
-    OpenVINO is left out where it is not installed.
+    OpenVINO is skipped if it is not installed; TensorFlow in float16 runs only with ``float16``.
     """
     routing = bundle.routing
     expected = _backend_logits(bundle, TENSORFLOW, pixels)
@@ -173,18 +177,21 @@ def _write(folder: Path, number: int, calibration: np.ndarray) -> None:
 
 
 def to_float32(model: keras.Model) -> bytes:
-    """A LiteRT network that computes in float32."""
+    """Convert a network to LiteRT in float32; returns the file's bytes."""
     import tensorflow as tf
 
     return bytes(_converter(model, tf.uint8).convert())
 
 
 def to_int8(model: keras.Model, calibration: np.ndarray) -> bytes:
-    """A LiteRT network with weights and activations of 8 bits, ranges from ``calibration``.
+    """Convert a network to LiteRT with 8-bit weights and activations; returns the file's bytes.
 
-    ``calibration`` is ``(N, height, width, 3)`` uint8. What comes after the convolutions stays
-    float32: it costs next to nothing, and a mean or a logit in steps of 1/256 of its range loses
-    pictures (agreement on 1,200 photographs: 99.4 % with it in 8 bits, 99.7 % without).
+    The layers after the convolutions stay float32. They take almost no time, and 8-bit means and
+    logits reduce the agreement (on 1,200 photographs: 99.4 % with them in 8 bits, 99.7 % without).
+
+    Args:
+        model: A network that begins with a Rescaling layer.
+        calibration: ``(N, height, width, 3)`` uint8 pictures that set the activation ranges.
     """
     import tensorflow as tf
     from tensorflow.lite.python.util import modify_model_io_type
@@ -193,19 +200,19 @@ def to_int8(model: keras.Model, calibration: np.ndarray) -> bytes:
 
     def samples() -> Iterator[list[np.ndarray]]:
         for start in range(0, len(calibration), CHUNK):
-            chosen = np.arange(start, start + CHUNK) % len(calibration)  # the last chunk is full
+            chosen = np.arange(start, start + CHUNK) % len(calibration)  # wraps: all are full
             values = calibration[chosen].astype(np.float32)
-            if start == 0:  # black and white both occur, so a step of the input is a grey level
+            if start == 0:  # with black and white, a step of the input is one grey level
                 values[0, 0, :2] = [[0.0], [255.0]]
             yield [values * np.float32(scale) + np.float32(offset)]
 
     converter = _converter(rest, tf.float32)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = samples
-    # the only place of the library where some layers can be kept out of the quantisation
+    # the only interface of the library that can exclude operations from quantisation
     options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=list(UNQUANTISED_OPS))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # its interpreter names its successor
+        warnings.simplefilter("ignore", UserWarning)  # deprecation of its interpreter
         debugger = tf.lite.experimental.QuantizationDebugger(
             converter=converter, debug_dataset=samples, debug_options=options
         )
@@ -214,7 +221,7 @@ def to_int8(model: keras.Model, calibration: np.ndarray) -> bytes:
 
 
 def _split_rescaling(model: keras.Model) -> tuple[float, float, keras.Model]:
-    """(scale, offset) of the Rescaling that a network begins with, and the network behind it."""
+    """Scale and offset of the network's first layer, a Rescaling, and the network after it."""
     first = model.layers[1]
     if not isinstance(first, keras.layers.Rescaling):
         raise BundleError(
@@ -225,7 +232,7 @@ def _split_rescaling(model: keras.Model) -> tuple[float, float, keras.Model]:
 
 
 def _converter(model: keras.Model, dtype: Any) -> Any:
-    """A converter of the network with its variables as constants, for CHUNK pictures at a time."""
+    """A converter of the network, with variables as constants and a batch size of CHUNK."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,

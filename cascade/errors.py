@@ -1,28 +1,28 @@
-"""What can go wrong in ``cascade``, as a tree.
+"""The exceptions of ``cascade``.
 
 CascadeError
-├── TaxonomyError      the tree of labels is not one
-├── BundleError        a bundle of networks cannot be used
-│   └── BundleTampered   a file of it is not the one that its manifest names
-└── DatasetError       a labelled folder or manifest cannot be trained on or judged by
+├── TaxonomyError        a taxonomy is not a valid tree
+├── BundleError          a bundle of networks cannot be used
+│   └── BundleTampered   a file of a bundle does not match the manifest
+└── DatasetError         labelled pictures cannot be used for training or evaluation
 
-A picture that cannot be used is no exception to its caller: ``cascade.pictures.decode.decode``
-answers with a ``Rejected`` that carries a reason code.
+A picture that cannot be used raises nothing: ``cascade.pictures.decode.decode`` returns a
+``Rejected`` with a reason code.
 """
 
 from __future__ import annotations
 
 
 class CascadeError(Exception):
-    """Base of the errors of this package. The message says what to do next."""
+    """Base class. The message says what to do next."""
 
 
 class TaxonomyError(CascadeError):
-    """The tree of labels is not one: several roots, a cycle, a path twice."""
+    """A taxonomy is not a valid tree: several roots, a cycle, a duplicate path."""
 
 
 class BundleError(CascadeError):
-    """A bundle is missing, incomplete, of another format, or holds what is refused."""
+    """A bundle is missing, incomplete, of another format, or holds something not allowed."""
 
 
 class BundleTampered(BundleError):
@@ -30,4 +30,4 @@ class BundleTampered(BundleError):
 
 
 class DatasetError(CascadeError):
-    """Labelled pictures cannot be used: unknown label, too few groups, a group in two splits."""
+    """Labelled pictures cannot be used: an unknown label, too few groups, a group in two splits."""

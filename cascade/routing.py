@@ -1,8 +1,8 @@
-"""From logits to labels: probabilities down the tree, and where a label stops.
+"""Turns logits into labels: probabilities of all nodes, and the node where a label stops.
 
-The probability of a node is the sum over the leaves below it, and the probability of a leaf the
-product of its decisions on the way down. Each row is worked on its own: a label never depends on
-the pictures that share its batch.
+The probability of a leaf is the product of the decisions on the way down to it. The probability of
+a node is the sum over the leaves below it. Each row is computed independently, so a label never
+depends on the other pictures of its batch.
 """
 
 from __future__ import annotations
@@ -24,13 +24,18 @@ DECODINGS = (THRESHOLDS, TREE_DISTANCE)
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a cascade says of one picture; the confidences are probabilities, 0 to 1.
+    """The labels of one picture. Confidences are probabilities, 0 to 1.
 
-    ``label`` is the answer, stopped where the cascade is no longer sure; ``category``, ``gender``
-    and ``type`` are the parts that stand in it. ``best_leaf`` is the most probable leaf before any
-    threshold; the confidence of a level is that of ``best_leaf``'s node at that level.
-    ``confidence`` is the label's own probability; ``margin`` how far ``best_leaf`` is ahead of the
-    next leaf or the next category.
+    Attributes:
+        label: The predicted node. It is an inner node where no leaf is confident enough.
+        best_leaf: The most probable leaf of the predicted category, whatever the thresholds.
+        category: The label's category; likewise ``gender`` and ``type``, None where it has none.
+        category_confidence: The probability of ``best_leaf``'s category; likewise
+            ``gender_confidence`` and ``type_confidence``, None where the leaf has no such level.
+        confidence: The probability of ``label``.
+        margin: The probability of ``best_leaf`` minus that of the best other leaf in the category
+            or of the next category, whichever is larger; at least 0.
+        needs_review: The label is not a leaf, or its confidence is below its threshold.
     """
 
     label: str
@@ -48,12 +53,15 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Routing:
-    """How logits become labels: the tree, its decisions, and what calibration found.
+    """The mapping from logits to labels: the tree, its decisions and the calibration.
 
-    ``temperatures`` divide a decision's logits (by node; 1 where absent). ``thresholds`` are the
-    least probability at which a node may be a label (by path; 0 where absent). ``decoding`` says
-    how a label is chosen: ``thresholds`` takes the deepest node that is sure enough,
-    ``tree_distance`` the node that is expected to lie nearest to the truth, sure or not.
+    Attributes:
+        taxonomy: The tree of labels.
+        decisions: The decisions whose logits are the K columns; the primary one first.
+        temperatures: By a decision's node; its logits are divided by it. Default 1.
+        thresholds: By path; the least probability at which the node may be a label. Default 0.
+        decoding: ``thresholds`` takes the deepest node that reaches its threshold.
+            ``tree_distance`` takes the node with the least expected distance from the truth.
     """
 
     taxonomy: Taxonomy
@@ -69,7 +77,7 @@ class Routing:
             )
 
     def outcome_probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """``(N, K)`` logits to ``(N, K)`` float64 probabilities, each decision summing to 1."""
+        """``(N, K)`` logits to ``(N, K)`` float64 probabilities that sum to 1 in each decision."""
         width = self.decisions.width
         if logits.ndim != 2 or logits.shape[1] != width:
             raise ValueError(f"logits: expected (N, {width}), received {logits.shape}")
@@ -98,11 +106,11 @@ class Routing:
         category = primary.argmax(axis=1)
         inside = np.where(arrays.leaves_of_category[category], leaves, -1.0)
         best = inside.argmax(axis=1)
-        inside[rows, best] = primary[rows, category] = -1.0  # what is left are the rivals
+        inside[rows, best] = primary[rows, category] = -1.0  # the others are the rivals
         rivals = np.maximum(inside.max(axis=1), primary.max(axis=1)).clip(min=0.0)
         label, sure = self._stopping_nodes(category, nodes)
         margin = (leaves[rows, best] - rivals).clip(0.0, 1.0)
-        # a hair outside of 0 to 1 is rounding; the column behind the last is "no such level"
+        # rounding may leave 0 to 1 slightly; the extra last column means "no such level"
         nodes = np.column_stack([nodes.clip(0.0, 1.0), np.full(len(rows), np.nan)])
         levels = np.take_along_axis(nodes, arrays.levels_of_leaf[best], axis=1)
         columns = (label, best, levels, nodes[rows, label], margin, sure)
@@ -116,9 +124,11 @@ class Routing:
     def _stopping_nodes(
         self, category: np.ndarray, nodes: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Where each label stops: ``(N,)`` node numbers, and whether they pass their thresholds.
+        """Choose each label: ``(N,)`` node numbers, and whether each reaches its threshold.
 
-        ``category`` is ``(N,)``, the number of the primary answer; ``nodes`` ``(N, nodes)``.
+        Args:
+            category: ``(N,)`` outcome number of the primary decision.
+            nodes: ``(N, nodes)`` probabilities.
         """
         stop = self._nearest if self.decoding == TREE_DISTANCE else self._deepest
         label = np.empty(len(category), np.int64)
@@ -129,7 +139,7 @@ class Routing:
         return label, sure
 
     def _deepest(self, category: int, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The deepest node in the category that is sure enough; never above the category."""
+        """The deepest node of the category that reaches its threshold; else the category itself."""
         arrays = self._arrays
         label = np.full(len(nodes), arrays.category_nodes[category])
         sure = np.zeros(len(nodes), bool)
@@ -141,10 +151,11 @@ class Routing:
         return label, sure
 
     def _nearest(self, category: int, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The node of the category whose expected number of edges to the true leaf is least.
+        """The node of the category with the least expected number of edges to the true leaf.
 
-        Counted from the category, going down to a node costs an edge where the truth lies not
-        below it and saves one where it does: it pays as long as its probability is above one half.
+        The cost is relative to the category. A step down to a node saves an edge if the truth is
+        below the node, and adds one if it is not. So the label goes down as long as the probability
+        of the next node is above one half.
         """
         arrays = self._arrays
         label = np.full(len(nodes), arrays.category_nodes[category])
@@ -164,7 +175,7 @@ class Routing:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Row-wise softmax of ``(N, k)``, shifted so that it cannot overflow."""
+    """Row-wise softmax of ``(N, k)``. Subtracting the maximum prevents overflow."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     result: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
     return result
@@ -172,23 +183,23 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _TreeArrays:
-    """What a tree says of its nodes and leaves, as arrays of numbers; made once for a routing.
+    """The structure of the tree as arrays, computed once for a routing.
 
-    Nodes and leaves are numbered in the order of the taxonomy, categories in that of the primary
-    decision's outcomes.
+    Nodes and leaves are numbered in the order of the taxonomy, categories in the order of the
+    primary decision's outcomes.
     """
 
     paths: tuple[str, ...]
     leaf_paths: tuple[str, ...]
     leaf_nodes: frozenset[int]  # the leaves, as node numbers
     levels: tuple[dict[str, str | None], ...]  # a node's columns in the catalogue
-    masks: dict[str, np.ndarray]
+    masks: dict[str, np.ndarray]  # by path, (leaves,) bool: which leaves are below it
     leaves_below: tuple[tuple[int, ...], ...]
     leaves_of_category: np.ndarray  # (categories, leaves) bool
     category_nodes: tuple[int, ...]
     by_depth: tuple[tuple[np.ndarray, ...], ...]  # a category's nodes, the deepest level first
     lineage: tuple[tuple[int, ...], ...]  # a node and those above it
-    levels_of_leaf: np.ndarray  # (leaves, 3): its node at each level; the number of nodes: none
+    levels_of_leaf: np.ndarray  # (leaves, 3): the leaf's node at each level; number of nodes = none
     thresholds: np.ndarray  # (nodes,)
 
     @classmethod
@@ -222,7 +233,7 @@ class _TreeArrays:
         )
 
     def node_probabilities(self, leaves: np.ndarray) -> np.ndarray:
-        """``(N, leaves)`` to ``(N, nodes)``. Added up leaf by leaf: the same in any batch."""
+        """``(N, leaves)`` to ``(N, nodes)``. Summed leaf by leaf: the same result in any batch."""
         result = np.zeros((len(leaves), len(self.paths)))
         for node, below in enumerate(self.leaves_below):
             for leaf in below:
@@ -239,9 +250,9 @@ class _TreeArrays:
         margin: float,
         sure: bool,
     ) -> Prediction:
-        """One row in words: node and leaf numbers to paths; a level that is none is NaN."""
+        """One row, with numbers replaced by paths. In ``levels``, NaN means no such level."""
         names = self.levels[label]
-        category, gender, kind = (None if math.isnan(level) else level for level in levels)
+        category, gender, type_ = (None if math.isnan(level) else level for level in levels)
         return Prediction(
             label=self.paths[label],
             best_leaf=self.leaf_paths[best],
@@ -250,7 +261,7 @@ class _TreeArrays:
             type=names["type"],
             category_confidence=category,
             gender_confidence=gender,
-            type_confidence=kind,
+            type_confidence=type_,
             confidence=confidence,
             margin=margin,
             needs_review=not sure or label not in self.leaf_nodes,

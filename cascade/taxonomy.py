@@ -1,8 +1,8 @@
 """The tree of labels, read from a file.
 
-A label is a path of names below the root, ``shoes/female/sandals``. The file lists the nodes with
-their parents; the order of the leaves in the file is the order of their indexes for ever. No name
-in it is known to the code: another tree works the same.
+A label is the path of a node from below the root: ``shoes/female/sandals``. The file lists the
+nodes with their parents. The order of the leaves in the file is the order of their indexes. The
+code knows none of the names, so any other tree works the same.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from cascade.errors import TaxonomyError
 
 FORMAT = 1
 LEVELS = ("category", "gender", "type")
-UNKNOWN = "?"  # a part of a label that is not known: shoes/?/boots
+UNKNOWN = "?"  # an unknown part of a label: shoes/?/boots
 SHIPPED = Path(__file__).with_name("fashion_taxonomy.json")
 
 
 @dataclass(frozen=True)
 class Node:
-    """One node: its path from below the root, its parent's path, and the catalogue's column."""
+    """A node: its path, its parent's path (None: the root) and its level, a catalogue column."""
 
     path: str
     parent: str | None
@@ -36,7 +36,7 @@ class Node:
 class Taxonomy:
     """A validated tree. ``nodes`` are in file order, without the root.
 
-    ``out_of_scope`` is the leaf that answers "none of these", or None if the tree has no such leaf.
+    ``out_of_scope`` is the leaf that means "none of these", or None if the tree has no such leaf.
     """
 
     nodes: tuple[Node, ...]
@@ -56,7 +56,7 @@ class Taxonomy:
 
     @classmethod
     def from_json(cls, data: Any) -> Taxonomy:
-        """Build from the file's content. Raises ``TaxonomyError`` saying what is wrong."""
+        """Build from the file's content. Raises ``TaxonomyError`` if it is not valid."""
         if not isinstance(data, Mapping) or data.get("format") != FORMAT:
             raise TaxonomyError(f'expected an object with "format": {FORMAT}')
         entries = _entries(data.get("nodes"))
@@ -67,7 +67,7 @@ class Taxonomy:
         paths = [node.path for node in nodes]
         for path in paths:
             if paths.count(path) > 1:
-                raise TaxonomyError(f"the path {path!r} stands twice")
+                raise TaxonomyError(f"the path {path!r} occurs twice; expected unique paths")
         taxonomy = cls(nodes, data.get("out_of_scope"))
         if taxonomy.out_of_scope is not None and taxonomy.out_of_scope not in taxonomy.leaves:
             raise TaxonomyError(f"out_of_scope {taxonomy.out_of_scope!r} is not a leaf of the tree")
@@ -77,10 +77,10 @@ class Taxonomy:
 
     @classmethod
     def from_labels(cls, labels: Sequence[str], out_of_scope: str | None = None) -> Taxonomy:
-        """Build the tree of a folder of folders, in sorted order.
+        """Build the smallest tree that has these leaves, in sorted order.
 
-        The first level is the category and the leaf below it the type; what stands between has no
-        column of its own in the catalogue (the label holds it), unless a taxonomy file says so.
+        The first level is the category and the leaf below it is the type. Levels in between have no
+        catalogue column of their own; only the label holds them. A taxonomy file can assign one.
         """
         paths = sorted({label for label in labels if label != out_of_scope})
         if out_of_scope is not None:
@@ -101,7 +101,7 @@ class Taxonomy:
         return cls.from_json({"format": FORMAT, "nodes": nodes, "out_of_scope": out_of_scope})
 
     def to_json(self) -> dict[str, Any]:
-        """The file's content; ``from_json`` reads it back to an equal tree."""
+        """The file's content. ``from_json`` turns it back into an equal tree."""
         nodes: list[dict[str, Any]] = [{"id": "", "parent": None, "name": "root"}]
         for node in self.nodes:
             entry = {"id": node.path, "parent": node.parent or "", "name": _name(node.path)}
@@ -123,7 +123,7 @@ class Taxonomy:
         return tuple(node.path for node in self.nodes if node.parent == path)
 
     def leaves_below(self, path: str) -> tuple[str, ...]:
-        """The leaves below a node, in index order; a leaf answers with itself."""
+        """The leaves below a node, in index order. For a leaf: the leaf itself."""
         return tuple(leaf for leaf in self.leaves if leaf == path or leaf.startswith(path + "/"))
 
     def nodes_by_depth(self, category: str) -> list[list[str]]:
@@ -135,11 +135,11 @@ class Taxonomy:
         return [depths[depth] for depth in sorted(depths, reverse=True)]
 
     def category(self, path: str) -> str:
-        """The top of a path: what the primary network decides."""
+        """The first part of a path, which the primary decision chooses."""
         return path.split("/", 1)[0]
 
     def levels(self, path: str) -> dict[str, str | None]:
-        """The catalogue's columns of a label: category, gender and type, None where absent."""
+        """A label's category, gender and type, None where absent: columns of the catalogue."""
         columns: dict[str, str | None] = dict.fromkeys(LEVELS)
         for node in map(self.by_path.__getitem__, lineage(path)):
             if node.level is not None:
@@ -147,10 +147,12 @@ class Taxonomy:
         return columns
 
     def decisions(self, form: str = "combined") -> DecisionSet:
-        """The questions of a cascade over this tree, the primary one (node ``""``) first.
+        """The decisions of a cascade over this tree, the primary one (node ``""``) first.
 
-        ``combined``: below each category one network decides over all its leaves.
-        ``hierarchical``: each inner node is a question of its own (gender, then type by gender).
+        Args:
+            form: ``combined`` has one decision for each category, between all its leaves.
+                ``hierarchical`` has one for each inner node, between its children (gender, then
+                type by gender).
         """
         primary = Decision("", self.children(None))
         if form == "combined":
@@ -170,11 +172,10 @@ class Taxonomy:
         return DecisionSet((primary, *inner))
 
     def parse(self, text: str) -> str:
-        """The path that a label means, however it is written.
+        """The path of a label in any accepted spelling, of a leaf or an inner node.
 
-        ``shoes/female/sandals`` and the older ``shoes-Female-sandals`` are the same label, and so
-        is ``glasses-optical``. Inner nodes count as well. Raises ``TaxonomyError`` if there is no
-        such node.
+        ``shoes/female/sandals`` and the older ``shoes-Female-sandals`` are the same label. Raises
+        ``TaxonomyError`` if there is no such node.
         """
         path = self._spellings.get(_spelling(text))
         if path is None:
@@ -189,9 +190,9 @@ class Taxonomy:
         return {_spelling(node.path): node.path for node in self.nodes}
 
     def compatible_leaves(self, label: str) -> tuple[str, ...]:
-        """The leaves that fit a label of which parts may be unknown: ``shoes/?/boots``.
+        """The leaves that fit a label with unknown parts (``shoes/?/boots``), in index order.
 
-        Raises ``TaxonomyError`` if none fits.
+        Raises ``TaxonomyError`` if no leaf fits.
         """
         if UNKNOWN not in label.split("/"):
             return self.leaves_below(self.parse(label))
@@ -220,7 +221,7 @@ def _name(path: str) -> str:
 
 
 def _spelling(text: str) -> str:
-    """What two ways of writing a label have in common."""
+    """A label in normal form: equal for all spellings of the same label."""
     return text.strip().strip("/").casefold().replace("-", "/")
 
 
@@ -234,27 +235,33 @@ def _entries(nodes: Any) -> dict[str, dict[str, Any]]:
             raise TaxonomyError(f"node {number}: expected an object with id, parent and name")
         name = entry["name"]
         if not isinstance(name, str) or not name or "/" in name or name == UNKNOWN:
-            raise TaxonomyError(f"node {number}: a name is text without '/', received {name!r}")
+            raise TaxonomyError(
+                f"node {number}: expected a name without '/' (and not {UNKNOWN!r}), "
+                f"received {name!r}"
+            )
         if entry.get("level") not in (None, *LEVELS):
             raise TaxonomyError(
-                f"node {number}: level is one of {', '.join(LEVELS)}; received {entry['level']!r}"
+                f"node {number}: expected a level of {', '.join(LEVELS)}, "
+                f"received {entry['level']!r}"
             )
         if entry["id"] in entries:
-            raise TaxonomyError(f"the id {entry['id']!r} stands twice")
+            raise TaxonomyError(f"the id {entry['id']!r} occurs twice; expected unique ids")
         entries[entry["id"]] = dict(entry)
     return entries
 
 
 def _node(identity: str, entries: Mapping[str, Mapping[str, Any]]) -> Node:
-    """Follow the parents up to the root; the names on the way are the path."""
+    """Build a node. Its path is the names from below the root down to it."""
     names: list[str] = []
     seen: set[str] = set()
     current = identity
     while (parent := entries[current]["parent"]) is not None:
         if current in seen:
-            raise TaxonomyError(f"the parents of {identity!r} run in a circle")
+            raise TaxonomyError(
+                f"the parents of {identity!r} form a cycle; expected a chain up to the root"
+            )
         if parent not in entries:
-            raise TaxonomyError(f"the parent {parent!r} of {current!r} is not in the file")
+            raise TaxonomyError(f"the parent {parent!r} of {current!r} is not in the file; add it")
         seen.add(current)
         names.append(entries[current]["name"])
         current = parent

@@ -1,17 +1,17 @@
-"""The runtimes that a cascade's networks can run in, behind one small interface.
+"""Runs a cascade's networks on TensorFlow, LiteRT or OpenVINO behind one interface.
 
 A runner is one network in one runtime: a function from ``(N, height, width, 3)`` uint8 to
-``(N, K)`` float32 logits. What stands around it (routing, calibration, labels) is the same numpy
-code for all of them, so a backend is a way of computing the logits and nothing else.
+``(N, K)`` float32 logits. Routing, calibration and labels are the same NumPy code for all, so a
+backend only computes the logits.
 
     tensorflow          the reference: Keras on TensorFlow, one frozen graph, also on a GPU
-    tensorflow_float16  the same, multiplying in float16 (mixed precision), for a GPU
+    tensorflow_float16  the same in mixed precision (float16), for a GPU
     litert_float32      LiteRT on the CPU, the same numbers with batch norm folded in
-    litert_int8         LiteRT on the CPU, weights and activations of 8 bits
+    litert_int8         LiteRT on the CPU, 8-bit weights and activations
     openvino            OpenVINO on an x86-64 CPU in float32, from the file of litert_float32
-    openvino_bf16       the same in bfloat16, where the processor has it
+    openvino_bf16       the same in bfloat16, if the processor supports it
 
-A bundle always holds what the reference needs; ``fashion-cascade convert`` adds the others below
+Every bundle has the files of the reference; ``fashion-cascade convert`` adds the others below
 ``backends/``. A process that runs on LiteRT or OpenVINO never imports TensorFlow.
 """
 
@@ -42,9 +42,9 @@ OPENVINO_BF16 = "openvino_bf16"
 OPENVINO = (OPENVINO_FLOAT32, OPENVINO_BF16)
 AUTO = "auto"
 CHOICES = (AUTO, *ON_TENSORFLOW, *LITERT, *OPENVINO)
-BATCH = 64  # pictures at once on a CPU, where more are no quicker
-SAME_LABELS = 0.9999  # of the pictures: from there on a backend has the reference's labels
-# those with the reference's numbers, the quickest first; the others must be asked for
+BATCH = 64  # pictures at once on a CPU, where larger batches are no faster
+SAME_LABELS = 0.9999  # least share of pictures for a backend to count as equal to the reference
+# the CPU backends that `auto` may choose, fastest first
 _SAME_NUMBERS = (OPENVINO_FLOAT32, LITERT_FLOAT32)
 _PACKAGES = dict.fromkeys(LITERT, "ai_edge_litert") | dict.fromkeys(OPENVINO, "openvino")
 
@@ -52,12 +52,15 @@ _GPU_DEVICES = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 
 def choose_backend(bundle: Bundle, wanted: str = AUTO) -> str:
-    """The backend to run on: what is wanted, or what ``auto`` means for this bundle and machine.
+    """The backend to run on: ``wanted``, or the one that ``auto`` means here.
 
-    ``auto``: TensorFlow where it sees a GPU, in float16 if ``convert`` found the same leaf and the
-    same label on at least ``SAME_LABELS`` of them; else OpenVINO in float32, else LiteRT in
-    float32, where the bundle has it and it is installed; else TensorFlow. Raises ``BundleError``
-    where the bundle does not have what is wanted, ``ValueError`` for a name that is none.
+    ``auto`` is TensorFlow if it sees a GPU, in float16 if ``convert`` found the same leaf and the
+    same label on at least ``SAME_LABELS`` of the pictures. Otherwise it is the first of OpenVINO
+    and LiteRT in float32 that is installed and in the bundle, or else TensorFlow.
+
+    Raises:
+        BundleError: The bundle does not have the files of ``wanted``.
+        ValueError: ``wanted`` is not one of ``CHOICES``.
     """
     if wanted not in CHOICES:
         raise ValueError(f"backend: expected one of {', '.join(CHOICES)}, received {wanted!r}")
@@ -68,9 +71,9 @@ def choose_backend(bundle: Bundle, wanted: str = AUTO) -> str:
         return usable[0] if usable else TENSORFLOW
     if wanted not in available(bundle):
         raise BundleError(
-            f"{bundle.folder}: expected files for the backend {wanted}, it has only "
+            f"{bundle.folder}: expected files for the backend {wanted}, found only "
             f"{', '.join(available(bundle))}; add them with `fashion-cascade convert`, "
-            f"or take another backend"
+            "or choose another backend"
         )
     return wanted
 
@@ -78,7 +81,8 @@ def choose_backend(bundle: Bundle, wanted: str = AUTO) -> str:
 def available(bundle: Bundle) -> tuple[str, ...]:
     """The backends that a bundle has the files for, the reference first.
 
-    One that ``convert`` found to name other leaves too often is not among them.
+    Backends that differ from the reference on too many leaves, as ``convert`` measured, are left
+    out.
     """
     found = bundle.manifest.get("figures", {}).get("backends", {})
     return (
@@ -89,7 +93,7 @@ def available(bundle: Bundle) -> tuple[str, ...]:
             if network_path(name, 0) in bundle.manifest["files"]
             and found.get(name, {}).get("leaves", 1) >= found.get(name, {}).get("required", 0)
         ),
-        # which needs no file, so what was found is all that speaks for it
+        # it needs no file, so it is available only if `convert` measured it
         *(
             name
             for name in (TENSORFLOW_FLOAT16,)
@@ -99,21 +103,24 @@ def available(bundle: Bundle) -> tuple[str, ...]:
 
 
 def labels_agree(bundle: Bundle, backend: str) -> bool:
-    """Whether ``convert`` found the reference's leaf and label on (next to) every picture."""
+    """Whether leaf and label equal the reference's on at least ``SAME_LABELS`` of the pictures."""
     found = bundle.manifest.get("figures", {}).get("backends", {}).get(backend, {})
     return all(found.get(name, 0.0) >= SAME_LABELS for name in ("leaves", "labels"))
 
 
 def installed(backend: str) -> bool:
-    """Whether the package that a backend needs is there, without importing it."""
+    """Whether a backend's package is installed. Does not import it."""
     return find_spec(_PACKAGES.get(backend, TENSORFLOW)) is not None
 
 
 def runners(bundle: Bundle, backend: str, threads: int = 0) -> list[Runner]:
-    """A runner for each network of a verified bundle, in the bundle's order.
+    """Load a runner for each network of a verified bundle, in the bundle's order.
 
-    ``threads``: how many threads LiteRT or OpenVINO may use at once, 0 for one a core that this
-    process has; TensorFlow takes its own from its own settings.
+    Args:
+        bundle: The bundle.
+        backend: One of ``CHOICES`` other than ``auto``.
+        threads: Threads of LiteRT or OpenVINO; 0 means one for each core that this process may
+            use. TensorFlow has its own settings.
     """
     numbers = range(len(bundle.decisions_of_network))
     if backend in ON_TENSORFLOW:
@@ -136,12 +143,12 @@ def runners(bundle: Bundle, backend: str, threads: int = 0) -> list[Runner]:
 
 
 def network_path(backend: str, number: int) -> str:
-    """Where a bundle keeps network ``number`` for a backend; OpenVINO reads LiteRT's files."""
+    """The file of network ``number`` for a backend. OpenVINO reads LiteRT's files."""
     return f"backends/{LITERT_FLOAT32 if backend in OPENVINO else backend}/{number}.tflite"
 
 
 def has_gpu() -> bool:
-    """Whether TensorFlow sees a GPU. It is imported, for seconds, only where there is a device."""
+    """Whether TensorFlow sees a GPU. Its slow import is skipped if there is no GPU device."""
     if not any(Path(device).exists() for device in _GPU_DEVICES) or find_spec(TENSORFLOW) is None:
         return False
     import tensorflow as tf

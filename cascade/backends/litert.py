@@ -1,11 +1,10 @@
-"""A network in LiteRT: small to install, loaded in milliseconds, quick on a CPU.
+"""Runs a network on LiteRT, which is small to install, loads in milliseconds and is fast on a CPU.
 
-An interpreter has a fixed batch and is not safe to share between threads. So each runner holds one
-interpreter a thread, each of them of one thread of its own and for the few pictures that the
-network was converted for (a chunk), and shares a batch out among them. That is quicker than one
-interpreter that splits every layer between the threads, since nothing waits within a picture; and
-since each chunk is of the same size (the last one filled up), the answer for a picture cannot
-depend on how many others came with it.
+An interpreter has a fixed batch size (a chunk) and is not thread-safe. So a runner has one
+single-threaded interpreter for each thread and distributes the chunks of a batch among them. That
+is faster than one interpreter that splits every layer between threads, because no thread waits
+within a picture. All chunks have the same size (the last one is padded), so the logits of a picture
+cannot depend on the size of its batch.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ from cascade.errors import BundleError
 class LiteRTRunner:
     """``(N, height, width, 3)`` uint8 to ``(N, K)`` float32 logits; any thread may call it.
 
-    ``threads``: how many chunks run at once; 0 for one a core that this process has. Raises
-    ``BundleError`` for a file that is no network of pictures.
+    ``threads`` is the number of chunks that run at once; 0 means one for each core that this
+    process may use. Raises ``BundleError`` if the file is not such a network.
     """
 
     def __init__(self, path: Path, threads: int = 0) -> None:
@@ -52,7 +51,7 @@ class LiteRTRunner:
 
 
 class _Interpreter:
-    """One interpreter for ``chunk`` pictures; ``width`` is K."""
+    """An interpreter with a batch size of ``chunk``; ``width`` is K."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -77,10 +76,10 @@ class _Interpreter:
         self._buffer = np.zeros(shape, np.uint8)
 
     def run(self, pixels: np.ndarray, result: np.ndarray, starts: Sequence[int]) -> None:
-        """Fill ``result`` for the chunks that begin at ``starts``."""
+        """Fill the rows of ``result`` for the chunks that begin at ``starts``."""
         for start in starts:
             part = pixels[start : start + self.chunk]
-            if len(part) < self.chunk:  # whatever lies behind the last picture is not looked at
+            if len(part) < self.chunk:  # the rows after the last picture are not used
                 self._buffer[: len(part)] = part
                 self._interpreter.set_tensor(self._input, self._buffer)
             else:
@@ -96,6 +95,6 @@ def _open(path: Path) -> Any:
     except ImportError as error:
         raise BundleError(
             "the LiteRT runtime is not installed here: pip install ai-edge-litert, "
-            "or take --backend tensorflow"
+            "or use --backend tensorflow"
         ) from error
     return Interpreter(model_path=str(path), num_threads=1)

@@ -1,11 +1,11 @@
-"""A network in OpenVINO: the LiteRT file, computed quicker on x86-64 processors.
+"""Runs a network on OpenVINO, which is faster than LiteRT on x86-64 processors.
 
-It reads the file that a bundle keeps for LiteRT in float32, so a bundle carries nothing more for
-it. As with LiteRT, every chunk has the size that the network was converted for (the last one is
-filled up), so the answer for a picture cannot depend on how many others came with it.
+It reads the bundle's file for LiteRT in float32, so it needs no file of its own. As with LiteRT,
+all chunks have the batch size of the converted network (the last one is padded), so the logits of a
+picture cannot depend on the size of its batch.
 
-In bfloat16 the sums stay float32 and only what is multiplied is rounded. Processors that do not
-have it compute in float32 instead.
+In bfloat16, only the factors are rounded and the sums stay float32. Processors without bfloat16
+compute in float32.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ BFLOAT16 = "bf16"
 class OpenVINORunner:
     """``(N, height, width, 3)`` uint8 to ``(N, K)`` float32 logits; any thread may call it.
 
-    ``threads``: how many chunks run at once; 0 for one a core that this process has. Raises
-    ``BundleError`` for a file that is no network of pictures, or where OpenVINO is not installed.
+    ``threads`` is the number of chunks that run at once; 0 means one for each core that this
+    process may use. Raises ``BundleError`` if the file is not such a network, or if OpenVINO is not
+    installed.
     """
 
     def __init__(self, path: Path, threads: int = 0, precision: str = FLOAT32) -> None:
@@ -45,12 +46,12 @@ class OpenVINORunner:
             for rows in chunks(len(pixels), self._chunk):
                 part = np.ascontiguousarray(pixels[rows])
                 count = len(part)
-                if count < self._chunk:  # whatever lies behind the last picture is not looked at
+                if count < self._chunk:  # the rows after the last picture are not used
                     full = np.zeros(self._shape, np.uint8)
                     full[:count] = part
                     part = full
                 place = result[rows]
-                # what is shared must live until the answer is there: it travels along
+                # shared memory must live until the result is there, so the request holds it
                 self._queue.start_async({0: part}, (place, part), share_inputs=True)
             self._queue.wait_all()
             return result
@@ -61,7 +62,7 @@ def _compile(path: Path, threads: int, precision: str) -> Any:
         import openvino
     except ImportError as error:
         raise BundleError(
-            "OpenVINO is not installed here: pip install openvino, or take another --backend"
+            "OpenVINO is not installed here: pip install openvino, or use another --backend"
         ) from error
     try:
         core = openvino.Core()
@@ -76,7 +77,7 @@ def _compile(path: Path, threads: int, precision: str) -> Any:
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": str(threads),
             "NUM_STREAMS": str(threads),
-            # pinned threads of several workers on a machine would share the first cores
+            # with pinning, several workers on a machine would all use the first cores
             "ENABLE_CPU_PINNING": "NO",
         }
         return core.compile_model(model, "CPU", options)

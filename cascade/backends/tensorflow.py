@@ -1,4 +1,4 @@
-"""Running a Keras network at serving time: one compiled function with a fixed signature."""
+"""Runs a Keras network for serving, as one compiled function with a fixed signature."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 
 from cascade.chunks import chunks
 
-CHUNK = 32  # pictures at once on a CPU: as quick as 64, and their activations take half the memory
+CHUNK = 32  # pictures at once on a CPU: as fast as 64, with half the memory for activations
 
 
 def in_float16(model: keras.Model) -> keras.Model:
-    """The same network in mixed precision: it multiplies in float16, which a GPU does quicker.
+    """A copy of the network in mixed precision, which is faster on a GPU.
 
-    Weights, batch norm's sums and the logits stay float32. Micikevicius et al. 2018, *Mixed
-    Precision Training*.
+    It multiplies in float16. Weights, the sums of batch norm and the logits stay float32.
+    Micikevicius et al. 2018, *Mixed Precision Training*.
     """
 
     def copied(layer: keras.Layer) -> keras.Layer:
@@ -34,9 +34,9 @@ def in_float16(model: keras.Model) -> keras.Model:
 def keras_runner(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     """A function from ``(N, height, width, 3)`` uint8 to ``(N, K)`` float32 logits.
 
-    On TensorFlow it is traced once, for any N, and its weights become constants, so that it runs
-    without retracing (``model.predict`` in a loop is several times slower and grows). On another
-    Keras backend the model is called as it is.
+    On TensorFlow it is traced once for any N, with the weights as constants, so that it never
+    retraces. (``model.predict`` in a loop is several times slower, and its memory grows.) On
+    another Keras backend, the model is called directly.
     """
     if keras.config.backend() == "tensorflow":
         return _frozen_tensorflow(model)
@@ -71,7 +71,7 @@ def _frozen_tensorflow(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]
 
 
 def out_of_memory_errors() -> tuple[type[Exception], ...]:
-    """What a runner raises for more pictures than fit the device's memory."""
+    """The exceptions of a runner whose batch does not fit the device's memory."""
     if keras.config.backend() != "tensorflow":
         return (MemoryError,)
     import tensorflow as tf

@@ -1,9 +1,9 @@
-"""The networks that a cascade is made of, by name.
+"""Builds the networks of a cascade by name.
 
-A network answers one or more decisions. Its input is ``(N, height, width, 3)`` uint8 RGB; its
-output ``(N, K)`` float32 logits, the outcomes of its decisions side by side, in order.
+The input of a network is ``(N, height, width, 3)`` uint8 RGB. Its output is ``(N, K)`` float32
+logits of one or more decisions, with the columns of their ``DecisionSet``.
 
-- ``trunk``: the pretrained EfficientNet-Lite0 shared by a linear head for each decision.
+- ``trunk``: a pretrained EfficientNet-Lite0 with a linear head for each decision.
 - ``two_convolutions``: the original project's network, one for each decision: two convolutions
   with max pooling and a dense head.
 """
@@ -22,14 +22,14 @@ from cascade.networks.efficientnet_lite import BLOCKS, efficientnet_lite0, load_
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network by name with its settings, as written into a bundle and a sweep's table."""
+    """The name and options of a network, as written into a bundle and a sweep's table."""
 
     name: str = "trunk"
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def shared(self) -> bool:
-        """Whether one network answers every decision."""
+        """Whether one network serves all decisions."""
         return self.name == "trunk"
 
     @property
@@ -50,11 +50,20 @@ def build_trunk(
     drop_path: float = 0.0,
     seed: int = 0,
 ) -> keras.Model:
-    """One pretrained trunk with a linear head for each decision.
+    """A trunk shared by a linear head for each decision.
 
-    The stem and the first ``frozen_blocks`` of its 16 blocks keep their weights; above 0 only.
-    With fewer ``blocks`` the trunk ends early, and the heads read the mean of what is there.
-    ``dropout`` and ``drop_path`` (of whole blocks) are for training alone.
+    Args:
+        decisions: The decisions of the heads.
+        height: Of the input, in pixels.
+        width: Of the input, in pixels.
+        dropout: Share of features to drop in training.
+        pretrained: Start from the ImageNet weights.
+        frozen_blocks: If above 0, the stem and so many of the first blocks are not trained.
+        blocks: Number of blocks, at most 16. With fewer, the heads use the averaged output of the
+            last one.
+        drop_path: Share of pictures for which training leaves out the last block; see
+            ``efficientnet_lite0``.
+        seed: Of the initial weights and of dropout.
     """
     trunk = efficientnet_lite0(height, width, blocks, drop_path)
     if pretrained:
@@ -89,10 +98,19 @@ def build_two_convolutions(
     l2: float = 0.0,
     seed: int = 0,
 ) -> keras.Model:
-    """The original's network: convolution (F, k), pooling, convolution (F2, 3), pooling, dense.
+    """The original project's network: two convolutions, each with max pooling, and a dense head.
 
-    ``second_filters`` defaults to ``filters``; ``dense`` lists hidden layers (the original tried
-    512 and 1024), each followed by ``dropout``; ``l2`` is the weight penalty of every kernel.
+    Args:
+        decisions: The decisions of the head, usually one.
+        height: Of the input, in pixels.
+        width: Of the input, in pixels.
+        filters: Of the first convolution.
+        kernel: Size of the first convolution; the second has size 3.
+        second_filters: Of the second convolution; defaults to ``filters``.
+        dense: Units of the hidden layers (the original tried 512 and 1024).
+        dropout: After each hidden layer.
+        l2: Weight penalty of every kernel.
+        seed: Of the initial weights and of dropout.
     """
     penalty = keras.regularizers.L2(l2) if l2 else None
 
@@ -146,7 +164,7 @@ def build(
     width: int,
     seed: int = 0,
 ) -> keras.Model:
-    """Build one network for ``decisions``. Raises ``ValueError`` for a name that is none."""
+    """Build a network for ``decisions``. Raises ``ValueError`` for an unknown architecture."""
     builder = BUILDERS.get(architecture.name)
     if builder is None:
         raise ValueError(
@@ -156,7 +174,7 @@ def build(
 
 
 def networks_of(architecture: Architecture, decisions: DecisionSet) -> list[DecisionSet]:
-    """Which decisions share a network: all of them for a trunk, each its own otherwise."""
+    """The decisions of each network: all in one for a trunk, otherwise one network for each."""
     if architecture.shared:
         return [decisions]
     return [DecisionSet([decision]) for decision in decisions]

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, the pretrained trunk that the decision heads share.
+"""Builds EfficientNet-Lite0, the pretrained trunk that the decision heads share.
 
 Source of the network: Tan and Le 2019, *EfficientNet: Rethinking Model Scaling for Convolutional
 Neural Networks*; the Lite variant (no squeeze-and-excite, ReLU6) is from TensorFlow's TPU models.
@@ -23,7 +23,7 @@ FEATURES = 1280
 
 
 class Stage(NamedTuple):
-    """A run of inverted-residual blocks that share their shape."""
+    """Consecutive inverted-residual blocks of the same shape."""
 
     repeats: int
     kernel: int
@@ -57,7 +57,7 @@ def _block(
 ) -> Any:
     """One inverted residual: expand, depthwise, project; a skip where the shape allows it.
 
-    ``drop`` is how often training leaves the block out for a picture, where it has a skip.
+    ``drop`` is the share of pictures for which training leaves out the block, if it has a skip.
     """
     inputs = x
     if stage.expansion != 1:
@@ -84,14 +84,19 @@ BLOCKS = sum(stage.repeats for stage in STAGES)
 def efficientnet_lite0(
     height: int, width: int, blocks: int = BLOCKS, drop_path: float = 0.0
 ) -> keras.Model:
-    """Build the trunk without its ImageNet top.
+    """Build the trunk without its ImageNet classifier.
 
-    Input: ``(N, height, width, 3)`` uint8 RGB, 0 to 255; the scaling ``(x - 127) / 128`` is the
-    first layer. Output: ``(N, 1280)`` float32, the globally averaged features; with fewer than all
-    16 ``blocks`` those of the last one, without the head: 112 of them after block 10.
+    Input: ``(N, height, width, 3)`` uint8 RGB, 0 to 255. The first layer scales it to
+    ``(x - 127) / 128``. Output: ``(N, 1280)`` float32, globally averaged features.
 
-    ``drop_path`` is how often training leaves the last block out for a picture, those before it the
-    less the earlier they stand (Huang et al. 2016, *Deep Networks with Stochastic Depth*).
+    Args:
+        height: Of the input, in pixels.
+        width: Of the input, in pixels.
+        blocks: Number of blocks. With fewer than all 16, the output is the averaged features of the
+            last block, without the final convolution (112 features after block 10).
+        drop_path: Share of pictures for which training leaves out the last block. It decreases
+            linearly towards the first block (Huang et al. 2016, *Deep Networks with Stochastic
+            Depth*).
     """
     inputs = keras.Input((height, width, 3), dtype="uint8", name="pictures")
     x = keras.layers.Rescaling(1 / 128, offset=-127 / 128, name="rescale")(inputs)
@@ -118,14 +123,14 @@ def efficientnet_lite0(
 
 
 def load_imagenet_weights(trunk: keras.Model) -> None:
-    """Set the packaged ImageNet weights (stored as float16) on a trunk of any input size.
+    """Load the packaged ImageNet weights (stored as float16) into a trunk of any input size.
 
-    Raises ``BundleError`` where the packaged file does not fit the network.
+    Raises ``BundleError`` if the packaged file does not match the network.
     """
     source = resources.files("cascade").joinpath("trunk_weights/efficientnet_lite0.npz")
     with resources.as_file(source) as path, np.load(path, allow_pickle=False) as stored:
         names = {variable.path for variable in trunk.weights}
-        if not names <= set(stored.files):  # a trunk that ends early leaves some out
+        if not names <= set(stored.files):  # a shorter trunk needs only some of them
             odd = sorted(names - set(stored.files))[:3]
             raise BundleError(f"trunk weights do not fit the network; first differences: {odd}")
         for variable in trunk.weights:

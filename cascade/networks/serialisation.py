@@ -1,4 +1,4 @@
-"""Reading and writing the networks of a bundle: layers as JSON, weights as plain arrays."""
+"""Reads and writes the networks of a bundle: layers as JSON, weights as plain arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from cascade.errors import BundleError
 
-# What a network may consist of. None of these can carry code; Lambda can, and is not here.
+# The layers that a network may have. None of them can contain code. (Lambda can.)
 ALLOWED_LAYERS = frozenset(
     {
         "Functional",
@@ -46,23 +46,23 @@ def write_network(folder: Path, number: int, model: keras.Model) -> None:
     target = folder / "networks"
     target.mkdir(parents=True, exist_ok=True)
     config = json.loads(model.to_json())
-    config.pop("compile_config", None)  # how it was trained; names functions that no reader knows
+    config.pop("compile_config", None)  # training only; names functions unknown to a reader
     layers = json.dumps(config, indent=None, sort_keys=True)
     (target / f"{number}.json").write_text(layers + "\n", encoding="utf-8")
     arrays = {}
     for variable in _stored_variables(model):
         array = keras.ops.convert_to_numpy(variable).astype(np.float16)
         if not np.isfinite(array).all():
-            raise BundleError(f"the weights {variable.path} do not fit float16; was it trained?")
+            raise BundleError(f"the weights {variable.path} overflow float16; train it again")
         arrays[variable.path] = array
     np.savez_compressed(target / f"{number}.npz", allow_pickle=False, **arrays)
 
 
 def read_network(folder: Path, number: int) -> keras.Model:
-    """Rebuild a network. Input ``(N, height, width, 3)`` uint8, output ``(N, K)`` float32 logits.
+    """Load a network. Input ``(N, height, width, 3)`` uint8, output ``(N, K)`` float32 logits.
 
-    Raises ``BundleError`` for a layer that is not on the list (Lambda), a pickled array, or
-    weights that do not fit the layers.
+    Raises ``BundleError`` for a layer that is not in ``ALLOWED_LAYERS``, a pickled array, or
+    weights that do not match the layers.
     """
     path = folder / "networks" / f"{number}.json"
     try:
@@ -73,7 +73,7 @@ def read_network(folder: Path, number: int) -> keras.Model:
     if refused:
         raise BundleError(
             f"{path}: the layer {refused[0]} is refused: a bundle may hold only layers that "
-            "cannot carry code; rebuild the network without it"
+            "cannot contain code; rebuild the network without it"
         )
     model = keras.models.model_from_json(
         json.dumps({key: value for key, value in config.items() if key != "compile_config"})
@@ -104,12 +104,12 @@ def _set_weights(model: keras.Model, path: Path) -> None:
 
 
 def _stored_variables(model: keras.Model) -> list[Any]:
-    """The weights that decide the output: not a dropout's random state."""
+    """The weights that affect the output, so not the random state of dropout."""
     return [variable for variable in model.weights if "seed_generator" not in variable.path]
 
 
 def _class_names(config: Any) -> Iterator[str]:
-    """The class of every layer in a Keras configuration, however deep."""
+    """The class of every layer in a Keras configuration, at any depth."""
     if isinstance(config, Mapping):
         is_layer = "config" in config and str(config.get("module", "")).startswith("keras.layers")
         if is_layer or (config.get("class_name") and "inbound_nodes" in config):
