@@ -39,7 +39,7 @@ def test_the_shipped_tree_has_the_17_leaves_and_out_of_scope_in_fixed_order() ->
         ({"format": 1}, "nodes"),
         (tree(("a", None, "a"), ("b", None, "b")), "one root"),
         (tree(("a", "b", "a"), ("b", "a", "b")), "one root"),
-        (tree(("r", None, "r"), ("a", "b", "a"), ("b", "a", "b")), "circle"),
+        (tree(("r", None, "r"), ("a", "b", "a"), ("b", "a", "b")), "cycle"),
         (tree(("r", None, "r"), ("a", "x", "a")), "'x'"),
         (tree(("r", None, "r"), ("a", "r", "same"), ("b", "r", "same")), "twice"),
         (tree(("r", None, "r"), ("a", "r", "a"), ("a", "r", "b")), "twice"),
