@@ -1,4 +1,5 @@
-"""How fast the project is, beside the limits of the machine and what people would use instead.
+"""Benchmarks: the project against the limits of the machine and the usual alternatives.
 
-``make bench PHOTOS=folder`` runs everything; see ``docs/performance.md``. Never part of the tests.
+``make bench PHOTOS=folder`` runs all of them; results are in ``docs/performance.md``. The tests run
+none.
 """

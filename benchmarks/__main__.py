@@ -1,4 +1,7 @@
-"""``python -m benchmarks --photos FOLDER``: every contender, interleaved, repeated; a table."""
+"""Run every contender in turn, for several rounds, and print a table.
+
+``python -m benchmarks --photos FOLDER``
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from benchmarks import corpus
 from benchmarks.local import cores
 from benchmarks.measuring import Pass
 
-# name -> (module, function, backend, share of the corpus that it is given)
+# name -> (module, function, backend, share of the corpus that it gets)
 CONTENDERS: dict[str, tuple[str, str, str, float]] = {
     "decode": ("local", "decode_alone", "", 1),
     "cascade": ("local", "cascade_alone", "openvino", 1),
@@ -41,8 +44,8 @@ CONTENDERS: dict[str, tuple[str, str, str, float]] = {
     "onnx": ("local", "onnx_loop", "onnx", 1),
     "keras": ("local", "keras_predict", "tensorflow", 1),
     "ray": ("ray_data", "map_batches", "openvino", 1),
-    "celery-batches": ("batches", "gathered", "openvino", 1),
-    "obvious": ("queue", "obvious_worker", "tensorflow", 0.1),
+    "celery-batches": ("celery_batches_run", "gathered", "openvino", 1),
+    "obvious": ("queue", "naive_worker", "tensorflow", 0.1),
 }
 REFERENCE = "bare"
 
@@ -51,14 +54,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--photos", type=Path, required=True, help="a folder of photographs")
     parser.add_argument("--model", type=Path, help="the bundle [the shipped one]")
-    parser.add_argument("--work", type=Path, default=Path("runs/bench"), help="corpora and results")
-    parser.add_argument("--kind", choices=["shop", "large", "crawl"], default="shop")
-    parser.add_argument("--count", type=int, default=2000, help="pictures")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", nargs="*", choices=list(CONTENDERS), help="some contenders")
-    parser.add_argument("--ray-python", default=sys.executable, help="the Python that has Ray")
     parser.add_argument(
-        "--batches-python", default=sys.executable, help="the Python that has celery-batches"
+        "--work", type=Path, default=Path("runs/bench"), help="folder of corpora and results"
+    )
+    parser.add_argument("--kind", choices=["shop", "large", "crawl"], default="shop")
+    parser.add_argument("--count", type=int, default=2000, help="number of pictures")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", nargs="*", choices=list(CONTENDERS), help="only these contenders")
+    parser.add_argument("--ray-python", default=sys.executable, help="Python with Ray installed")
+    parser.add_argument(
+        "--batches-python", default=sys.executable, help="Python with celery-batches installed"
     )
     parser.add_argument("--once", choices=list(CONTENDERS), help=argparse.SUPPRESS)
     parser.add_argument("--result", type=Path, help=argparse.SUPPRESS)
@@ -70,13 +75,13 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     paths = corpus.make(options.photos, options.work.resolve(), options.kind, options.count)
     if options.once:
-        _once(options.once, paths, options.model).write(options.result)
+        _run_once(options.once, paths, options.model).write(options.result)
         return
-    passes = _all(options)
+    passes = _run_all(options)
     _report(options, passes)
 
 
-def _once(name: str, paths: Sequence[Path], bundle: Path) -> Pass:
+def _run_once(name: str, paths: Sequence[Path], bundle: Path) -> Pass:
     import importlib
 
     module, function, backend, share = CONTENDERS[name]
@@ -85,8 +90,8 @@ def _once(name: str, paths: Sequence[Path], bundle: Path) -> Pass:
     return done
 
 
-def _all(options: argparse.Namespace) -> dict[str, list[Pass]]:
-    """Each contender in a process of its own, one after the other, round after round."""
+def _run_all(options: argparse.Namespace) -> dict[str, list[Pass]]:
+    """Run each contender in a new process, one after the other, in every round."""
     passes: dict[str, list[Pass]] = {}
     result = options.work / "pass.json"
     for number in range(options.repeats):
@@ -97,9 +102,9 @@ def _all(options: argparse.Namespace) -> dict[str, list[Pass]]:
             command += ["--model", str(options.model), "--work", str(options.work)]
             command += ["--kind", options.kind, "--count", str(options.count)]
             command += ["--once", name, "--result", str(result)]
-            ran = subprocess.run(command, capture_output=True, text=True, check=False)
-            if ran.returncode:
-                last = ran.stderr.strip().splitlines()[-1:]
+            finished = subprocess.run(command, capture_output=True, text=True, check=False)
+            if finished.returncode:
+                last = finished.stderr.strip().splitlines()[-1:]
                 print(f"{name}: not measured: {last}", file=sys.stderr, flush=True)
                 continue
             done = Pass.read(result)
@@ -147,20 +152,20 @@ def _row(name: str, runs: list[Pass], passes: dict[str, list[Pass]]) -> str:
     middle = statistics.median(rates)
     ratio = ""
     if REFERENCE in passes:
-        # round by round: what disturbs the machine disturbs both
+        # compared within a round: other work on the machine slows both down
         pairs = zip(runs, passes[REFERENCE], strict=False)
         ratio = f"{statistics.median(run.rate / other.rate for run, other in pairs):.2f}"
     cpu = statistics.median(run.cpu_seconds / run.pictures * 1e3 for run in runs)
     memory = statistics.median(run.peak_bytes for run in runs) / 1e6
     return (
         f"| {runs[0].contender} ({name}) | {middle:.0f} ({min(rates):.0f}–{max(rates):.0f}) "
-        f"| {ratio} | {cpu:.2f} | {memory:.0f} MB | {_same(runs[0], passes)} "
+        f"| {ratio} | {cpu:.2f} | {memory:.0f} MB | {_agreement(runs[0], passes)} "
         f"| {statistics.median(run.others for run in runs):.0%} |"
     )
 
 
 def _notes(passes: dict[str, list[Pass]]) -> list[str]:
-    """What contenders measured beside the columns, as medians."""
+    """Further figures of the contenders, as medians."""
     return [
         f"- {name}, {note}: {statistics.median(run.notes[note] for run in runs):.2f}"
         for name, runs in passes.items()
@@ -168,7 +173,7 @@ def _notes(passes: dict[str, list[Pass]]) -> list[str]:
     ]
 
 
-def _same(run: Pass, passes: dict[str, list[Pass]]) -> str:
+def _agreement(run: Pass, passes: dict[str, list[Pass]]) -> str:
     if not run.labels or REFERENCE not in passes:
         return "–"
     expected = passes[REFERENCE][0].labels

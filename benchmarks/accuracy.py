@@ -1,8 +1,10 @@
-"""Accuracy against processor time: ``python -m benchmarks.accuracy [BUNDLE…] --photos FOLDER``.
+"""Measure accuracy against processor time.
 
-A row for each bundle and each backend that it has files for, on labelled photographs (folders are
-labels). Processor time is that of the networks and the routing, batches of 64, best of three
-passes; the decoder's comes on top and is the same for all.
+``python -m benchmarks.accuracy [BUNDLE…] --photos FOLDER``
+
+Prints a row for each bundle and each of its backends, on labelled photographs (folders are labels).
+Processor time is that of networks and routing in batches of 64, the best of three passes. Decoding
+is not included; it costs the same for all.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from cascade.routing import Prediction
 from rendering.text import markdown_table
 
 PASSES = 3
-PICTURES = 1024  # that are timed; all of them are judged
+TIMED_PICTURES = 1024  # accuracy is measured on all
 HEADER = (
     "bundle",
     "backend",
@@ -41,7 +43,7 @@ Classify = Callable[[np.ndarray], Sequence[Prediction]]
 
 
 def mirrored(cascade: Cascade) -> Classify:
-    """Labels by the mean of a picture's logits and those of its mirror image, at twice the cost."""
+    """Classify by the mean logits of a picture and its mirror image, at twice the cost."""
 
     def classify(pixels: np.ndarray) -> Sequence[Prediction]:
         flipped = np.ascontiguousarray(pixels[:, :, ::-1])
@@ -55,22 +57,22 @@ def row(folder: Path, backend: str, photos: Path, mirror: bool) -> list[str]:
     classify: Classify = mirrored(cascade) if mirror else cascade.classify
     taxonomy = cascade.taxonomy
     pictures = decode_items(read_labelled(photos, taxonomy), cascade.preprocessing)
-    wanted = [item.label for item in pictures.items]
-    said = [
+    expected = [item.label for item in pictures.items]
+    predictions = [
         answer
-        for start in range(0, len(wanted), BATCH)
+        for start in range(0, len(expected), BATCH)
         for answer in classify(pictures.pixels[start : start + BATCH])
     ]
-    pairs = list(zip(said, wanted, strict=True))
+    pairs = list(zip(predictions, expected, strict=True))
     outside = taxonomy.out_of_scope
-    leaf = Rate.of(a.best_leaf == w for a, w in pairs if w in taxonomy.leaves and w != outside)
-    found = Rate.of(a.best_leaf == outside for a, w in pairs if w == outside)
-    label = Rate.of(w == a.label or w.startswith(f"{a.label}/") for a, w in pairs)
-    cost = milliseconds(classify, pictures.pixels[:PICTURES])
+    leaf = Rate.of(p.best_leaf == e for p, e in pairs if e in taxonomy.leaves and e != outside)
+    found = Rate.of(p.best_leaf == outside for p, e in pairs if e == outside)
+    label = Rate.of(e == p.label or e.startswith(f"{p.label}/") for p, e in pairs)
+    cost = milliseconds(classify, pictures.pixels[:TIMED_PICTURES])
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return [
         f"{folder.name} {cascade.version[:8]}",
-        f"{backend}, mirrored too" if mirror else backend,
+        f"{backend}, with mirror image" if mirror else backend,
         f"{percent(leaf.value)} of {leaf.count}",
         f"{percent(found.value)} of {found.count}",
         percent(label.value),
@@ -80,7 +82,7 @@ def row(folder: Path, backend: str, photos: Path, mirror: bool) -> list[str]:
 
 
 def milliseconds(classify: Classify, pixels: np.ndarray) -> float:
-    """Processor milliseconds a picture, the best pass."""
+    """Processor milliseconds per picture, in the best pass."""
     costs = []
     for _ in range(PASSES):
         began = time.process_time()
@@ -93,11 +95,13 @@ def milliseconds(classify: Classify, pixels: np.ndarray) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy")
     parser.add_argument("bundles", nargs="*", type=Path, default=[SHIPPED])
-    parser.add_argument("--photos", type=Path, required=True, help="folders that are labels")
-    parser.add_argument("--backends", nargs="*", choices=CHOICES[1:], help="only these")
-    parser.add_argument("--mirror", action="store_true", help="and the mirror image, averaged")
+    parser.add_argument(
+        "--photos", type=Path, required=True, help="folder whose folders are labels"
+    )
+    parser.add_argument("--backends", nargs="*", choices=CHOICES[1:], help="only these backends")
+    parser.add_argument("--mirror", action="store_true", help="also average with the mirror image")
     options = parser.parse_args()
-    # float16 is for a GPU: a CPU takes ten times as long for it
+    # float16 is for GPUs: it is ten times slower on a CPU
     usual = [name for name in CHOICES if name != TENSORFLOW_FLOAT16 or has_gpu()]
     rows = [
         row(folder, backend, options.photos, mirror)

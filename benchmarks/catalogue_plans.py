@@ -1,9 +1,9 @@
-"""Writes docs/query-plans.md: how each database answers the documented filters, in its own words.
+"""Write docs/query-plans.md: the plan of each documented filter on each database.
 
     python -m benchmarks.catalogue_plans SQLITE_URL POSTGRESQL_URL > docs/query-plans.md
 
-of catalogues that benchmarks.catalogue_rows made. The first look at the nearest rows is left out
-(`db.index_pages.near`), since it is the same for all.
+The catalogues come from ``benchmarks.catalogue_rows``. The first look at the nearest rows is left
+out (`db.index_pages.near`), since it is the same for all.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from benchmarks.catalogue_reads import Question, documented
+from benchmarks.catalogue_reads import FilterCase, documented
 from db import index_pages
 from db.catalogue import Catalogue
 from db.queries import page
@@ -38,17 +38,17 @@ not fill the page comes what stands here.
 def explained(
     engine: Engine, work: Callable[[], object], part: str = "", settings: str = ""
 ) -> list[str]:
-    """The plan of the last statement with `part` in it that `work` executes, line by line."""
-    asked: list[tuple[str, Any]] = []
+    """The plan, line by line, of the last statement containing `part` that `work` executes."""
+    executed: list[tuple[str, Any]] = []
 
-    def remember(_c: Any, _cursor: Any, statement: str, values: Any, *_rest: Any) -> None:
+    def record(_c: Any, _cursor: Any, statement: str, values: Any, *_rest: Any) -> None:
         if part in statement:
-            asked.append((statement, values))
+            executed.append((statement, values))
 
-    sa.event.listen(engine, "before_cursor_execute", remember)
+    sa.event.listen(engine, "before_cursor_execute", record)
     work()
-    sa.event.remove(engine, "before_cursor_execute", remember)
-    statement, values = asked[-1]
+    sa.event.remove(engine, "before_cursor_execute", record)
+    statement, values = executed[-1]
     explain = "EXPLAIN (COSTS OFF) "
     with engine.connect() as connection:
         if connection.dialect.name == "sqlite":
@@ -59,21 +59,21 @@ def explained(
     return [str(row[-1]) for row in found]
 
 
-def alike(line: str) -> str:
-    """A line without what differs between two labels: names and numbers."""
+def without_literals(line: str) -> str:
+    """A line without quoted names and numbers, which differ from label to label."""
     return re.sub(r"'[^']*'|\d+", "", line)
 
 
-def short(lines: list[str]) -> list[str]:
-    """Without the lines that say again, of another label, what an earlier one says."""
+def distinct(lines: list[str]) -> list[str]:
+    """The lines without those that repeat an earlier one for another label."""
     seen: dict[str, str] = {}
     for line in lines:
-        seen.setdefault(alike(line), line)
+        seen.setdefault(without_literals(line), line)
     return list(seen.values())
 
 
-def first_page(engine: Engine, question: Question) -> Callable[[], object]:
-    return lambda: page(engine, question.wanted, order_by=question.order_by, limit=100)
+def first_page(engine: Engine, case: FilterCase) -> Callable[[], object]:
+    return lambda: page(engine, case.wanted, order_by=case.order_by, limit=100)
 
 
 def main(*urls: str) -> None:
@@ -82,17 +82,17 @@ def main(*urls: str) -> None:
     with engines[0].connect() as connection:
         rows = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
     print(HEAD.format(rows=f"{rows / 1e6:.1f} million" if rows >= 1e6 else f"{rows:,}"))
-    shown: dict[str, tuple[list[Question], str]] = {}
-    for questions in zip(*(documented(engine) for engine in engines), strict=True):
+    shown: dict[str, tuple[list[FilterCase], str]] = {}
+    for cases in zip(*(documented(engine) for engine in engines), strict=True):
         text = ""
-        for engine, question in zip(engines, questions, strict=True):
-            lines = short(explained(engine, first_page(engine, question)))
+        for engine, case in zip(engines, cases, strict=True):
+            lines = distinct(explained(engine, first_page(engine, case)))
             plan = "\n".join(f"    {line}" for line in lines)
             text += f"\n{engine.dialect.name}:\n\n{plan}\n"
-        shown.setdefault(alike(text), ([], text))[0].append(questions[0])
+        shown.setdefault(without_literals(text), ([], text))[0].append(cases[0])
     parts = []
     for those, text in shown.values():
-        titles = "\n".join(f"- `{question.typed}`" for question in those)
+        titles = "\n".join(f"- `{case.typed}`" for case in those)
         parts.append(f"## {those[0].index}\n\n{titles}\n{text}")
     print("\n".join(parts), end="")
 

@@ -1,12 +1,12 @@
-"""A catalogue like that of a year of crawls, any size, loaded fast: rows that reads are timed on.
+"""Fill a catalogue of any size, like that of a year of crawls, to time reads on.
 
     python -m benchmarks.catalogue_rows URL [--rows 5000000]
 
-The database at URL must be empty. Ten crawls go through 300 shops one after another; a few large
-shops and a few frequent labels have most of the rows (Zipf's law). One picture in ten was seen in
-an earlier crawl, one row in thirty was rejected, one in 250 corrected by a person, one in fifty
-relabelled. The rows are loaded without indexes, triggers and foreign keys; these are made again
-afterwards, the counters counted anew, so that `db check` finds nothing.
+The database at URL must be empty. Ten crawls visit 300 shops in turn; a few large shops and a few
+frequent labels have most of the rows (Zipf's law). One picture in ten was in an earlier crawl, one
+row in thirty was rejected, one in 250 corrected by a person, one in fifty relabelled. Indexes,
+triggers and foreign keys are off while the rows load. Afterwards they are restored and the counters
+recounted, so that `db check` finds nothing.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ Row = tuple[Any, ...]
 
 
 def zipf(number: int) -> np.ndarray[Any, Any]:
-    """Shares that fall as 1, 1/2, 1/3 …; [number], summing to 1."""
+    """``(number,)`` shares proportional to 1, 1/2, 1/3 …, with the sum 1."""
     weights = 1 / np.arange(1, number + 1)
     return np.asarray(weights / weights.sum())
 
 
 def made_rows(rows: int, chunk: int = CHUNK) -> Iterator[list[Row]]:
-    """The rows in order of time, `chunk` at a time; always the same ones for the same number."""
+    """The rows in order of time, `chunk` at a time; the same rows for the same number."""
     seen: list[str] = []
     for start in range(0, rows, chunk):
         yield _chunk(start, min(chunk, rows - start), rows, seen)
@@ -128,7 +128,7 @@ def _row(
         *(1.7e9 + number, digest),
     )
     model = MODELS[crawl >= CRAWLS // 2]
-    if fate > 0.96:  # the counterpart of a label: rejected, cancelled, quarantined, waiting
+    if fate > 0.96:  # rejected, cancelled, quarantined or pending
         return facts + _unlabelled(fate, model, at, last=crawl == CRAWLS - 1)
     best = LEAVES[leaf]
     category, gender, kind = best.split("/")
@@ -157,8 +157,10 @@ def _unlabelled(fate: float, model: str, at: datetime, *, last: bool) -> Row:
     return (*(None,) * 10, False, model, None, status, reason, at, at, None)
 
 
-def fill(catalogue: Catalogue, rows: int, said: Callable[[str], None] = lambda text: None) -> None:
-    """Load the rows into the empty `catalogue`; about 50,000 a second."""
+def fill(
+    catalogue: Catalogue, rows: int, report: Callable[[str], None] = lambda text: None
+) -> None:
+    """Load the rows into the empty `catalogue`; about 50,000 per second."""
     for model in MODELS:
         catalogue.register_model(model, LABELS)
     engine = catalogue.engine
@@ -169,10 +171,10 @@ def fill(catalogue: Catalogue, rows: int, said: Callable[[str], None] = lambda t
         )
     with engine.connect() as connection:
         load = _load_sqlite if engine.dialect.name == "sqlite" else _load_postgresql
-        load(connection, rows, said)
+        load(connection, rows, report)
     with writing(engine) as connection:
-        said("corrections, history, counters")
-        _follow_ups(connection)
+        report("corrections, history, counters")
+        _add_related_rows(connection)
         counters.recount(connection)
     with engine.connect() as connection:
         outside = connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -185,7 +187,7 @@ def fill(catalogue: Catalogue, rows: int, said: Callable[[str], None] = lambda t
     engine.dispose()
 
 
-def _load_sqlite(connection: Connection, rows: int, said: Callable[[str], None]) -> None:
+def _load_sqlite(connection: Connection, rows: int, report: Callable[[str], None]) -> None:
     raw: Any = connection.connection.driver_connection
     for pragma in ("foreign_keys = OFF", "cache_size = -1000000", "synchronous = OFF"):
         raw.execute(f"PRAGMA {pragma}")
@@ -202,7 +204,7 @@ def _load_sqlite(connection: Connection, rows: int, said: Callable[[str], None])
             )
             raw.execute("COMMIT")
             done += len(chunk)
-            said(f"{done:,} rows")
+            report(f"{done:,} rows")
     for trigger in triggers("sqlite"):
         raw.execute(trigger)
     raw.execute("PRAGMA foreign_keys = ON")
@@ -214,7 +216,7 @@ def _sqlite_value(value: Any) -> Any:
     return value
 
 
-def _load_postgresql(connection: Connection, rows: int, said: Callable[[str], None]) -> None:
+def _load_postgresql(connection: Connection, rows: int, report: Callable[[str], None]) -> None:
     outside = connection.execution_options(isolation_level="AUTOCOMMIT")
     outside.execute(sa.text("SET session_replication_role = replica"))
     raw: Any = connection.connection.driver_connection
@@ -228,13 +230,13 @@ def _load_postgresql(connection: Connection, rows: int, said: Callable[[str], No
                 for row in chunk:
                     copy.write_row(row)
             done += len(chunk)
-            said(f"{done:,} rows")
+            report(f"{done:,} rows")
     outside.execute(sa.text("SET session_replication_role = origin"))
 
 
 @contextmanager
 def _without_indexes(connection: Connection) -> Iterator[None]:
-    """Drop the indexes of the catalogue, and make them again at the end."""
+    """Drop the indexes of the catalogue and create them again at the end."""
     indexes = sorted(table.indexes, key=lambda index: str(index.name))
     for index in indexes:
         index.drop(connection)
@@ -245,8 +247,8 @@ def _without_indexes(connection: Connection) -> Iterator[None]:
     connection.commit()
 
 
-def _follow_ups(connection: Connection) -> None:
-    """What stands beside the rows: a correction for each human label, some history."""
+def _add_related_rows(connection: Connection) -> None:
+    """Add a correction for each human label, and some history."""
     connection.execute(
         sa.text(
             "INSERT INTO corrections "
@@ -266,7 +268,7 @@ def _follow_ups(connection: Connection) -> None:
     )
 
 
-def say(text: str) -> None:
+def show(text: str) -> None:
     print(f"\r{text:<40}", end="", flush=True)
 
 
@@ -274,13 +276,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
     parser.add_argument("--rows", type=int, default=5_000_000)
-    asked = parser.parse_args(arguments)
-    catalogue = Catalogue.open(asked.url)
+    options = parser.parse_args(arguments)
+    catalogue = Catalogue.open(options.url)
     began, busy = time.perf_counter(), os.times()
-    fill(catalogue, asked.rows, say)
+    fill(catalogue, options.rows, show)
     seconds, used = time.perf_counter() - began, os.times()
     cpu = used.user + used.system - busy.user - busy.system
-    print(f"\r{asked.rows:,} rows in {seconds:.0f} s ({cpu:.0f} s of this process's CPU)")
+    print(f"\r{options.rows:,} rows in {seconds:.0f} s ({cpu:.0f} s of this process's CPU)")
     for finding in check(catalogue.engine):
         print(finding.what)
 

@@ -1,14 +1,14 @@
-"""How fast labelled rows are written, and what each index costs: time and bytes a row.
+"""Measure how fast labelled rows are written and what each index costs.
 
     python -m benchmarks.catalogue_writes URL [--rows 102400] [--indexes]
 
-URL is an empty database, or one of benchmarks.catalogue_rows, to see what size does. Written in
-batches of 256, as a worker does: fresh rows (as `label` stores pictures that it has seen nowhere),
-and a row's whole way by the queue: added as pending, claimed, stored.
+URL is an empty database, or one filled by benchmarks.catalogue_rows to measure at that size. Rows
+are written in batches of 256, as a worker does: new rows (as `label` stores unknown pictures), and
+rows by the queue (added as pending, claimed, stored).
 
-With --indexes each index is dropped and made again six times, and rows written with and without it
-in turn; the price is the difference of the least processor times, that of the server included where
-it runs on this machine.
+With --indexes each index is dropped and created six times, and rows are written with and without it
+in turn. Its cost is the difference of the least processor times, the server's included if it runs
+on this machine.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ROUNDS = 6
 
 @dataclass(frozen=True)
 class Cost:
-    """What writing took: rows, seconds by the clock, of this process's CPU and of the server's."""
+    """Rows written, wall-clock seconds, and processor seconds of this process and of the server."""
 
     rows: int
     seconds: float
@@ -51,18 +51,18 @@ class Cost:
 
     def __add__(self, other: Cost) -> Cost:
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return Cost(*(a + b for a, b in pairs))  # type: ignore[arg-type]
+        return Cost(*(a + b for a, b in pairs))
 
-    def told(self) -> str:
-        server = f" + {self.server / self.rows * 1e6:.0f} of the server's" if self.server else ""
+    def description(self) -> str:
+        server = f" + {self.server / self.rows * 1e6:.0f} of the server" if self.server else ""
         return (
-            f"{self.rows / self.seconds:,.0f} rows/s by the clock; "
-            f"{self.client / self.rows * 1e6:.0f}{server} µs of CPU a row"
+            f"{self.rows / self.seconds:,.0f} rows/s by wall clock; "
+            f"{self.client / self.rows * 1e6:.0f}{server} µs of CPU per row"
         )
 
 
 class Stopwatch:
-    """Time of this process, and of the server's process for it where that is on this machine."""
+    """Times this process and its server process, if that runs on this machine."""
 
     def __init__(self, engine: Engine) -> None:
         self._server: psutil.Process | None = None
@@ -72,21 +72,21 @@ class Stopwatch:
             if psutil.pid_exists(pid):
                 self._server = psutil.Process(pid)
 
-    def _served(self) -> float:
+    def _server_seconds(self) -> float:
         if self._server is None:
             return 0.0
         times = self._server.cpu_times()
         return float(times.user + times.system)
 
     def timed(self, rows: int, work: Callable[[], object]) -> Cost:
-        served, cpu, began = self._served(), time.process_time(), time.perf_counter()
+        server, cpu, began = self._server_seconds(), time.process_time(), time.perf_counter()
         work()
         seconds = time.perf_counter() - began
-        return Cost(rows, seconds, time.process_time() - cpu, self._served() - served)
+        return Cost(rows, seconds, time.process_time() - cpu, self._server_seconds() - server)
 
 
 def batches(crawl: str, rows: int) -> Iterator[tuple[list[PendingRow], list[Outcome]]]:
-    """The same rows for the same crawl, its shops one after another; labels as skewed as ever."""
+    """Batches of rows, the same for the same crawl: its shops in turn, labels by Zipf's law."""
     chance = random.Random(crawl)
     best = np.random.default_rng(len(crawl)).choice(len(LEAVES), rows, p=zipf(len(LEAVES)))
     for start in range(0, rows, BATCH):
@@ -112,22 +112,22 @@ def _outcome(crawl: str, number: int, label: str, chance: random.Random) -> Outc
     return Outcome(path, "labelled", 31234, 1.7e9 + number, digest, fields=fields)
 
 
-class Writing:
-    """A catalogue, and new crawls to write into it."""
+class WriteTimer:
+    """Times writes of new crawls into a catalogue."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue, self._watch = catalogue, Stopwatch(catalogue.engine)
         self._crawls = (f"written-{time.time_ns()}-{number}" for number in itertools.count())
 
     def fresh(self, rows: int) -> Cost:
-        """Rows that are in the catalogue nowhere."""
+        """Store new rows, as `label` does."""
         crawl, total = next(self._crawls), Cost(0, 0, 0, 0)
         for _, outcomes in batches(crawl, rows):
             total += self._watch.timed(len(outcomes), lambda: self._store(crawl, outcomes))  # noqa: B023
         return total
 
     def by_the_queue(self, rows: int) -> tuple[Cost, Cost, Cost]:
-        """Added as pending, claimed, stored: what each took."""
+        """Add rows as pending, claim and store them; the cost of each step."""
         crawl, model = next(self._crawls), MODEL
         made = list(batches(crawl, rows))
         todo = (row for some, _ in made for row in some)
@@ -166,8 +166,8 @@ def sizes(engine: Engine) -> dict[str, int]:
         return {name: int(size) for name, size in connection.execute(sa.text(query))}
 
 
-def settle(engine: Engine) -> None:
-    """Write what the log holds into the file, so that no measurement pays for what was before."""
+def checkpoint(engine: Engine) -> None:
+    """Checkpoint the write-ahead log, so that a measurement does not pay for earlier writes."""
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             raw = connection.connection.driver_connection
@@ -177,24 +177,24 @@ def settle(engine: Engine) -> None:
         outside.execute(sa.text("CHECKPOINT"))
 
 
-def prices(writes: Writing, rows: int) -> None:
-    """What a row's whole way costs with and without each index, in turn; the least of each."""
+def index_costs(writes: WriteTimer, rows: int) -> None:
+    """Print the cost of each index: rows by the queue with and without it, the least of each."""
     engine, each = writes.catalogue.engine, rows // ROUNDS
     for index in sorted(table.indexes, key=lambda index: str(index.name)):
         with_it, without = [], []
         for _ in range(ROUNDS):
-            settle(engine)
+            checkpoint(engine)
             with_it.append(sum(writes.by_the_queue(each), Cost(0, 0, 0, 0)).busy)
             with writing(engine) as connection:
                 index.drop(connection)
             try:
-                settle(engine)
+                checkpoint(engine)
                 without.append(sum(writes.by_the_queue(each), Cost(0, 0, 0, 0)).busy)
             finally:
                 with writing(engine) as connection:
                     index.create(connection)
         more = (min(with_it) - min(without)) / each * 1e6
-        print(f"{index.name:<30} {more:+6.1f} µs a row, {min(with_it) / min(without) - 1:+6.1%}")
+        print(f"{index.name:<30} {more:+6.1f} µs per row, {min(with_it) / min(without) - 1:+6.1%}")
 
 
 def main() -> None:
@@ -202,25 +202,27 @@ def main() -> None:
     parser.add_argument("url")
     parser.add_argument("--rows", type=int, default=102_400)
     parser.add_argument("--indexes", action="store_true")
-    parser.add_argument("--sizes", action="store_true", help="bytes a row of what stands there")
-    asked = parser.parse_args()
-    catalogue = Catalogue.open(asked.url)
+    parser.add_argument(
+        "--sizes", action="store_true", help="also print bytes per row of table and indexes"
+    )
+    options = parser.parse_args()
+    catalogue = Catalogue.open(options.url)
     for model in MODELS:
         catalogue.register_model(model, LABELS)
-    writes = Writing(catalogue)
-    if asked.indexes:
-        prices(writes, asked.rows)
+    writes = WriteTimer(catalogue)
+    if options.indexes:
+        index_costs(writes, options.rows)
         return
-    print(f"fresh rows: {writes.fresh(asked.rows).told()}")
-    parts = writes.by_the_queue(asked.rows)
+    print(f"new rows: {writes.fresh(options.rows).description()}")
+    parts = writes.by_the_queue(options.rows)
     for name, part in zip(("added as pending", "claimed", "stored"), parts, strict=True):
-        print(f"{name}: {part.told()}")
-    print(f"its whole way: {sum(c.busy for c in parts) / asked.rows * 1e6:.0f} µs of CPU a row")
-    if asked.sizes:
+        print(f"{name}: {part.description()}")
+    print(f"by the queue: {sum(c.busy for c in parts) / options.rows * 1e6:.0f} µs of CPU per row")
+    if options.sizes:
         with catalogue.engine.connect() as connection:
             rows = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
         found = sizes(catalogue.engine)
-        print(f"{rows:,} rows: {sum(found.values()) / rows:.0f} bytes a row, of which")
+        print(f"{rows:,} rows: {sum(found.values()) / rows:.0f} bytes per row, of which")
         for name, size in sorted(found.items(), key=lambda item: -item[1]):
             print(f"{name:<34} {size / rows:6.1f}")
 

@@ -1,4 +1,4 @@
-"""Pictures to measure with, made from photographs that are given: every file differs."""
+"""Make the benchmarks' pictures from given photographs; no two files are the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEED = 6
 
 
 def make(photos: Path, folder: Path, kind: str, count: int) -> list[Path]:
-    """``count`` files of one kind below ``folder``, made once; returns their paths, sorted.
+    """Make ``count`` files of one kind in ``folder``, unless they exist; returns the sorted paths.
 
     ``shop``: JPEG of 300 × 400; ``large``: JPEG of 1200 × 1600; ``crawl``: shop pictures with
     every tenth a PNG, every tenth a WebP, and one in fifty junk.
@@ -25,7 +25,7 @@ def make(photos: Path, folder: Path, kind: str, count: int) -> list[Path]:
         part.mkdir(parents=True, exist_ok=True)
         for number in range(count):
             photo = sources[number % len(sources)]
-            data, extension = _picture(photo, kind, number, again=number >= len(sources))
+            data, extension = _picture(photo, kind, number, mirror=number >= len(sources))
             (part / f"{number:06d}{extension}").write_bytes(data)
         part.rename(target)
     return sorted(target.iterdir())
@@ -40,17 +40,17 @@ def _sources(photos: Path) -> list[Path]:
     return found
 
 
-def _picture(photo: Path, kind: str, number: int, again: bool) -> tuple[bytes, str]:
+def _picture(photo: Path, kind: str, number: int, mirror: bool) -> tuple[bytes, str]:
     if kind == "crawl" and number % 50 == 49:
         return b"<html>not found " + str(number).encode(), ".jpg"
     size = (1200, 1600) if kind == "large" else (300, 400)
     with Image.open(photo) as opened:
         image = opened.convert("RGB")
-    if again:
+    if mirror:
         image = ImageOps.mirror(image)
     image = ImageOps.pad(image, size, Image.Resampling.LANCZOS, color="white")
     image.putpixel((0, 0), (number % 256, number // 256 % 256, 128))  # no two files are the same
-    form = {1: "PNG", 2: "WEBP"}.get(number % 10, "JPEG") if kind == "crawl" else "JPEG"
+    picture_format = {1: "PNG", 2: "WEBP"}.get(number % 10, "JPEG") if kind == "crawl" else "JPEG"
     buffer = io.BytesIO()
-    image.save(buffer, form, quality=QUALITY)
-    return buffer.getvalue(), {"PNG": ".png", "WEBP": ".webp", "JPEG": ".jpg"}[form]
+    image.save(buffer, picture_format, quality=QUALITY)
+    return buffer.getvalue(), {"PNG": ".png", "WEBP": ".webp", "JPEG": ".jpg"}[picture_format]

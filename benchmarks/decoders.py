@@ -1,8 +1,8 @@
-"""Other JPEG decoders against the one that the cascade was trained with: speed, pixels, labels.
+"""Compare JPEG decoders with Pillow, which training used: speed, pixels, labels.
 
-``python -m benchmarks.decoders --photos FOLDER`` in an environment with opencv-python-headless and
-simplejpeg. Every JPEG below the folder, and the 300 × 400 corpus made from it, is decoded by each,
-fitted into the frame in the same way, and labelled by the shipped cascade in float32.
+``python -m benchmarks.decoders --photos FOLDER`` needs opencv-python-headless and simplejpeg. Each
+decoder reads every JPEG in the folder and the 300 × 400 corpus made from it. The pictures are
+fitted into the frame the same way and labelled by the shipped cascade in float32.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def turbo(data: bytes, frame: Preprocessing) -> np.ndarray:
 
 
 def framed(pixels: np.ndarray, target: tuple[int, int], frame: Preprocessing) -> np.ndarray:
-    """Fitted by the mean of the area, centred on the background."""
+    """Resize (area mean when shrinking, cubic when enlarging) and centre on the background."""
     shrinks = target[0] < pixels.shape[1] or target[1] < pixels.shape[0]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     pixels = cv2.resize(pixels, target, interpolation=method)
@@ -61,11 +61,11 @@ def pillow(data: bytes, frame: Preprocessing) -> np.ndarray:
     return found
 
 
-def compared(name: str, files: Sequence[bytes], cascade: Cascade) -> None:
-    """Print a row for each decoder on these files."""
+def compare(name: str, files: Sequence[bytes], cascade: Cascade) -> None:
+    """Print a row per decoder for these files."""
     expected: tuple[np.ndarray, list[str], list[str]] | None = None
     decoders: dict[str, Decoder] = {"pillow": pillow, "opencv": opencv, "simplejpeg": turbo}
-    for called, run in decoders.items():
+    for decoder, run in decoders.items():
         began = time.process_time()
         pixels = np.stack([run(data, cascade.preprocessing) for data in files])
         cost = (time.process_time() - began) / len(files) * 1e3
@@ -76,12 +76,12 @@ def compared(name: str, files: Sequence[bytes], cascade: Cascade) -> None:
         ]
         labels, leaves = [a.label for a in answers], [a.best_leaf for a in answers]
         expected = expected or (pixels, labels, leaves)
-        apart = np.abs(pixels.astype(np.int16) - expected[0]).mean()
-        others = sum(a != b for a, b in zip(labels, expected[1], strict=True)) / len(files)
-        leaf = sum(a != b for a, b in zip(leaves, expected[2], strict=True)) / len(files)
+        difference = np.abs(pixels.astype(np.int16) - expected[0]).mean()
+        other_labels = sum(a != b for a, b in zip(labels, expected[1], strict=True)) / len(files)
+        other_leaves = sum(a != b for a, b in zip(leaves, expected[2], strict=True)) / len(files)
         print(
-            f"| {name}, {len(files)} | {called} | {cost:.2f} | {apart:.2f} "
-            f"| {leaf:.2%} | {others:.2%} |"
+            f"| {name}, {len(files)} | {decoder} | {cost:.2f} | {difference:.2f} "
+            f"| {other_leaves:.2%} | {other_labels:.2%} |"
         )
 
 
@@ -94,14 +94,14 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
     cascade = Cascade.load(backend=LITERT_FLOAT32)
-    print("| pictures | decoder | ms | levels apart, of 255 | other best leaf | other label |")
+    print("| pictures | decoder | ms | mean difference, of 255 | other best leaf | other label |")
     print("|---|---|---|---|---|---|")
-    given = (path.read_bytes() for path in sorted(options.photos.rglob("*.jpg")))
-    usable = [d for d in given if isinstance(decode(d, cascade.preprocessing), np.ndarray)]
+    contents = (path.read_bytes() for path in sorted(options.photos.rglob("*.jpg")))
+    usable = [d for d in contents if isinstance(decode(d, cascade.preprocessing), np.ndarray)]
     usable = [data for data in usable if data[:2] == b"\xff\xd8"]
-    compared("as they are", usable, cascade)
+    compare("as they are", usable, cascade)
     made = corpus.make(options.photos, options.work.resolve(), "shop", options.count)
-    compared("300 × 400", [path.read_bytes() for path in made], cascade)
+    compare("300 × 400", [path.read_bytes() for path in made], cascade)
 
 
 if __name__ == "__main__":

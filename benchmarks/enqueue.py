@@ -1,9 +1,9 @@
-"""How fast paths get into ledger and queue: ``python -m benchmarks.enqueue [PATHS] [FOLDER]``.
+"""Measure enqueueing: ``python -m benchmarks.enqueue [PATHS] [FOLDER]``.
 
-Writes a manifest of that many paths (5,000,000 unless given), starts a broker, enqueues it into a
-fresh SQLite catalogue, all below FOLDER (the temporary one unless given; 5,000,000 paths need
-4 GB). Prints for each tenth paths a second, by the clock and by this process's processor time, and
-the resident memory; then what ``status`` takes, inside a process and as a command.
+Writes a manifest of PATHS paths (default 5,000,000), starts a broker and enqueues the manifest into
+a new SQLite catalogue. All files are below FOLDER (default: the temporary folder; 5,000,000 paths
+need 4 GB). Prints for each tenth the paths per second, by wall clock and by processor time, and the
+resident memory; then the time of ``status``, in this process and as a command.
 """
 
 from __future__ import annotations
@@ -32,42 +32,44 @@ def write_manifest(file: Path, paths: int) -> None:
 
 
 def enqueue(manifest: Path, paths: int, settings: Settings) -> None:
-    """Enqueue the manifest; a line for each tenth, and one for all of it."""
+    """Enqueue the manifest; print a line for each tenth and one for all of it."""
     marks = [(time.perf_counter(), time.process_time())]
     with Enqueuer("bench", settings=settings, flush_seconds=0.0) as enqueuer:
         for row in read_manifest(manifest):
             enqueuer.add_row(row)
             if enqueuer.seen % max(1, paths // 10) == 0:
                 marks.append((time.perf_counter(), time.process_time()))
-                tell(enqueuer.seen, paths // 10, marks[-2], marks[-1])
-    tell(paths, paths, marks[0], (time.perf_counter(), time.process_time()))
+                print_rate(enqueuer.seen, paths // 10, marks[-2], marks[-1])
+    print_rate(paths, paths, marks[0], (time.perf_counter(), time.process_time()))
 
 
-def tell(seen: int, paths: int, before: tuple[float, float], after: tuple[float, float]) -> None:
+def print_rate(
+    seen: int, paths: int, before: tuple[float, float], after: tuple[float, float]
+) -> None:
     clock, processor = (b - a for a, b in zip(before, after, strict=True))
     size = psutil.Process().memory_info().rss >> 20
     print(
-        f"{seen:>9} paths: {paths / clock:6.0f} paths/s by the clock, "
-        f"{paths / processor:6.0f} a processor second, {size} MB",
+        f"{seen:>9} paths: {paths / clock:6.0f} paths/s by wall clock, "
+        f"{paths / processor:6.0f} per processor second, {size} MB",
         flush=True,
     )
 
 
 def status(url: str, paths: int) -> None:
-    """How long it takes to say how the crawl stands."""
+    """Time the progress of the crawl."""
     catalogue = Catalogue.open(url, create=False)
     seconds = []
     for _ in range(3):
         began = time.perf_counter()
-        (standing,) = crawl_progress(catalogue.engine)
+        (progress,) = crawl_progress(catalogue.engine)
         seconds.append(f"{time.perf_counter() - began:.3f}")
     catalogue.close()
-    assert standing.pending == standing.enqueued == paths
+    assert progress.pending == progress.enqueued == paths
     print(f"status of {paths} rows, in a process: {', '.join(seconds)} s")
     began = time.perf_counter()
     command = [sys.executable, "-m", "cli", "status", "--no-queue", "--catalogue", url]
     subprocess.run(command, check=True)
-    print(f"as a command, with its start: {time.perf_counter() - began:.2f} s")
+    print(f"as a command, with its startup: {time.perf_counter() - began:.2f} s")
 
 
 def main(paths: int, parent: str | None) -> None:

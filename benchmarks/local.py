@@ -1,4 +1,4 @@
-"""Contenders that run in one process: the limits, the bare loop, ``label``, Keras, ONNX Runtime."""
+"""Contenders in one process: the limits, the bare loop, ``label``, Keras, ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def _pixels(path: Path, frame: Preprocessing) -> np.ndarray | None:
     return load(str(path), frame).pixels
 
 
-def ahead(function: Callable[[Any], Any], items: Iterable[Any], waiting: int) -> Iterator[Any]:
-    """``map`` in threads, in order, at most ``waiting`` results ahead."""
+def map_ahead(function: Callable[[Any], Any], items: Iterable[Any], waiting: int) -> Iterator[Any]:
+    """Like ``map``, in order, but threads compute up to ``waiting`` results ahead."""
     rest = iter(items)
     with ThreadPoolExecutor(cores()) as pool:
         futures = deque(pool.submit(function, item) for item in islice(rest, waiting))
@@ -44,10 +44,10 @@ def ahead(function: Callable[[Any], Any], items: Iterable[Any], waiting: int) ->
 
 
 def batches(paths: Sequence[Path], frame: Preprocessing) -> Iterator[tuple[list[Path], np.ndarray]]:
-    """Decoded pictures in full batches."""
-    stream = zip(paths, ahead(lambda p: _pixels(p, frame), paths, 2 * BATCH), strict=True)
-    good = ((path, pixels) for path, pixels in stream if pixels is not None)
-    while part := list(islice(good, BATCH)):
+    """Paths and decoded pictures in full batches; files that cannot be decoded are left out."""
+    stream = zip(paths, map_ahead(lambda p: _pixels(p, frame), paths, 2 * BATCH), strict=True)
+    decoded = ((path, pixels) for path, pixels in stream if pixels is not None)
+    while part := list(islice(decoded, BATCH)):
         yield [path for path, _ in part], np.stack([pixels for _, pixels in part])
 
 
@@ -55,7 +55,7 @@ def decode_alone(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
     frame = Cascade.load(bundle, warm_up=0, backend="litert_float32").preprocessing
 
     def work() -> Labels:
-        for _ in ahead(lambda p: _pixels(p, frame), paths, 2 * BATCH):
+        for _ in map_ahead(lambda p: _pixels(p, frame), paths, 2 * BATCH):
             pass
         return {}
 
@@ -77,7 +77,7 @@ def cascade_alone(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
 
 
 def bare_loop(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
-    """Our decode and our cascade in one process, no queue, no database: our own ceiling."""
+    """Decode and classify in one process without queue and database: the upper limit."""
     cascade = Cascade.load(bundle, warm_up=BATCH, backend=backend)
 
     def work() -> Labels:
@@ -91,7 +91,7 @@ def bare_loop(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
 
 
 def label(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
-    """What ``fashion-cascade label`` does, on a new SQLite catalogue, its networks loaded."""
+    """Run ``fashion-cascade label`` on a new SQLite catalogue, with networks already loaded."""
     import sqlalchemy as sa
 
     from db.catalogue import Catalogue
@@ -119,13 +119,13 @@ def label(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
             rows = connection.execute(
                 sa.text("SELECT path, label FROM catalogue WHERE label IS NOT NULL")
             )
-            done.labels = {Path(path).name: said for path, said in rows}
+            done.labels = {Path(path).name: label for path, label in rows}
         catalogue.close()
     return done
 
 
 def keras_predict(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
-    """``tf.data`` over the folder and ``model.predict``; nothing is written."""
+    """Run ``model.predict`` on a ``tf.data`` pipeline; writes no rows."""
     import tensorflow as tf
 
     from cascade.networks.serialisation import read_network
@@ -157,14 +157,14 @@ def keras_predict(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
 
 
 def onnx_loop(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
-    """What an expert would write by hand: threads that decode, a session of ONNX Runtime."""
+    """Decode in threads and run an ONNX Runtime session, as an expert would write by hand."""
     import onnxruntime
 
     cascade = Cascade.load(bundle, warm_up=0, backend="litert_float32")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores()
     file = paths[0].parent.with_suffix(".onnx")
-    if not file.is_file():  # by a process of its own, so that TensorFlow is not in this one
+    if not file.is_file():  # in another process, so that this one does not load TensorFlow
         file.write_bytes(_exported(bundle))
     session = onnxruntime.InferenceSession(str(file), options, ["CPUExecutionProvider"])
     blank = np.zeros(

@@ -1,4 +1,4 @@
-"""One pass of one contender: how long, how much processor time, how much memory, what it said."""
+"""Measure a contender: wall-clock time, processor time, peak memory and its labels."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from pathlib import Path
 
 import psutil
 
-Labels = dict[str, str]  # file name -> label, empty where a contender gives none
+Labels = dict[str, str]  # file name -> label; empty for contenders without labels
 
 
 @dataclass
 class Pass:
-    """Seconds of wall clock, of processor time, and bytes at the peak; of this process and those
-    that it started (servers are counted apart)."""
+    """One pass of one contender: its process and the processes that it started, without servers.
+
+    ``seconds`` is wall-clock time, ``peak_bytes`` the largest resident memory.
+    """
 
     contender: str
     pictures: int
@@ -27,7 +29,7 @@ class Pass:
     cpu_seconds: float
     peak_bytes: int
     labels: Labels = field(default_factory=dict)
-    others: float = 0.0  # the share of the cores that other work took meanwhile
+    others: float = 0.0  # share of the cores that other work used meanwhile, 0 to 1
     notes: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -43,7 +45,7 @@ class Pass:
 
 
 class Peak:
-    """The largest resident size of processes, looked at twenty times a second."""
+    """The largest resident memory of processes, sampled twenty times per second."""
 
     def __init__(self, processes: Callable[[], list[psutil.Process]]) -> None:
         self.bytes = 0
@@ -71,45 +73,47 @@ def _size(process: psutil.Process) -> int:
         return 0
 
 
-class Machine:
-    """What the whole machine and we used of the processor inside the block.
+class ProcessorUse:
+    """Processor use of this process and of the machine, as a context manager.
 
-    ``ours``: processor seconds of this process and of all that it started, servers too;
-    ``others``: the share of the cores that everybody else took meanwhile, 0 to 1. A rate by the
-    clock is worth something only where that is small.
+    ``ours``: processor seconds of this process and all that it started, servers included.
+    ``others``: share of the cores that other work used meanwhile, 0 to 1. Wall-clock rates are
+    meaningful only if it is small.
     """
 
-    def __enter__(self) -> Machine:
+    def __enter__(self) -> ProcessorUse:
         self.ours = self.others = 0.0
-        self._before = (_busy(), cpu_of(tree(), ended=True), time.perf_counter())
+        self._before = (_busy(), cpu_of(process_tree(), ended=True), time.perf_counter())
         return self
 
     def __exit__(self, *_: object) -> None:
         busy, ours, started = self._before
-        self.ours = cpu_of(tree(), ended=True) - ours
+        self.ours = cpu_of(process_tree(), ended=True) - ours
         seconds = (time.perf_counter() - started) * (psutil.cpu_count() or 1)
         self.others = max(0.0, _busy() - busy - self.ours) / seconds
 
 
 def _busy() -> float:
-    """Processor seconds that all processes of the machine have used."""
+    """Processor seconds that all processes of the machine have used so far."""
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - getattr(times, "iowait", 0.0))
 
 
 def in_process(contender: str, pictures: int, work: Callable[[], Labels]) -> Pass:
-    """Measure ``work`` in this process; warm up before."""
-    with Machine() as machine:
-        used, started = time.process_time(), time.perf_counter()
+    """Measure ``work`` in this process. The caller warms up before."""
+    with ProcessorUse() as used:
+        cpu_before, started = time.process_time(), time.perf_counter()
         labels = work()
-        seconds, cpu = time.perf_counter() - started, time.process_time() - used
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu_before
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Pass(contender, pictures, seconds, cpu, peak, labels, others=machine.others)
+    return Pass(contender, pictures, seconds, cpu, peak, labels, others=used.others)
 
 
 def cpu_of(processes: list[psutil.Process], *, ended: bool = False) -> float:
-    """Processor seconds that processes have used so far; with ``ended``, their children's too that
-    have ended and been waited for."""
+    """Processor seconds that processes have used so far.
+
+    With ``ended``, those of their children that have ended and been waited for are included.
+    """
     total = 0.0
     for process in processes:
         try:
@@ -121,7 +125,7 @@ def cpu_of(processes: list[psutil.Process], *, ended: bool = False) -> float:
     return total
 
 
-def tree(pid: int | None = None) -> list[psutil.Process]:
-    """A process and all below it."""
+def process_tree(pid: int | None = None) -> list[psutil.Process]:
+    """A process (default: this one) and all its descendants."""
     root = psutil.Process(pid or os.getpid())
     return [root, *root.children(recursive=True)]

@@ -1,4 +1,4 @@
-"""A bundle's network as ONNX, for the comparison with ONNX Runtime: same weights, same order."""
+"""Export a bundle's network to ONNX, to compare with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ OPSET = 17
 
 
 def exported(bundle: Path) -> bytes:
-    """The first network of a bundle: ``pictures`` (N, height, width, 3) uint8 to ``answer``."""
+    """The first network of a bundle as ONNX, with the same weights.
+
+    Input ``pictures`` ``(N, height, width, 3)`` uint8, output ``answer`` ``(N, K)`` float32 logits.
+    """
     return _Export(read_network(bundle, 0)).model().SerializeToString()
 
 
 class _Export:
-    """Walks the layers in order; batch norm is folded by the runtime itself."""
+    """Translates the layers in order. ONNX Runtime itself folds batch normalization."""
 
     def __init__(self, network: keras.Model) -> None:
         self.network = network
@@ -95,7 +98,7 @@ class _Export:
         elif kind == "Concatenate":
             found = self._node("Concat", names, name, axis=1)
         else:
-            raise NotImplementedError(f"{kind}: no translation to ONNX here")
+            raise NotImplementedError(f"layer {kind}: add its translation to ONNX to {__file__}")
         self.names[id(layer.output)] = found
 
 

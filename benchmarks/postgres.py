@@ -1,9 +1,9 @@
-"""A PostgreSQL to measure against, from the package that the tests use; it stays until Ctrl-C.
+"""Run a PostgreSQL server for benchmarks until Ctrl-C, from the package that the tests use.
 
     python -m benchmarks.postgres FOLDER [--settings shared_buffers=1GB,max_wal_size=4GB]
 
-The data stay in FOLDER. Unlike the tests' server it is as safe as PostgreSQL's defaults make it:
-a commit is on the disk before it is answered.
+The data is kept in FOLDER. Unlike the tests' server, it has PostgreSQL's default durability: a
+commit is on disk before the server answers.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--settings", default="")
-    asked = parser.parse_args()
-    asked.folder.mkdir(parents=True, exist_ok=True)
-    given = dict(item.split("=", 1) for item in asked.settings.split(",") if item)
-    server = start_postgres(asked.folder, prepared(asked.folder), SETTINGS | given)
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    changes = dict(item.split("=", 1) for item in options.settings.split(",") if item)
+    server = start_postgres(options.folder, prepared(options.folder), SETTINGS | changes)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -38,7 +38,7 @@ def main() -> None:
         print(server.url("postgres"), flush=True)
         stop.wait()
     finally:
-        server.process.send_signal(signal.SIGINT)  # a fast shutdown, which leaves nothing to redo
+        server.process.send_signal(signal.SIGINT)  # fast shutdown: the next start needs no recovery
         server.process.wait()
 
 

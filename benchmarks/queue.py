@@ -1,4 +1,4 @@
-"""The whole system: enqueue, Celery worker, PostgreSQL; and what the obvious worker would be."""
+"""Contenders with a queue: the full system on PostgreSQL, and the naive worker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from benchmarks.measuring import Labels, Machine, Pass, Peak, cpu_of, tree
+from benchmarks.measuring import Labels, Pass, Peak, ProcessorUse, cpu_of, process_tree
 from tests.redis_server import RedisServer
 from tests.servers import postgres_server, wait_until
 
@@ -36,7 +36,7 @@ def servers(folder: Path) -> Iterator[tuple[RedisServer, str]]:
 
 @contextmanager
 def started(command: Sequence[str], environ: dict[str, str], log: Path) -> Iterator[int]:
-    """A process in the background, ended with SIGTERM; answers with its id."""
+    """Run a process in the background and yield its process id; SIGTERM ends it."""
     with log.open("ab") as stream:
         process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=stream, stderr=stream)
     try:
@@ -51,50 +51,53 @@ def started(command: Sequence[str], environ: dict[str, str], log: Path) -> Itera
 
 
 def cost_of_servers(ours: float, worker: float, count: int) -> dict[str, float]:
-    """What broker, database, sender and the watching cost beside the worker."""
+    """Processor time per picture of broker, database, sender and measuring process."""
     return {"ms of processor a picture beside the worker": (ours - worker) / count * 1e3}
 
 
-def settled(engine: sa.Engine, table: str = "catalogue") -> int:
-    """Rows that are no longer pending."""
+def finished_rows(engine: sa.Engine, table: str = "catalogue") -> int:
+    """How many rows are labelled or rejected."""
     query = f"SELECT count(*) FROM {table} WHERE labelled_at IS NOT NULL OR status = 'rejected'"
     with engine.connect() as connection:
         return int(connection.execute(sa.text(query)).scalar_one())
 
 
 def timed(
-    name: str, count: int, pid: int, begin: Callable[[], None], done: Callable[[], bool]
+    name: str, count: int, pid: int, begin: Callable[[], object], done: Callable[[], bool]
 ) -> Pass:
-    """From the first message to the last row."""
-    processes = tree(pid)
+    """Measure from the first message to the last row."""
+    processes = process_tree(pid)
     before = cpu_of(processes)
-    with Peak(lambda: processes) as peak, Machine() as machine:
+    with Peak(lambda: processes) as peak, ProcessorUse() as used:
         started_at = time.perf_counter()
         begin()
         wait_until(done, name, SECONDS)
         seconds = time.perf_counter() - started_at
     cpu = cpu_of(processes) - before
-    made = Pass(name, count, seconds, cpu, peak.bytes, others=machine.others)
-    made.notes |= cost_of_servers(machine.ours, cpu, count)
-    return made
+    result = Pass(name, count, seconds, cpu, peak.bytes, others=used.others)
+    result.notes |= cost_of_servers(used.ours, cpu, count)
+    return result
 
 
 def one_process(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
-    """`whole_system` with a worker of one process."""
-    return whole_system(paths, bundle, backend, 1)
+    """`full_system` with a worker of one process."""
+    return full_system(paths, bundle, backend, 1)
 
 
 def two_processes(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
-    """`whole_system` with a worker of two processes."""
-    return whole_system(paths, bundle, backend, 2)
+    """`full_system` with a worker of two processes."""
+    return full_system(paths, bundle, backend, 2)
 
 
-def whole_system(paths: Sequence[Path], bundle: Path, backend: str, workers: int = 0) -> Pass:
-    """Enqueue a folder, label it by a worker that is warm, on PostgreSQL; 0: as fits the machine.
+def full_system(paths: Sequence[Path], bundle: Path, backend: str, workers: int = 0) -> Pass:
+    """Enqueue a folder and label it with a warmed-up worker on PostgreSQL.
 
-    The clock runs from the first path in the ledger to the last row: what Python needs to start
-    `enqueue` is left out, as it is in all contenders. The notes have it, and the rate of the last
-    nine tenths of the rows, without the first batches on their way.
+    The time runs from the first path in the ledger to the last row. The startup of `enqueue` is not
+    included, as in all contenders. The notes hold the rate with it, and the rate of the last nine
+    tenths of the rows, when the first batches are through.
+
+    Args:
+        workers: processes of the worker; 0 lets the worker choose.
     """
     from db.session import make_engine
 
@@ -110,19 +113,21 @@ def whole_system(paths: Sequence[Path], bundle: Path, backend: str, workers: int
         command = [*cli, "worker", *(["--pool-size", str(workers)] if workers else [])]
         log = Path(name) / "worker.log"
         with started(command, environ, log) as pid:
-            wait_until(lambda: settled(engine) == len(list(warm.iterdir())), "the worker", SECONDS)
+            wait_until(
+                lambda: finished_rows(engine) == len(list(warm.iterdir())), "the worker", SECONDS
+            )
             wait_for_idle(pid)
             folder, total = str(paths[0].parent), len(paths) + 64
             enqueue = [*cli, "enqueue", folder, "--crawl", "bench"]
             done = timed(
-                f"queue + worker ({workers or 'fitting'}) + PostgreSQL",
+                f"queue + worker ({workers or 'default'}) + PostgreSQL",
                 len(paths),
                 pid,
-                lambda: subprocess.Popen(enqueue, env=environ, cwd=ROOT) and None,
-                lambda: _paced(lambda: settled(engine) >= total),
+                lambda: subprocess.Popen(enqueue, env=environ, cwd=ROOT),
+                lambda: _paced(lambda: finished_rows(engine) >= total),
             )
         done.labels = _labels(engine, "catalogue WHERE crawl = 'bench' AND label IS NOT NULL")
-        first, tenth, last = _clock(engine)
+        first, tenth, last = _times(engine)
         engine.dispose()
     done.notes["pictures/s with the start of enqueue"] = done.rate
     done.notes["pictures/s once it runs"] = 0.9 * len(paths) / (last - tenth)
@@ -131,13 +136,13 @@ def whole_system(paths: Sequence[Path], bundle: Path, backend: str, workers: int
 
 
 def _paced(condition: Callable[[], bool]) -> bool:
-    """Look five times a second: counting rows is work for the database, and the rows tell when."""
+    """Check five times per second: counting rows costs the database time."""
     time.sleep(0.2)
     return condition()
 
 
-def _clock(engine: sa.Engine) -> tuple[float, float, float]:
-    """Seconds since 1970: first path in the ledger, a tenth of the rows stored, last row stored."""
+def _times(engine: sa.Engine) -> tuple[float, float, float]:
+    """Unix times: first path in the ledger, a tenth of the rows stored, last row stored."""
     query = sa.text(
         "SELECT extract(epoch FROM min(created_at)), "
         "percentile_disc(0.1) WITHIN GROUP (ORDER BY extract(epoch FROM updated_at)), "
@@ -165,11 +170,11 @@ def environment(
 
 
 def wait_for_idle(pid: int) -> None:
-    """Until a process and its children use no processor time for half a second."""
-    last = [cpu_of(tree(pid)), time.monotonic()]
+    """Wait until a process and its children use no processor time for half a second."""
+    last = [cpu_of(process_tree(pid)), time.monotonic()]
 
     def idle() -> bool:
-        now = cpu_of(tree(pid))
+        now = cpu_of(process_tree(pid))
         if now - last[0] > 0.02:
             last[:] = [now, time.monotonic()]
         return time.monotonic() - last[1] > 0.5
@@ -177,8 +182,8 @@ def wait_for_idle(pid: int) -> None:
     wait_until(idle, "the worker to be idle", SECONDS)
 
 
-def obvious_worker(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
-    """One Celery task a picture, Pillow, ``model.predict``, a row a commit, on PostgreSQL."""
+def naive_worker(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
+    """Run one Celery task per picture: Pillow, ``model.predict``, one commit, on PostgreSQL."""
     with tempfile.TemporaryDirectory() as name, servers(Path(name)) as (broker, url):
         environ = environment(Path(name), broker.url, url, bundle, "tensorflow")
         engine = sa.create_engine(url)
@@ -189,20 +194,20 @@ def obvious_worker(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
             with engine.connect() as connection:
                 return int(connection.execute(sa.text("SELECT count(*) FROM labels")).scalar_one())
 
-        command = [sys.executable, "-m", "celery", "-A", "benchmarks.obvious", "worker"]
+        command = [sys.executable, "-m", "celery", "-A", "benchmarks.naive_worker", "worker"]
         command += ["--pool", "solo", "--without-mingle", "--without-gossip"]
-        sender = [sys.executable, "-m", "benchmarks.obvious"]
-        listed = Path(name) / "paths"
+        sender = [sys.executable, "-m", "benchmarks.naive_worker"]
+        path_list = Path(name) / "paths"
         with started(command, environ, Path(name) / "log") as pid:
-            listed.write_text("\n".join(map(str, paths[:4])))
-            subprocess.run([*sender, str(listed)], env=environ, cwd=ROOT, check=True)
+            path_list.write_text("\n".join(map(str, paths[:4])))
+            subprocess.run([*sender, str(path_list)], env=environ, cwd=ROOT, check=True)
             wait_until(lambda: rows() == 4, "the first rows", SECONDS)
-            listed.write_text("\n".join(map(str, paths[4:])))
+            path_list.write_text("\n".join(map(str, paths[4:])))
             done = timed(
-                "a task a picture",
+                "one task per picture",
                 len(paths) - 4,
                 pid,
-                lambda: subprocess.Popen([*sender, str(listed)], env=environ, cwd=ROOT) and None,
+                lambda: subprocess.Popen([*sender, str(path_list)], env=environ, cwd=ROOT),
                 lambda: rows() >= len(paths),
             )
         done.labels = _labels(engine, "labels")

@@ -1,11 +1,11 @@
-"""Twenty minutes, or 200,000 deliveries if they come first.
+"""Soak test: a worker for 20 minutes or 200,000 deliveries, with the memory of each process.
 
 ``python -m benchmarks.soak [MINUTES]``
 
-One worker with two processes labels the same small crawl again and again (a crawl name a round,
-each picture with other bytes, so that each is inferred). Prints the resident memory of each process
-once a minute, what was delivered, what is left unacknowledged in the end, and a line of slope: how
-many MB an hour each process gained over the second half.
+One worker with two processes labels the same small crawl again and again. Each round has a new
+crawl name and other bytes in each picture, so that every picture is inferred. Prints each process's
+resident memory once per minute, the number of deliveries, the messages left unacknowledged, and how
+many MB per hour each process gained over the second half.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def pictures(folder: Path) -> list[Path]:
     return paths
 
 
-def renew(path: Path, number: int) -> None:
-    """Give the file other bytes for the same picture: what follows a JPEG's end is ignored."""
+def change_bytes(path: Path, number: int) -> None:
+    """Give the file other bytes for the same picture: decoders ignore bytes after a JPEG's end."""
     picture = path.read_bytes().split(b"#round")[0]
     other = path.with_suffix(".new")
     other.write_bytes(picture + f"#round {number}".encode())
@@ -52,14 +52,14 @@ def renew(path: Path, number: int) -> None:
 
 
 class Memory:
-    """The resident MB of the worker (first) and of each process of its pool, once a minute."""
+    """Resident MB of the worker (first) and of each process of its pool, once per minute."""
 
     def __init__(self, worker: subprocess.Popen[bytes]) -> None:
         self._worker, self._began = psutil.Process(worker.pid), time.monotonic()
         self._samples: list[tuple[float, dict[int, float]]] = []
 
-    def look(self) -> None:
-        """Take a sample and print it, if the last one is a minute old."""
+    def sample_if_due(self) -> None:
+        """Take and print a sample if the last one is a minute old."""
         minutes = (time.monotonic() - self._began) / 60
         if minutes >= len(self._samples):
             self.sample()
@@ -73,7 +73,7 @@ class Memory:
         print(f"minute {minutes:.1f}: {shown} MB", flush=True)
 
     def slopes(self) -> str:
-        """MB an hour of each process, over the second half of the samples; least squares."""
+        """MB per hour of each process over the second half of the samples, by least squares."""
         import numpy as np
 
         half = self._samples[len(self._samples) // 2 :]
@@ -87,14 +87,14 @@ class Memory:
 
 
 def work(settings: Settings, catalogue: Catalogue, paths: list[Path], memory: Memory) -> int:
-    """Rounds of deliveries until the time or the number is reached; how many rounds."""
+    """Deliver rounds until the time or the number is reached; returns the number of rounds."""
     began, rounds = time.monotonic(), 0
     while time.monotonic() - began < minutes_to_run() * 60:
         if rounds * PICTURES // SHARD >= MOST_DELIVERIES:
             break
         with Enqueuer(f"round {rounds}", settings=settings, flush_seconds=0.0) as enqueuer:
             for path in paths:
-                renew(path, rounds)
+                change_bytes(path, rounds)
                 enqueuer.add(path)
         rounds += 1
         wait(catalogue, PICTURES, memory)
@@ -103,10 +103,10 @@ def work(settings: Settings, catalogue: Catalogue, paths: list[Path], memory: Me
 
 
 def wait(catalogue: Catalogue, pending: int, memory: Memory) -> None:
-    """Until no more rows than that are pending."""
+    """Wait until at most `pending` rows are pending."""
     while ledger.counts(catalogue.engine)["pending"] > pending:
         time.sleep(0.2)
-        memory.look()
+        memory.sample_if_due()
 
 
 def minutes_to_run() -> float:
@@ -116,18 +116,18 @@ def minutes_to_run() -> float:
 def main() -> None:
     with tempfile.TemporaryDirectory() as name, LocalBroker(Path(name) / "broker") as broker:
         paths = pictures(Path(name) / "pictures")
-        given = {
+        values = {
             "broker_url": broker.url,
             "catalogue_url": f"sqlite:///{Path(name) / 'catalogue.db'}",
             "roots": str(Path(name) / "pictures"),
             "shard_size": str(SHARD),
             "batch_size": str(SHARD),
             "pool_size": "2",
-            # Celery's timer of each shard's limit lives as long as the limit, also when the shard
-            # is done: 0.6 kB a shard, flat after that time
+            # Celery keeps the timer of a shard's limit until the limit, even when the shard is
+            # done: 0.6 kB per shard, constant after that time
             "shard_time_limit": "60",
         }
-        os.environ.update({BY_NAME[key].variable: value for key, value in given.items()})
+        os.environ.update({BY_NAME[key].variable: value for key, value in values.items()})
         settings = resolve(environ=os.environ).settings
         catalogue = Catalogue.open(settings.catalogue_url)
         with (Path(name) / "worker.log").open("wb") as log:
@@ -136,7 +136,7 @@ def main() -> None:
         rounds = work(settings, catalogue, paths, memory)
         memory.sample()
         print(f"{rounds * PICTURES // SHARD} deliveries of {SHARD} pictures")
-        print(f"MB an hour, over the second half: {memory.slopes()}")
+        print(f"MB per hour, over the second half: {memory.slopes()}")
         print(f"rows: {dict(ledger.counts(catalogue.engine))}")
         print(f"waiting {queue_length(settings)}, unacknowledged {unacknowledged(settings)}")
         worker.terminate()

@@ -1,8 +1,7 @@
-"""From ``fashion-cascade worker`` to its first label: ``python -m benchmarks.start --photos F``.
+"""Time the start of a worker to its first label: ``python -m benchmarks.start --photos FOLDER``.
 
-Three hundred pictures wait on the queue, over PostgreSQL; the clock runs from the start of the
-process to the first row. Also the memory of each process of the worker, when it has labelled them:
-resident, and what is its own alone.
+300 pictures wait in the queue, on PostgreSQL. The time runs from the start of the process to the
+first row. Also measures the memory of each process of the worker once it has labelled them.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ import psutil
 import sqlalchemy as sa
 
 from benchmarks import corpus
-from benchmarks.measuring import Machine, cpu_of, tree
-from benchmarks.queue import ROOT, SECONDS, environment, servers, settled, started
+from benchmarks.measuring import ProcessorUse, cpu_of, process_tree
+from benchmarks.queue import ROOT, SECONDS, environment, finished_rows, servers, started
 from cascade.bundle import SHIPPED
 from tests.servers import wait_until
 
@@ -38,22 +37,22 @@ def first_label(paths: list[Path], backend: str) -> dict[str, Any]:
         cli = [sys.executable, "-m", "cli"]
         subprocess.run([*cli, "enqueue", str(paths[0].parent)], env=environ, cwd=ROOT, check=True)
         engine = make_engine(url)
-        with Machine() as machine:
-            begun = time.time()
+        with ProcessorUse() as used:
+            began = time.time()
             with started([*cli, "worker"], environ, Path(name) / "log") as pid:
-                wait_until(lambda: settled(engine) >= len(paths), "the pictures", SECONDS)
-                processes = tree(pid)
+                wait_until(lambda: finished_rows(engine) >= len(paths), "the pictures", SECONDS)
+                processes = process_tree(pid)
                 cpu, memory = cpu_of(processes, ended=True), [sizes(each) for each in processes]
         with engine.connect() as connection:
             query = "SELECT extract(epoch FROM min(labelled_at)) FROM catalogue"
             first = float(connection.execute(sa.text(query)).scalar_one())
         engine.dispose()
-    found = {"backend": backend, "seconds": first - begun, "cpu": cpu, "others": machine.others}
+    found = {"backend": backend, "seconds": first - began, "cpu": cpu, "others": used.others}
     return found | {"memory": [each for each in memory if each["resident"] > 30]}
 
 
 def sizes(process: psutil.Process) -> dict[str, int]:
-    """Megabytes: resident, shared pages counted in part, and its own alone."""
+    """Megabytes: resident (RSS), proportional (PSS), and unshared (USS)."""
     full = process.memory_full_info()
     return {
         "resident": round(full.rss / 1e6),
@@ -65,7 +64,9 @@ def sizes(process: psutil.Process) -> dict[str, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.start")
     parser.add_argument("--photos", type=Path, required=True, help="a folder of photographs")
-    parser.add_argument("--work", type=Path, default=Path("runs/bench"), help="corpora and results")
+    parser.add_argument(
+        "--work", type=Path, default=Path("runs/bench"), help="folder of corpora and results"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
         "--backends", nargs="*", default=["openvino", "litert_float32", "tensorflow"]
@@ -87,7 +88,7 @@ def main() -> None:
             f"| {backend} | {statistics.median(seconds):.1f} ({seconds[0]:.1f}–{seconds[-1]:.1f}) "
             f"| {statistics.median(each['cpu'] for each in mine):.1f} s "
             f"| {statistics.median(each['others'] for each in mine):.0%} "
-            f"| {largest['resident']} MB resident, {largest['own']} MB its own |"
+            f"| {largest['resident']} MB resident, {largest['own']} MB unshared |"
         )
 
 

@@ -1,7 +1,7 @@
-"""celery-batches: a task a picture, gathered into batches by the worker; nothing is written.
+"""celery-batches: one task per picture, gathered into batches by the worker. Writes no rows.
 
-It refuses the Celery that this project uses, so it runs in an environment of its own, whose Python
-is named with ``--batches-python``.
+celery-batches does not install beside this project's Celery release, so it has a separate
+environment, given by ``--batches-python``.
 """
 
 from __future__ import annotations
@@ -19,32 +19,39 @@ from benchmarks.queue import ROOT, SECONDS, environment, started, timed
 from tests.redis_server import RedisServer
 from tests.servers import wait_until
 
-DONE = "labelled"  # a counter on the broker: how the measuring process sees the end
+DONE = "labelled"  # counter on the broker, from which the measuring process sees the end
 
 
 def gathered(paths: Sequence[Path], bundle: Path, backend: str) -> Pass:
-    """Every path in a message of its own; the worker classifies up to 64 at once."""
+    """Send one message per path; the worker classifies up to 64 at once."""
     with tempfile.TemporaryDirectory() as name:
         broker = RedisServer(Path(name) / "redis", data=False).start()
         try:
             environ = environment(Path(name), broker.url, "", bundle, backend)
-            command = [sys.executable, "-m", "celery", "-A", "benchmarks.gathering", "worker"]
+            command = [
+                sys.executable,
+                "-m",
+                "celery",
+                "-A",
+                "benchmarks.celery_batches_worker",
+                "worker",
+            ]
             command += ["--pool", "solo", "--prefetch-multiplier", "256"]
             command += ["--without-mingle", "--without-gossip"]
-            sender = [sys.executable, "-m", "benchmarks.gathering"]
-            listed = Path(name) / "paths"
+            sender = [sys.executable, "-m", "benchmarks.celery_batches_worker"]
+            path_list = Path(name) / "paths"
             client = redis.Redis.from_url(broker.url)
             with started(command, environ, Path(name) / "log") as pid:
-                listed.write_text("\n".join(map(str, paths[:64])))
-                subprocess.run([*sender, str(listed)], env=environ, cwd=ROOT, check=True)
+                path_list.write_text("\n".join(map(str, paths[:64])))
+                subprocess.run([*sender, str(path_list)], env=environ, cwd=ROOT, check=True)
                 wait_until(lambda: int(client.get(DONE) or 0) == 64, "a first batch", SECONDS)
-                listed.write_text("\n".join(map(str, paths)))
+                path_list.write_text("\n".join(map(str, paths)))
                 total = len(paths) + 64
                 return timed(
                     "celery-batches",
                     len(paths),
                     pid,
-                    lambda: subprocess.Popen([*sender, str(listed)], env=environ) and None,
+                    lambda: subprocess.Popen([*sender, str(path_list)], env=environ),
                     lambda: int(client.get(DONE) or 0) >= total,
                 )
         finally:

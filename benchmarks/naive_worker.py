@@ -1,5 +1,7 @@
-"""The worker that comes to mind first, for comparison: a task a picture, ``model.predict``, a
-commit a row. ``python -m benchmarks.obvious FILE`` sends a task for each line of the file."""
+"""The naive worker: one task per picture, ``model.predict``, one commit per row.
+
+``python -m benchmarks.naive_worker FILE`` sends a task for each line of FILE.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,13 @@ from typing import Any
 
 from celery import Celery
 
-app = Celery("obvious", broker=os.environ["FASHION_CASCADE_BROKER_URL"])
-app.conf.update(task_ignore_result=True, task_default_queue="obvious")
+app = Celery("naive_worker", broker=os.environ["FASHION_CASCADE_BROKER_URL"])
+app.conf.update(task_ignore_result=True, task_default_queue="naive_worker")
 
 
 @functools.cache
-def parts() -> tuple[Any, Any, Any]:
-    """The bundle, its network and a database, once a process."""
+def bundle_network_engine() -> tuple[Any, Any, Any]:
+    """The bundle, its network and a database engine, made once per process."""
     import sqlalchemy as sa
 
     from cascade.bundle import Bundle
@@ -28,20 +30,20 @@ def parts() -> tuple[Any, Any, Any]:
     return bundle, read_network(bundle.folder, 0), engine
 
 
-@app.task(name="obvious.label")
+@app.task(name="naive_worker.label")
 def label(path: str) -> None:
     import sqlalchemy as sa
 
     from cascade.pictures.decode import load
 
-    bundle, network, engine = parts()
+    bundle, network, engine = bundle_network_engine()
     pixels = load(path, bundle.preprocessing).pixels
-    said = "rejected"
+    answer = "rejected"
     if pixels is not None:
-        said = bundle.routing.label(network.predict(pixels[None], verbose=0))[0].label
+        answer = bundle.routing.label(network.predict(pixels[None], verbose=0))[0].label
     with engine.begin() as connection:
         query = "INSERT INTO labels VALUES (:path, :label) ON CONFLICT DO NOTHING"
-        connection.execute(sa.text(query), {"path": path, "label": said})
+        connection.execute(sa.text(query), {"path": path, "label": answer})
 
 
 if __name__ == "__main__":

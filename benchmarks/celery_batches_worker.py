@@ -1,5 +1,7 @@
-"""The worker's side of celery-batches. ``python -m benchmarks.gathering FILE`` sends a task for
-each line of the file."""
+"""The Celery application of the celery-batches contender.
+
+``python -m benchmarks.celery_batches_worker FILE`` sends a task for each line of FILE.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ app.conf.update(task_ignore_result=True, task_default_queue="gathering")
 
 
 @functools.cache
-def parts() -> tuple[Any, Any]:
+def cascade_and_redis() -> tuple[Any, Any]:
+    """The cascade and the Redis client, made once per process."""
     from cascade.classifier import Cascade
 
     model, backend = (os.environ[f"FASHION_CASCADE_{name}"] for name in ("MODEL", "BACKEND"))
@@ -29,15 +32,15 @@ def parts() -> tuple[Any, Any]:
 
 @app.task(name="gathering.label", base=Batches, flush_every=64, flush_interval=0.5)
 def label(requests: Sequence[Any]) -> None:
-    from benchmarks.local import ahead
+    from benchmarks.local import map_ahead
     from cascade.pictures.decode import load
 
-    cascade, client = parts()
+    cascade, client = cascade_and_redis()
     paths = [request.args[0] for request in requests]
-    found = ahead(lambda path: load(path, cascade.preprocessing).pixels, paths, 64)
-    good = [pixels for pixels in found if pixels is not None]
-    if good:
-        cascade.classify(np.stack(good))
+    found = map_ahead(lambda path: load(path, cascade.preprocessing).pixels, paths, 64)
+    decoded = [pixels for pixels in found if pixels is not None]
+    if decoded:
+        cascade.classify(np.stack(decoded))
     client.incrby("labelled", len(paths))
 
 
