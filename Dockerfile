@@ -3,7 +3,7 @@ FROM python:3.12-slim-bookworm AS build
 WORKDIR /source
 COPY . .
 RUN python -m venv /opt/fashion-cascade \
-    && /opt/fashion-cascade/bin/pip install --no-cache-dir --disable-pip-version-check .
+    && /opt/fashion-cascade/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt .
 
 FROM python:3.12-slim-bookworm
 LABEL org.opencontainers.image.title="fashion-cascade" \

