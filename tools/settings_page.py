@@ -1,4 +1,4 @@
-"""Write docs/settings.md from the declared settings: ``python -m tools.settings_page``."""
+"""Write docs/settings.md from the declared settings: ``make docs``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from worker.settings import SETTINGS
 
+PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 HEAD = """# Settings
 
 `fashion-cascade settings` shows each with its value and where the value came from. The first of
@@ -26,7 +27,7 @@ Files are TOML with the names below (`batch_size = 128`). Passwords in URLs are 
 
 
 def page() -> str:
-    """The page, a row a setting."""
+    """The text of docs/settings.md, one row per setting."""
     rows = []
     for setting in SETTINGS:
         default = ",".join(setting.default) if setting.default == () else setting.default
@@ -35,5 +36,10 @@ def page() -> str:
     return HEAD + "".join(rows)
 
 
+def write() -> None:
+    """Write the page to docs/settings.md."""
+    PAGE.write_text(page(), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    Path(__file__).parents[1].joinpath("docs", "settings.md").write_text(page(), encoding="utf-8")
+    write()

@@ -1,10 +1,10 @@
-"""What a cascade hangs on: its answers to pictures changed in ways that leave the article as it is.
+"""Measure shortcut learning: accuracy on changed pictures that show the same article.
 
     python -m tools.shortcuts photos/manifest.csv [BUNDLE …] [--split test] [--node shoes]
 
-Another shop frames, lights and mirrors its pictures differently. A network whose answers do not
-outlive a shift by a twentieth has learnt the shop's framing, however right it is in that shop.
-Prints the share of the node's pictures whose leaf, and whose gender, is right.
+Shops differ in framing, light and mirroring. A network whose answers change when a picture is
+shifted by a twentieth has learnt its shop's framing, however accurate it is on that shop. Prints
+the share of the node's pictures with the correct leaf and with the correct gender.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WHITE = (255, 255, 255)
 
 
 def placed(scale: float = 1.0, right: float = 0.0, down: float = 0.0) -> Change:
-    """Scaled about the middle and shifted by shares of the sides, white where nothing was."""
+    """Scale about the centre and shift by shares of the sides; fill with white."""
 
     def change(picture: Image.Image) -> Image.Image:
         width, height = picture.size
@@ -52,7 +52,7 @@ def blurred(picture: Image.Image) -> Image.Image:
 
 
 CHANGES: Mapping[str, Change] = {
-    "as it is": lambda picture: picture,
+    "unchanged": lambda picture: picture,
     "mirrored": lambda picture: picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
     "without colour": lambda picture: ImageEnhance.Color(picture).enhance(0),
     "a tenth darker": lambda picture: ImageEnhance.Brightness(picture).enhance(0.9),
@@ -93,15 +93,14 @@ def main() -> None:
 
 
 def shares(cascade: Cascade, pixels: np.ndarray, node: str, labels: Sequence[str]) -> list[str]:
-    """The leaf and the gender, each by the node's own network."""
+    """The shares with the correct leaf and the correct gender, by the node's own decision."""
     routing = cascade.routing
     decision = next(each for each in routing.decisions if each.node == node)
     chosen = every_logit(cascade, pixels)[:, routing.decisions.columns_of(decision)].argmax(axis=1)
-    said = [decision.outcomes[number] for number in chosen]
-    leaf = np.mean([own == other for own, other in zip(said, labels, strict=True)])
-    gender = np.mean(
-        [own.split("/")[1] == other.split("/")[1] for own, other in zip(said, labels, strict=True)]
-    )
+    answers = [decision.outcomes[number] for number in chosen]
+    leaf = np.mean([a == b for a, b in zip(answers, labels, strict=True)])
+    genders = [[label.split("/")[1] for label in both] for both in (answers, labels)]
+    gender = np.mean([a == b for a, b in zip(*genders, strict=True)])
     return [percent(float(leaf)), percent(float(gender))]
 
 

@@ -31,4 +31,4 @@ def test_each_setting_with_its_source(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_the_page_about_settings_is_that_of_the_settings() -> None:
     written = (Path(__file__).parents[3] / "docs" / "settings.md").read_text(encoding="utf-8")
-    assert written == page(), "run: python -m tools.settings_page"
+    assert written == page(), "run: make docs"
