@@ -14,7 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cascade.decisions import DecisionSet
-from cascade.evaluation.metrics import correct_at, fits_matrix, leaves_below_mask, wilson
+from cascade.evaluation.metrics import (
+    compatible_leaves_mask,
+    correct_at,
+    leaves_below_mask,
+    wilson_interval,
+)
 from cascade.routing import Routing
 from cascade.taxonomy import Taxonomy
 
@@ -149,7 +154,7 @@ def tune_thresholds(
     leaves = replace(routing, thresholds={}).leaf_probabilities(logits)
     primary = routing.outcome_probabilities(logits)[:, routing.decisions.columns[0]]
     category = np.array(routing.decisions[0].outcomes)[primary.argmax(axis=1)]
-    fits = fits_matrix(labels, taxonomy)
+    fits = compatible_leaves_mask(labels, taxonomy)
     found: dict[str, NodeThreshold] = {}
     for top in routing.decisions[0].outcomes:
         left = category == top
@@ -232,7 +237,7 @@ def lowest_threshold(score: np.ndarray, right: np.ndarray, precision: float) -> 
         if number + 1 < len(ordered) and ordered[number + 1] == ordered[number]:
             continue  # equal scores pass or fail together
         enough = number + 1 >= MIN_ANSWERS
-        if enough and wilson(int(hits[number]), number + 1, Z_BOUND)[0] >= precision:
+        if enough and wilson_interval(int(hits[number]), number + 1, Z_BOUND)[0] >= precision:
             last = number + 1 == len(ordered)
             after = ordered[number] - 2 * MARGIN if last else ordered[number + 1]
             best = max(0.0, float((ordered[number] + after) / 2))

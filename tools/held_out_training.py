@@ -18,8 +18,8 @@ from cascade.calibration import fit_temperatures, thresholds_of, tune_thresholds
 from cascade.chunks import chunks
 from cascade.data.dataset import Item, Pictures, targets
 from cascade.decisions import DecisionSet
-from cascade.evaluation.answers import Answers
 from cascade.evaluation.metrics import Rate
+from cascade.evaluation.predictions import LabelledPredictions
 from cascade.routing import Routing, softmax
 from cascade.taxonomy import Taxonomy
 
@@ -132,8 +132,8 @@ class Strangers:
         """Shares by the names that they have in a report; of one source, or of all."""
         rows = [n for n, item in enumerate(self.items) if source in (None, item.source)]
         items = tuple(self.items[n] for n in rows)
-        outcomes = Answers(self.routing, self.logits[rows], items).outcomes()
-        return {name: Rate.of(each.right[each.counts]) for name, each in outcomes.items()}
+        measures = LabelledPredictions(self.routing, self.logits[rows], items).measures()
+        return {name: measure.rate for name, measure in measures.items()}
 
 
 def hold_out(

@@ -19,7 +19,7 @@ from PIL import Image, ImageEnhance
 from cascade.bundle import SHIPPED
 from cascade.classifier import Cascade
 from cascade.data.dataset import decode_items, read_labelled
-from cascade.evaluation.answers import every_logit
+from cascade.evaluation.predictions import all_logits
 from cascade.evaluation.tables import percent
 from cascade.taxonomy import Taxonomy
 from rendering.text import markdown_table
@@ -96,7 +96,7 @@ def shares(cascade: Cascade, pixels: np.ndarray, node: str, labels: Sequence[str
     """The shares with the correct leaf and the correct gender, by the node's own decision."""
     routing = cascade.routing
     decision = next(each for each in routing.decisions if each.node == node)
-    chosen = every_logit(cascade, pixels)[:, routing.decisions.columns_of(decision)].argmax(axis=1)
+    chosen = all_logits(cascade, pixels)[:, routing.decisions.columns_of(decision)].argmax(axis=1)
     answers = [decision.outcomes[number] for number in chosen]
     leaf = np.mean([a == b for a, b in zip(answers, labels, strict=True)])
     genders = [[label.split("/")[1] for label in both] for both in (answers, labels)]

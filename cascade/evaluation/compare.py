@@ -1,4 +1,4 @@
-"""Two cascades on the same pictures, side by side, with a paired test."""
+"""Two cascades on the same pictures: paired shares with McNemar's test."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from cascade.evaluation.answers import Answers, Outcome
 from cascade.evaluation.metrics import Rate, leaves_below_mask
+from cascade.evaluation.predictions import Correctness, LabelledPredictions
 from cascade.evaluation.tables import percent
+
+PAIRED_HEADER = ("measure", "this", "other", "pictures", "only this", "only other", "McNemar p")
+POINTS_HEADER = ("points", "gender", "type", "together", "of")
 
 
 @dataclass(frozen=True)
-class Compared:
-    """One measure of two cascades on the pictures that count for both.
+class PairedComparison:
+    """One measure of two cascades, on the pictures that count for both.
 
-    ``only_first`` pictures are right in the first alone, ``only_second`` in the second alone;
-    ``p`` is how likely so uneven a split (or more) is if both are equally good.
+    ``only_first`` pictures are right in the first cascade alone, ``only_second`` in the second
+    alone. ``p`` is the probability of a split at least this uneven if both are equally good.
     """
 
     name: str
@@ -40,24 +43,30 @@ class Compared:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """The exact two-sided p-value of McNemar's test: a fair coin over the pictures that differ.
+    """The exact two-sided p-value of McNemar's test: a binomial test of the discordant pictures.
 
-    McNemar 1947; the exact form needs no correction for small counts.
+    McNemar 1947. The exact test needs no correction for small counts.
     """
-    tosses, fewer = only_first + only_second, min(only_first, only_second)
-    if not tosses:
+    discordant, fewer = only_first + only_second, min(only_first, only_second)
+    if not discordant:
         return 1.0
-    # in logarithms: the number of ways overflows a float beyond a thousand tosses
+    # logarithms: the binomial coefficient overflows a float from about 1,000 pictures on
     logs = [
-        math.lgamma(tosses + 1) - math.lgamma(k + 1) - math.lgamma(tosses - k + 1)
+        math.lgamma(discordant + 1) - math.lgamma(k + 1) - math.lgamma(discordant - k + 1)
         for k in range(fewer + 1)
     ]
-    tail = sum(math.exp(value - tosses * math.log(2)) for value in logs)
+    tail = sum(math.exp(value - discordant * math.log(2)) for value in logs)
     return min(1.0, 2 * tail)
 
 
-def compare(first: Mapping[str, Outcome], second: Mapping[str, Outcome]) -> list[Compared]:
-    """Every measure that both have, on the same pictures in the same order."""
+def compare(
+    first: Mapping[str, Correctness], second: Mapping[str, Correctness]
+) -> list[PairedComparison]:
+    """Every measure that both cascades have, of the same pictures in the same order.
+
+    Raises:
+        ValueError: a measure has different numbers of pictures.
+    """
     found = []
     for name in first:
         if name not in second:
@@ -68,53 +77,52 @@ def compare(first: Mapping[str, Outcome], second: Mapping[str, Outcome]) -> list
                 f"{name}: expected answers to the same pictures, received "
                 f"{len(one.right)} and {len(other.right)}"
             )
-        both = one.counts & other.counts
+        both = one.counted & other.counted
         a, b = one.right[both], other.right[both]
         only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
-        found.append(
-            Compared(name, Rate.of(a), Rate.of(b), only_a, only_b, mcnemar(only_a, only_b))
-        )
+        p = mcnemar(only_a, only_b)
+        found.append(PairedComparison(name, Rate.of(a), Rate.of(b), only_a, only_b, p))
     return found
 
 
-def points(answers: Answers) -> dict[str, tuple[int, int, int, int]]:
-    """The original's way to compare forms: a point for the right gender, one for the right type.
+def gender_and_type_points(labelled: LabelledPredictions) -> dict[str, tuple[int, int, int, int]]:
+    """The original project's comparison: one point for the right gender, one for the right type.
 
-    By category that has genders: points for gender, for type, together, and the most there are.
-    Judged is each category's best leaf on the known pictures that do belong to it.
+    Scores the best leaf within each category, on the pictures of that category whose leaf is known.
+
+    Returns:
+        For each category with genders and types: points for gender, for type, their sum, and the
+        highest possible sum.
     """
-    taxonomy = answers.routing.taxonomy
+    taxonomy = labelled.routing.taxonomy
     found = {}
     for category in taxonomy.children(None):
         below = np.flatnonzero(leaves_below_mask(taxonomy, category))
         levels = [taxonomy.levels(taxonomy.leaves[n]) for n in below]
         if any(level["gender"] is None or level["type"] is None for level in levels):
             continue
-        rows = np.flatnonzero(answers.known & np.isin(answers.truth, below))
-        said = answers.probabilities[rows][:, below].argmax(axis=1)
-        true = np.searchsorted(below, answers.truth[rows])
+        rows = np.flatnonzero(labelled.leaf_known & np.isin(labelled.true_leaf, below))
+        predicted = labelled.probabilities[rows][:, below].argmax(axis=1)
+        truth = np.searchsorted(below, labelled.true_leaf[rows])
         scores = [
-            sum(levels[a][part] == levels[b][part] for a, b in zip(said, true, strict=True))
+            sum(levels[a][part] == levels[b][part] for a, b in zip(predicted, truth, strict=True))
             for part in ("gender", "type")
         ]
         found[category] = (scores[0], scores[1], sum(scores), 2 * len(rows))
     return found
 
 
-POINTS = ("points", "gender", "type", "together", "of")
-
-
-def points_rows(named: Mapping[str, Answers]) -> list[list[str]]:
-    """Rows under ``POINTS``: each category, each cascade."""
+def points_rows(cascades: Mapping[str, LabelledPredictions]) -> list[list[str]]:
+    """Rows under ``POINTS_HEADER``: each category of each cascade, by the cascade's name."""
     return [
         [f"{category}, {name}", *map(str, scores)]
-        for name, answers in named.items()
-        for category, scores in points(answers).items()
+        for name, labelled in cascades.items()
+        for category, scores in gender_and_type_points(labelled).items()
     ]
 
 
-def compared_rows(compared: list[Compared]) -> list[list[str]]:
-    """Rows for a table under ``COMPARED``."""
+def comparison_rows(comparisons: list[PairedComparison]) -> list[list[str]]:
+    """Rows under ``PAIRED_HEADER``."""
     return [
         [
             each.name,
@@ -125,8 +133,5 @@ def compared_rows(compared: list[Compared]) -> list[list[str]]:
             str(each.only_second),
             f"{each.p:.2g}",
         ]
-        for each in compared
+        for each in comparisons
     ]
-
-
-COMPARED = ("measure", "this", "other", "pictures", "only this", "only other", "McNemar p")

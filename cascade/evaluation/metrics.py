@@ -1,7 +1,7 @@
-"""Measures of a cascade's answers, as plain functions of predictions and labels.
+"""Metrics of a cascade's predictions, as plain functions of predictions and true labels.
 
-A label may be partly known (``shoes/?/boots``): it is given as the set of leaves that fit it, and
-a measure counts it where the set settles the question and leaves it out where it does not.
+A true label may be partly known (``shoes/?/boots``). It is then given as its compatible leaves. A
+metric counts the picture where all of these agree, and leaves it out where they do not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Z_95 = 1.959964  # two-sided 95 %
 
 @dataclass(frozen=True)
 class Rate:
-    """``right`` of ``count``, a share with its 95 % Wilson interval; no share where none counts."""
+    """``right`` of ``count``: a share with its 95 % Wilson interval. No share for a count of 0."""
 
     right: int
     count: int
@@ -31,7 +31,7 @@ class Rate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        return wilson(self.right, self.count)
+        return wilson_interval(self.right, self.count)
 
     @classmethod
     def of(cls, hits: Iterable[Any]) -> Rate:
@@ -50,11 +50,11 @@ class Rate:
         }
 
 
-def wilson(right: int, count: int, z: float = Z_95) -> tuple[float, float]:
-    """Wilson's score interval of a share; (0, 1) where nothing was counted.
+def wilson_interval(right: int, count: int, z: float = Z_95) -> tuple[float, float]:
+    """Wilson's score interval of a share; (0, 1) for a count of 0.
 
-    ``z`` is the number of standard deviations: 1.96 for 95 % on both sides. Wilson 1927, Journal
-    of the American Statistical Association 22.
+    ``z`` is the number of standard deviations: 1.96 for 95 %, two-sided. Wilson 1927, Journal of
+    the American Statistical Association 22.
     """
     if count < 0 or not 0 <= right <= count:
         raise ValueError(f"expected 0 <= right <= count, received {right} of {count}")
@@ -70,11 +70,11 @@ def wilson(right: int, count: int, z: float = Z_95) -> tuple[float, float]:
 def hierarchical_scores(
     truths: Sequence[str], answers: Sequence[str]
 ) -> tuple[float, float, float]:
-    """Hierarchical precision, recall and F1 of answers anywhere in the tree.
+    """Hierarchical precision, recall and F1 of answers at any node of the tree.
 
-    Each label counts as the set of itself and what lies above it, the root left out; the sets'
-    common part is what is right. Summed over the pictures (micro). 0 where nothing is counted.
-    Kiritchenko, Matwin, Famili 2005.
+    Each label stands for the set of its node and all nodes above, without the root. The common
+    nodes of truth and answer are right. Summed over the pictures (micro average); 0 for no
+    pictures. Kiritchenko, Matwin, Famili 2005.
     """
     common = claimed = wanted = 0
     for truth, answer in zip(truths, answers, strict=True):
@@ -89,12 +89,12 @@ def hierarchical_scores(
 
 
 def tree_distance(first: str, second: str) -> int:
-    """How many edges of the tree lie between two nodes; 0 for the same one."""
+    """The number of edges between two nodes of the tree; 0 for the same node."""
     return len(set(lineage(first)) ^ set(lineage(second)))
 
 
 def mean_tree_distance(truths: Sequence[str], answers: Sequence[str]) -> float | None:
-    """The mean distance of the wrong answers from the truth; None if none is wrong."""
+    """The mean tree distance of the wrong answers from the truth; None without wrong answers."""
     wrong = [
         tree_distance(truth, answer)
         for truth, answer in zip(truths, answers, strict=True)
@@ -103,39 +103,43 @@ def mean_tree_distance(truths: Sequence[str], answers: Sequence[str]) -> float |
     return sum(wrong) / len(wrong) if wrong else None
 
 
-def confusion(truths: Sequence[str], answers: Sequence[str], names: Sequence[str]) -> np.ndarray:
+def confusion_matrix(
+    truths: Sequence[str], answers: Sequence[str], names: Sequence[str]
+) -> np.ndarray:
     """``(n, n)`` int64 counts: row = truth, column = answer, in the order of ``names``.
 
-    Raises ``ValueError`` for a label that is not among the names.
+    Raises:
+        ValueError: a label is not among the names.
     """
     index = {name: number for number, name in enumerate(names)}
-    table = np.zeros((len(names), len(names)), np.int64)
+    matrix = np.zeros((len(names), len(names)), np.int64)
     for truth, answer in zip(truths, answers, strict=True):
         if truth not in index or answer not in index:
             raise ValueError(f"expected labels among {list(names)}; received {truth!r}, {answer!r}")
-        table[index[truth], index[answer]] += 1
-    return table
+        matrix[index[truth], index[answer]] += 1
+    return matrix
 
 
-def class_f1(table: np.ndarray) -> list[float | None]:
-    """F1 of each class of a confusion matrix; None for a class of which there is no picture."""
-    right, said, true = np.diag(table), table.sum(axis=0), table.sum(axis=1)
+def f1_per_class(matrix: np.ndarray) -> list[float | None]:
+    """F1 of each class of a confusion matrix; None for a class without pictures."""
+    right, predicted, true = np.diag(matrix), matrix.sum(axis=0), matrix.sum(axis=1)
     return [
-        float(2 * right[n] / (said[n] + true[n])) if true[n] else None for n in range(len(table))
+        float(2 * right[n] / (predicted[n] + true[n])) if true[n] else None
+        for n in range(len(matrix))
     ]
 
 
-def macro_f1(table: np.ndarray, rows: Sequence[int] | None = None) -> float | None:
-    """The mean of the classes' F1 over ``rows`` (all classes), small classes counting as much."""
-    scores = class_f1(table)
-    chosen = [scores[n] for n in (range(len(table)) if rows is None else rows)]
+def macro_f1(matrix: np.ndarray, classes: Sequence[int] | None = None) -> float | None:
+    """The unweighted mean of F1 over ``classes`` (None: all) that have pictures."""
+    scores = f1_per_class(matrix)
+    chosen = [scores[n] for n in (range(len(matrix)) if classes is None else classes)]
     counted = [score for score in chosen if score is not None]
     return sum(counted) / len(counted) if counted else None
 
 
 @dataclass(frozen=True)
-class Bin:
-    """One bar of a reliability diagram: answers whose confidence lies in [low, high)."""
+class ReliabilityBin:
+    """One bar of a reliability diagram: answers with a confidence in [low, high)."""
 
     low: float
     high: float
@@ -144,8 +148,10 @@ class Bin:
     accuracy: float
 
 
-def reliability(confidences: np.ndarray, right: np.ndarray, bins: int = 15) -> list[Bin]:
-    """Equal-width bins over 0 to 1 that hold any answers. Confidence 1 falls in the last bin."""
+def reliability_bins(
+    confidences: np.ndarray, right: np.ndarray, bins: int = 15
+) -> list[ReliabilityBin]:
+    """Equal-width bins over 0 to 1, without the empty ones. The last bin includes confidence 1."""
     if confidences.shape != right.shape:
         raise ValueError(f"expected equal lengths, received {confidences.shape}, {right.shape}")
     place = np.minimum((confidences * bins).astype(int), bins - 1)
@@ -155,47 +161,54 @@ def reliability(confidences: np.ndarray, right: np.ndarray, bins: int = 15) -> l
         count = int(inside.sum())
         if count:
             mean, accuracy = float(confidences[inside].mean()), float(right[inside].mean())
-            result.append(Bin(number / bins, (number + 1) / bins, count, mean, accuracy))
+            result.append(ReliabilityBin(number / bins, (number + 1) / bins, count, mean, accuracy))
     return result
 
 
-def calibration_error(confidences: np.ndarray, right: np.ndarray, bins: int = 15) -> float | None:
-    """Expected calibration error: the bars' distance from the diagonal, weighted by count.
+def expected_calibration_error(
+    confidences: np.ndarray, right: np.ndarray, bins: int = 15
+) -> float | None:
+    """Expected calibration error: mean |accuracy - confidence| of the bins, weighted by count.
 
-    ``(N,)`` confidences 0 to 1 and ``(N,)`` booleans; None for N = 0. Guo et al. 2017.
+    From ``(N,)`` confidences (0 to 1) and ``(N,)`` bool; None for N = 0. Guo et al. 2017.
     """
     if not len(confidences):
         return None
     total = sum(
         bar.count * abs(bar.confidence - bar.accuracy)
-        for bar in reliability(confidences, right, bins)
+        for bar in reliability_bins(confidences, right, bins)
     )
     return total / len(confidences)
 
 
-def fits_matrix(labels: Sequence[str], taxonomy: Taxonomy) -> np.ndarray:
-    """``(N, leaves)`` bool: which leaves fit each label; one True a row where it is known."""
+def compatible_leaves_mask(labels: Sequence[str], taxonomy: Taxonomy) -> np.ndarray:
+    """``(N, leaves)`` bool: the leaves compatible with each label; one per row if it is known."""
     cache: dict[str, np.ndarray] = {}
     for label in set(labels):
-        fitting = set(taxonomy.compatible_leaves(label))
-        cache[label] = np.array([leaf in fitting for leaf in taxonomy.leaves])
+        compatible = set(taxonomy.compatible_leaves(label))
+        cache[label] = np.array([leaf in compatible for leaf in taxonomy.leaves])
     rows = [cache[label] for label in labels]
     return np.array(rows, bool).reshape(len(rows), len(taxonomy.leaves))
 
 
 def leaves_below_mask(taxonomy: Taxonomy, node: str) -> np.ndarray:
-    """``(leaves,)`` bool: which leaves lie below a node (a leaf: itself)."""
+    """``(leaves,)`` bool: the leaves below a node; for a leaf, the leaf itself."""
     below = set(taxonomy.leaves_below(node))
     return np.array([leaf in below for leaf in taxonomy.leaves])
 
 
-def correct_at(node: str, fits: np.ndarray, taxonomy: Taxonomy) -> tuple[np.ndarray, np.ndarray]:
-    """Whether the answer ``node`` is right for each row of ``fits``, and whether that is known.
+def correct_at(
+    node: str, compatible: np.ndarray, taxonomy: Taxonomy
+) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the answer ``node`` is right for each picture, and whether that is known.
 
-    Right where every leaf that fits lies below the node, wrong where none does, and not known
-    where only some do.
+    ``compatible`` is ``(N, leaves)`` bool. The answer is right where all compatible leaves are
+    below the node, wrong where none is, and not known where only some are.
+
+    Returns:
+        Two arrays ``(N,)`` bool.
     """
     below = leaves_below_mask(taxonomy, node)
-    inside = (fits & below).sum(axis=1)
-    total = fits.sum(axis=1)
+    inside = (compatible & below).sum(axis=1)
+    total = compatible.sum(axis=1)
     return inside == total, (inside == total) | (inside == 0)

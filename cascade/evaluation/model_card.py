@@ -1,4 +1,4 @@
-"""The model card of a bundle: what it was trained on, how good it is, and where it is not."""
+"""The model card of a bundle: training data, settings, figures and weak spots, as Markdown."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 from cascade.data.dataset import Item
 from cascade.evaluation.evaluate import Evaluation
 from cascade.evaluation.tables import (
-    LEAVES,
-    NUMBERS,
-    RATES,
-    STOPS,
+    FIGURE_HEADER,
+    LEAF_HEADER,
+    RATE_HEADER,
+    STOP_HEADER,
+    WEAK,
+    figure_rows,
     leaf_rows,
-    number_rows,
     rate_rows,
     source_table,
     stop_rows,
@@ -23,6 +24,7 @@ from cascade.evaluation.tables import (
 )
 from rendering.text import markdown_table
 
+FEW_PICTURES = 30  # of a leaf, too few to measure it well
 NO_TERMS = (
     "The terms of the training pictures were not given (`--terms`); ask whoever trained this "
     "bundle before you pass it on."
@@ -35,7 +37,14 @@ def model_card(
     figures: Mapping[str, Evaluation],
     terms: str = "",
 ) -> str:
-    """Markdown: ``training`` as in the manifest, the ``items`` trained on, ``figures`` by split."""
+    """The model card as Markdown.
+
+    Args:
+        training: The entry ``training`` of the bundle's manifest.
+        items: The labelled pictures of the training split.
+        figures: An evaluation for each split, the test split last.
+        terms: Terms of use of the training pictures, as Markdown.
+    """
     parts = ["# Model card", _summary(training), "## Training data", _data(training, items)]
     parts += [terms or NO_TERMS]
     parts += ["## Settings", f"```json\n{json.dumps(training['settings'], indent=1)}\n```"]
@@ -50,11 +59,11 @@ def _summary(training: Mapping[str, Any]) -> str:
     runs = settings.get("runs", 1)
     mean = f" The weights are the mean of {runs} trainings." if runs > 1 else ""
     return (
-        f"A cascade of {training['networks']} network(s) of the architecture "
-        f"`{settings['architecture']['name']}`, form `{settings['form']}`, seed "
+        f"A cascade of {training['networks']} network(s) with the architecture "
+        f"`{settings['architecture']['name']}`, the form `{settings['form']}` and the seed "
         f"{settings['seed']}. Trained {training['date']}, {training['epochs_done']} epoch(s), "
         f"{training['minutes']} minutes on {training['machine']}. Thresholds for "
-        f"{100 * training['precision']:.3g} % precision, temperatures fitted on validation."
+        f"{100 * training['precision']:.3g} % precision and temperatures were fitted on validation."
         f"{mean}"
     )
 
@@ -73,16 +82,16 @@ def _data(training: Mapping[str, Any], items: Sequence[Item]) -> str:
 
 def _balance_text(balance: float, strengths: Mapping[str, float]) -> str:
     if not balance:
-        return "Each picture is drawn equally often, so large classes weigh more."
+        return "All pictures were drawn equally often, so large classes weigh more."
     text = (
-        "Small classes and small sources are drawn more often: a picture by the count of its "
-        f"label in its source to the power of −{balance:g}."
+        "Small classes and small sources were drawn more often: each picture in proportion to "
+        f"the count of its label in its source, to the power of −{balance:g}."
     )
-    taken = [f"{node or 'primary'} {share:g}" for node, share in strengths.items() if share]
-    if taken:
+    adjusted = [f"{node or 'primary'} {share:g}" for node, share in strengths.items() if share]
+    if adjusted:
         text += (
-            " What that adds to the expectation of rare classes was taken back, by the share of "
-            f"it that suits validation best: {', '.join(taken)}."
+            " Logit adjustment corrects the class priors for that, with the strength that is best "
+            f"on validation: {', '.join(adjusted)}."
         )
     return text
 
@@ -97,23 +106,25 @@ def _figures(evaluation: Evaluation) -> list[str]:
 def _figure_parts(evaluation: Evaluation) -> list[str]:
     return [
         f"{evaluation.pictures} pictures ({evaluation.partly_known} with a partly known label). "
-        "Intervals at 95 %: Wilson's for shares, a bootstrap over groups for figures. Pictures of "
-        "one product are not independent, so the shares' true intervals are a little wider.",
-        markdown_table(RATES, rate_rows(evaluation.rates)),
-        markdown_table(NUMBERS, number_rows(evaluation)),
-        markdown_table(LEAVES, leaf_rows(evaluation)),
-        markdown_table(STOPS, stop_rows(evaluation)),
+        "Intervals are at 95 %: Wilson for shares, a bootstrap over groups for figures. Pictures "
+        "of one product are not independent, so the true intervals of shares are a little wider.",
+        markdown_table(RATE_HEADER, rate_rows(evaluation.rates)),
+        markdown_table(FIGURE_HEADER, figure_rows(evaluation)),
+        markdown_table(LEAF_HEADER, leaf_rows(evaluation)),
+        markdown_table(STOP_HEADER, stop_rows(evaluation)),
     ]
 
 
 def _weak_spots(figures: Mapping[str, Evaluation]) -> str:
     if not figures:
-        return "Not measured: no pictures were given to judge it by."
+        return "Not measured: there were no pictures to evaluate it on."
     split, evaluation = list(figures.items())[-1]
     weak = weak_leaves(evaluation)
-    few = [row.leaf for row in evaluation.leaves if row.found.count < 30]
-    lines = [f"- {line}" for line in weak] or [f"- No leaf below 85 % found on {split}."]
+    few = [row.leaf for row in evaluation.leaves if row.found.count < FEW_PICTURES]
+    lines = [f"- {line}" for line in weak] or [
+        f"- No leaf of {split} has fewer than {100 * WEAK:g} % of its pictures found."
+    ]
     if few:
-        lines.append(f"- Fewer than 30 pictures to judge by on {split}: {', '.join(few)}.")
-    lines.append("- Pictures of shops that it never saw: expect less than these figures.")
+        lines.append(f"- Fewer than {FEW_PICTURES} pictures in {split}: {', '.join(few)}.")
+    lines.append("- Pictures of unseen shops: expect less than these figures.")
     return "\n".join(lines)

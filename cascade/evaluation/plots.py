@@ -1,4 +1,4 @@
-"""Diagrams and confusion matrices as PNG. Matplotlib is imported when one is drawn."""
+"""Diagrams and confusion matrices as PNG; Matplotlib is imported when one is drawn."""
 
 from __future__ import annotations
 
@@ -8,35 +8,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cascade.evaluation.evaluate import Confusion
-from cascade.evaluation.metrics import Bin
-from cascade.evaluation.risk_coverage import Cut
+from cascade.evaluation.evaluate import ConfusionMatrix
+from cascade.evaluation.metrics import ReliabilityBin
+from cascade.evaluation.risk_coverage import OperatingPoint
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_NUMBERED = 24  # classes: beyond, the counts would run into each other
+MAX_NUMBERED_CLASSES = 24  # with more classes the counts overlap
 
 
-def confusion_png(each: Confusion, title: str = "") -> bytes:
-    """Rows (truth) shaded by share, the counts written in."""
-    size = max(3.5, 0.42 * len(each.names) + 2)
+def confusion_png(matrix: ConfusionMatrix, title: str = "") -> bytes:
+    """A confusion matrix: truth in rows, each shaded by its shares, with the counts."""
+    counts = matrix.counts
+    size = max(3.5, 0.42 * len(matrix.names) + 2)
     figure, axes = _figure(size + 1, size)
-    totals = np.maximum(each.table.sum(axis=1, keepdims=True), 1)
-    axes.imshow(each.table / totals, cmap="Blues", vmin=0, vmax=1)
-    places = range(len(each.names))
-    axes.set_xticks(places, each.names, rotation=90, fontsize=7)
-    axes.set_yticks(places, each.names, fontsize=7)
+    totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(counts / totals, cmap="Blues", vmin=0, vmax=1)
+    places = range(len(matrix.names))
+    axes.set_xticks(places, matrix.names, rotation=90, fontsize=7)
+    axes.set_yticks(places, matrix.names, fontsize=7)
     axes.set_xlabel("answer")
     axes.set_ylabel("truth")
     axes.set_title(title, fontsize=9)
-    if len(each.names) <= MOST_NUMBERED:
-        for row, column in zip(*np.nonzero(each.table), strict=True):
-            dark = each.table[row, column] / totals[row, 0] > 0.5
+    if len(matrix.names) <= MAX_NUMBERED_CLASSES:
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            dark = counts[row, column] / totals[row, 0] > 0.5
             axes.text(
                 column,
                 row,
-                str(each.table[row, column]),
+                str(counts[row, column]),
                 ha="center",
                 va="center",
                 fontsize=6,
@@ -45,8 +46,8 @@ def confusion_png(each: Confusion, title: str = "") -> bytes:
     return _png(figure)
 
 
-def reliability_png(bins: Sequence[Bin], title: str = "") -> bytes:
-    """How often answers are right against how sure they are; below, how many they are."""
+def reliability_png(bins: Sequence[ReliabilityBin], title: str = "") -> bytes:
+    """A reliability diagram: accuracy against confidence, with the count of each bin."""
     figure, axes = _figure(4.5, 4.5)
     axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
     middles = [(bar.low + bar.high) / 2 for bar in bins]
@@ -57,28 +58,29 @@ def reliability_png(bins: Sequence[Bin], title: str = "") -> bytes:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("confidence")
-    axes.set_ylabel("share that is right")
+    axes.set_ylabel("accuracy")
     axes.set_title(title, fontsize=9)
     return _png(figure)
 
 
-def coverage_png(cuts: Iterable[Cut], title: str = "") -> bytes:
-    """How many of the answers are right against how many are taken, the surest first."""
+def coverage_png(points: Iterable[OperatingPoint], title: str = "") -> bytes:
+    """Precision against coverage, with 95 % intervals."""
     figure, axes = _figure(4.5, 3.5)
-    taken = sorted((cut for cut in cuts if cut.right.count), key=lambda cut: cut.right.count)
-    shares = [(cut.covered.value, cut.right.value, cut.right.interval) for cut in taken]
-    covered, right, spans = zip(*shares, strict=True) if shares else ((), (), ())
-    axes.fill_between(covered, [low for low, _ in spans], [high for _, high in spans], alpha=0.2)
-    axes.plot(covered, right, marker="o", markersize=3)
+    counted = [point for point in points if point.precision.count]
+    counted.sort(key=lambda point: point.precision.count)
+    coverage = [point.coverage.value for point in counted]
+    low, high = ([point.precision.interval[bound] for point in counted] for bound in (0, 1))
+    axes.fill_between(coverage, low, high, alpha=0.2)
+    axes.plot(coverage, [point.precision.value for point in counted], marker="o", markersize=3)
     axes.set_xlim(0, 1)
-    axes.set_xlabel("share that is taken")
-    axes.set_ylabel("share of these that is right")
+    axes.set_xlabel("coverage")
+    axes.set_ylabel("precision")
     axes.set_title(title, fontsize=9)
     return _png(figure)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Any]:
-    """A figure of its own canvas: pyplot would keep every figure of the process."""
+    """A figure and its axes, without pyplot, which would keep every figure in memory."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,7 +1,7 @@
-"""How precise answers are when only the surest are taken: precision against coverage.
+"""Precision against coverage when only the most confident answers are accepted.
 
-A curve for what any one threshold on the best leaf's probability could reach; the thresholds of a
-bundle are stricter and stand at every node (``cascade.calibration``). The trade is described by
+This is what one threshold on the probability of the best leaf can reach. A bundle has a threshold
+for each node instead, chosen more strictly (``cascade.calibration``). The trade-off is described in
 El-Yaniv and Wiener 2010, *On the foundations of noise-free selective classification*.
 """
 
@@ -21,44 +21,45 @@ ROUNDING = 1e-9  # 0.07 of 100 is 7.000000000000001 in floats
 
 
 @dataclass(frozen=True)
-class Cut:
-    """The answers whose confidence is at least ``threshold``.
+class OperatingPoint:
+    """Precision and coverage of the answers whose confidence is at least ``threshold``.
 
-    ``right`` is how many of them are right, ``covered`` how many of all answers they are.
+    ``precision`` counts how many accepted answers are right, ``coverage`` how many of all answers
+    are accepted.
     """
 
     threshold: float
-    right: Rate
-    covered: Rate
+    precision: Rate
+    coverage: Rate
 
     def to_json(self) -> dict[str, Any]:
         return {
             "threshold": self.threshold,
-            "precision": self.right.to_json(),
-            "coverage": self.covered.to_json(),
+            "precision": self.precision.to_json(),
+            "coverage": self.coverage.to_json(),
         }
 
 
-def cut_at(confidence: np.ndarray, right: np.ndarray, threshold: float) -> Cut:
-    """``(N,)`` confidences in 0 to 1 and ``(N,)`` bool whether each answer is right."""
-    taken = confidence >= threshold
-    return Cut(threshold, Rate.of(right[taken]), Rate.of(taken))
+def operating_point(confidence: np.ndarray, right: np.ndarray, threshold: float) -> OperatingPoint:
+    """One point, from ``(N,)`` confidences (0 to 1) and ``(N,)`` bool whether each is right."""
+    accepted = confidence >= threshold
+    return OperatingPoint(threshold, Rate.of(right[accepted]), Rate.of(accepted))
 
 
-def widest_cuts(
+def coverage_at_precision(
     confidence: np.ndarray, right: np.ndarray, precisions: Sequence[float] = PRECISIONS
-) -> dict[float, Cut]:
-    """For each precision, the cut that covers most and is still that precise.
+) -> dict[float, OperatingPoint]:
+    """The point of highest coverage that still has each precision; unreachable ones are left out.
 
-    A precision that no cut reaches is left out. Chosen on the answers that it is judged by, so a
-    bound from above for any threshold that was chosen elsewhere.
+    The threshold is chosen on the answers that it is measured on. So the coverage is an upper bound
+    for any threshold that is chosen on other pictures.
     """
     levels, counts = np.unique(-confidence, return_counts=True)
-    taken = np.cumsum(counts)  # answers of equal confidence come together or not at all
-    hits = np.cumsum(right[np.argsort(-confidence, kind="stable")])[taken - 1]
+    accepted = np.cumsum(counts)  # answers of equal confidence are accepted together
+    hits = np.cumsum(right[np.argsort(-confidence, kind="stable")])[accepted - 1]
     found = {}
     for precision in precisions:
-        reached = np.flatnonzero(hits >= precision * taken - ROUNDING)
+        reached = np.flatnonzero(hits >= precision * accepted - ROUNDING)
         if len(reached):
-            found[precision] = cut_at(confidence, right, float(-levels[reached[-1]]))
+            found[precision] = operating_point(confidence, right, float(-levels[reached[-1]]))
     return found

@@ -1,4 +1,4 @@
-"""An evaluation as text: for a terminal, and as Markdown for a model card."""
+"""An evaluation as tables of text, for a terminal, a page or a model card."""
 
 from __future__ import annotations
 
@@ -6,152 +6,162 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cascade.evaluation.evaluate import Confusion, Evaluation
+from cascade.evaluation.evaluate import LEAF_CONFUSION, ConfusionMatrix, Evaluation, LeafResult
 from cascade.evaluation.metrics import Rate
-from cascade.evaluation.risk_coverage import Cut
+from cascade.evaluation.risk_coverage import OperatingPoint
 from rendering.text import text_table
+
+RATE_HEADER = ("measure", "share", "95 % interval", "right / of")
+FIGURE_HEADER = ("figure", "value", "95 % interval")
+STOP_HEADER = ("label stops at", "threshold", *RATE_HEADER[1:])
+LEAF_HEADER = ("leaf", "found", "95 % interval", "right / of", "F1")
+OPERATING_POINT_HEADER = ("threshold on the best leaf", "coverage", "precision", *RATE_HEADER[2:])
+COVERAGE_HEADER = ("highest coverage with", *OPERATING_POINT_HEADER[1:], "threshold")
+WEAK = 0.85  # recall of a leaf below which it is reported as weak
 
 
 def percent(value: float | None) -> str:
-    """A share as people read it: ``99.62 %``, and a dash where there is none."""
+    """A share in percent, such as ``99.62 %``; a dash for None."""
     return "–" if value is None else f"{100 * value:.2f} %"
 
 
 def rate_cells(rate: Rate) -> list[str]:
-    """Share, interval and counts of a rate, as text."""
+    """Share, interval and counts of a rate."""
     low, high = rate.interval
-    span = f"{100 * low:.1f}–{100 * high:.1f}" if rate.count else "–"
-    return [percent(rate.value), span, f"{rate.right} / {rate.count}"]
+    interval = f"{100 * low:.1f}–{100 * high:.1f}" if rate.count else "–"
+    return [percent(rate.value), interval, f"{rate.right} / {rate.count}"]
 
 
-def number_cell(name: str, value: float | None) -> str:
-    """A plain figure; a calibration error is a share, the others are not."""
+def figure_cell(name: str, value: float | None) -> str:
+    """A figure: calibration errors in percent, all others as a plain number."""
     if value is None:
         return "–"
     return percent(value) if name.startswith("calibration") else f"{value:.4f}"
 
 
-RATES = ("measure", "share", "95 % interval", "right / of")
-NUMBERS = ("figure", "value", "95 % interval")
-STOPS = ("label stops at", "threshold", *RATES[1:])
-LEAVES = ("leaf", "found", "95 % interval", "right / of", "F1")
-CUTS = ("best leaf at least as sure as", "covered", *RATES[1:])
-WIDEST = ("most that is covered at", *CUTS[1:], "least sure")
-
-
 def rate_rows(rates: Mapping[str, Rate]) -> list[list[str]]:
-    """Rows under ``RATES``."""
+    """Rows under ``RATE_HEADER``."""
     return [[name, *rate_cells(rate)] for name, rate in rates.items()]
 
 
-def number_rows(evaluation: Evaluation) -> list[list[str]]:
-    """Rows under ``NUMBERS``: the figures with their bootstrap intervals."""
+def figure_rows(evaluation: Evaluation) -> list[list[str]]:
+    """Rows under ``FIGURE_HEADER``: the figures with their bootstrap intervals."""
     rows = []
-    for name, value in evaluation.numbers.items():
-        span = evaluation.intervals.get(name)
-        cells = [number_cell(name, bound) for bound in span] if span else []
-        rows.append([name, number_cell(name, value), "–".join(cells) or "–"])
+    for name, value in evaluation.figures.items():
+        bounds = [figure_cell(name, bound) for bound in evaluation.intervals.get(name, ())]
+        rows.append([name, figure_cell(name, value), "–".join(bounds) or "–"])
     return rows
 
 
 def leaf_rows(evaluation: Evaluation) -> list[list[str]]:
-    """Rows under ``LEAVES``."""
+    """Rows under ``LEAF_HEADER``."""
     return [
         [row.leaf, *rate_cells(row.found), "–" if row.f1 is None else f"{row.f1:.3f}"]
         for row in evaluation.leaves
     ]
 
 
-def cut_rows(evaluation: Evaluation) -> list[list[str]]:
-    """Rows under ``CUTS``: what is covered by one threshold in scope, and how much is right."""
-    return [[f"{cut.threshold:g}", *_cut_cells(cut)] for cut in evaluation.cuts]
-
-
-def widest_rows(evaluation: Evaluation) -> list[list[str]]:
-    """Rows under ``WIDEST``: for each precision, the most that one threshold can cover."""
+def operating_point_rows(evaluation: Evaluation) -> list[list[str]]:
+    """Rows under ``OPERATING_POINT_HEADER``: precision and coverage, in scope."""
     return [
-        [f"{100 * aim:g} % precision", *_cut_cells(cut), f"{cut.threshold:.3f}"]
-        for aim, cut in evaluation.widest.items()
+        [f"{point.threshold:g}", *_operating_point_cells(point)]
+        for point in evaluation.operating_points
     ]
 
 
-def _cut_cells(cut: Cut) -> list[str]:
-    return [percent(cut.covered.value), *rate_cells(cut.right)]
+def coverage_rows(evaluation: Evaluation) -> list[list[str]]:
+    """Rows under ``COVERAGE_HEADER``: the highest coverage of one threshold, by precision."""
+    return [
+        [
+            f"{100 * precision:g} % precision",
+            *_operating_point_cells(point),
+            f"{point.threshold:.3f}",
+        ]
+        for precision, point in evaluation.coverage_at_precision.items()
+    ]
+
+
+def _operating_point_cells(point: OperatingPoint) -> list[str]:
+    return [percent(point.coverage.value), *rate_cells(point.precision)]
 
 
 def source_table(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: each source's share right (and count), measure by measure."""
-    names = [
-        name
-        for name in evaluation.rates
-        if any(rates[name].count for rates in evaluation.sources.values())
+    """Header and rows: the share (and count) of each measure, a column for each source."""
+    sources = evaluation.sources
+    measures = [
+        measure
+        for measure in evaluation.rates
+        if any(rates[measure].count for rates in sources.values())
     ]
     rows = [
-        [name]
-        + [
-            f"{percent(rates[name].value)} ({rates[name].count})" if rates[name].count else "–"
-            for rates in evaluation.sources.values()
-        ]
-        for name in names
+        [measure, *(_source_cell(rates[measure]) for rates in sources.values())]
+        for measure in measures
     ]
-    return ["measure", *(source or "no source" for source in evaluation.sources)], rows
+    return ["measure", *(source or "no source" for source in sources)], rows
 
 
-def terminal(evaluation: Evaluation) -> str:
-    """Everything that ``fashion-cascade evaluate`` prints."""
+def _source_cell(rate: Rate) -> str:
+    return f"{percent(rate.value)} ({rate.count})" if rate.count else "–"
+
+
+def stop_rows(evaluation: Evaluation) -> list[list[str]]:
+    """Rows under ``STOP_HEADER``, without the nodes where no counted label stops."""
+    return [
+        [stop.node, f"{stop.threshold:.3f}", *rate_cells(stop.rate)]
+        for stop in evaluation.stops
+        if stop.rate.count
+    ]
+
+
+def text_report(evaluation: Evaluation) -> str:
+    """All tables, as ``fashion-cascade evaluate`` prints them."""
     parts = [
         f"{evaluation.pictures} pictures, {evaluation.partly_known} of them with a label that is "
         "partly known",
-        text_table(RATES, rate_rows(evaluation.rates)),
-        text_table(NUMBERS, number_rows(evaluation)),
-        text_table(LEAVES, leaf_rows(evaluation)),
-        text_table(STOPS, stop_rows(evaluation)),
-        text_table(CUTS, cut_rows(evaluation)),
-        text_table(WIDEST, widest_rows(evaluation)),
+        text_table(RATE_HEADER, rate_rows(evaluation.rates)),
+        text_table(FIGURE_HEADER, figure_rows(evaluation)),
+        text_table(LEAF_HEADER, leaf_rows(evaluation)),
+        text_table(STOP_HEADER, stop_rows(evaluation)),
+        text_table(OPERATING_POINT_HEADER, operating_point_rows(evaluation)),
+        text_table(COVERAGE_HEADER, coverage_rows(evaluation)),
     ]
     if evaluation.sources:
         parts.append(text_table(*source_table(evaluation)))
     parts += [
-        f"confusion of {name} (rows: truth, columns: answer)\n{confusion_text(each)}"
-        for name, each in evaluation.confusions.items()
+        f"confusion of {name} (rows: truth, columns: answer)\n{confusion_text(matrix)}"
+        for name, matrix in evaluation.confusions.items()
     ]
     return "\n\n".join(parts)
 
 
-def stop_rows(evaluation: Evaluation) -> list[list[str]]:
-    """Where labels stop, and how many are right there; nodes where none stops left out."""
-    return [
-        [row.node, f"{row.threshold:.3f}", *rate_cells(row.rate)]
-        for row in evaluation.stops
-        if row.rate.count
-    ]
-
-
-def confusion_text(each: Confusion) -> str:
-    """The counts, columns numbered like the rows; a dot for 0."""
+def confusion_text(matrix: ConfusionMatrix) -> str:
+    """The counts, with numbered columns and a dot for 0."""
     rows = [
-        [f"{n:2} {name}", *(str(count) if count else "·" for count in line)]
-        for n, (name, line) in enumerate(zip(each.names, each.table.tolist(), strict=True))
+        [f"{n:2} {name}", *(str(count) if count else "·" for count in counts)]
+        for n, (name, counts) in enumerate(zip(matrix.names, matrix.counts.tolist(), strict=True))
     ]
-    return text_table(("", *(str(n) for n in range(len(each.names)))), rows)
+    return text_table(("", *(str(n) for n in range(len(matrix.names)))), rows)
 
 
-def weak_leaves(evaluation: Evaluation, below: float = 0.85) -> list[str]:
-    """One line for each leaf of which too few pictures are found, the worst first."""
-    weak = [row for row in evaluation.leaves if row.found.count and (row.found.value or 0) < below]
+def weak_leaves(evaluation: Evaluation) -> list[str]:
+    """One line for each leaf whose recall is below ``WEAK``, the lowest first."""
+    weak = [leaf for leaf in evaluation.leaves if leaf.found.count and _recall(leaf) < WEAK]
     lines = []
-    for row in sorted(weak, key=lambda row: row.found.value or 0):
-        share, span, counts = rate_cells(row.found)
-        lines.append(
-            f"{row.leaf}: {share} found ({span}; {counts}){_taken_for(evaluation, row.leaf)}"
-        )
+    for leaf in sorted(weak, key=_recall):
+        share, interval, counts = rate_cells(leaf.found)
+        confused = _most_frequent_mistake(evaluation.confusions[LEAF_CONFUSION], leaf.leaf)
+        lines.append(f"{leaf.leaf}: {share} found ({interval}; {counts}){confused}")
     return lines
 
 
-def _taken_for(evaluation: Evaluation, leaf: str) -> str:
-    each = evaluation.confusions["leaf"]
-    line = each.table[each.names.index(leaf)].copy()
-    line[each.names.index(leaf)] = 0
-    if not line.any():
+def _recall(leaf: LeafResult) -> float:
+    return leaf.found.value or 0.0
+
+
+def _most_frequent_mistake(matrix: ConfusionMatrix, leaf: str) -> str:
+    number = matrix.names.index(leaf)
+    mistakes = matrix.counts[number].copy()
+    mistakes[number] = 0
+    if not mistakes.any():
         return ""
-    return f", most often taken for {each.names[int(np.argmax(line))]}"
+    return f", most often taken for {matrix.names[int(np.argmax(mistakes))]}"

@@ -21,9 +21,9 @@ from cascade.classifier import Cascade
 from cascade.data.dataset import Pictures, fingerprint, targets
 from cascade.decisions import DecisionSet
 from cascade.errors import BundleError, DatasetError
-from cascade.evaluation.answers import every_logit
-from cascade.evaluation.evaluate import judge
+from cascade.evaluation.evaluate import evaluate
 from cascade.evaluation.model_card import model_card
+from cascade.evaluation.predictions import all_logits
 from cascade.networks.architectures import build, networks_of
 from cascade.networks.serialisation import read_network, write_network
 from cascade.pictures.decode import Preprocessing
@@ -162,10 +162,10 @@ def finish(
     write_parts(part, bare)
     cascade = Cascade(seal(part, {}, {}), runners)
     routing, logits = calibrate(cascade, material.validation, precision)
-    figures = {"validation": judge(routing, logits, material.validation.items)}
+    figures = {"validation": evaluate(routing, logits, material.validation.items)}
     if material.test is not None and len(material.test):
-        test_logits = every_logit(cascade, material.test.pixels)
-        figures["test"] = judge(routing, test_logits, material.test.items)
+        test_logits = all_logits(cascade, material.test.pixels)
+        figures["test"] = evaluate(routing, test_logits, material.test.items)
     facts = {**facts, "prior_strengths": strengths}
     training = training_record(material.train, settings, facts, len(models), precision)
     parts = replace(
@@ -187,7 +187,7 @@ def calibrate(
     cascade: Cascade, validation: Pictures, precision: float = PRECISION
 ) -> tuple[Routing, np.ndarray]:
     """The cascade's routing with temperatures and thresholds fitted, and the logits used for it."""
-    logits = every_logit(cascade, validation.pixels)
+    logits = all_logits(cascade, validation.pixels)
     bare = replace(cascade.routing, temperatures={}, thresholds={})
     answers = targets(validation.items, bare.decisions, bare.taxonomy)
     routing = replace(bare, temperatures=fit_temperatures(logits, answers, bare.decisions))

@@ -25,7 +25,7 @@ from cascade.classifier import Cascade
 from cascade.data.dataset import Pictures, decode_items
 from cascade.decisions import DecisionSet
 from cascade.errors import BundleError, DatasetError
-from cascade.evaluation.answers import every_logit
+from cascade.evaluation.predictions import all_logits
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Teachers:
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """``(N, height, width, 3)`` uint8 to ``(N, K)`` float32 probabilities."""
         said = [
-            cascade.routing.outcome_probabilities(every_logit(cascade, pixels))
+            cascade.routing.outcome_probabilities(all_logits(cascade, pixels))
             for cascade in self.cascades
         ]
         mean: np.ndarray = np.mean(said, axis=0).astype(np.float32)
@@ -80,7 +80,7 @@ def _said(teacher: Cascade, pictures: Pictures, decisions: DecisionSet) -> np.nd
         pixels = decoded.pixels
     log.info("asking the teacher %s about %d pictures", teacher.version, len(pictures))
     seen = [
-        teacher.routing.outcome_probabilities(every_logit(teacher, each))
+        teacher.routing.outcome_probabilities(all_logits(teacher, each))
         for each in (pixels, np.ascontiguousarray(pixels[:, :, ::-1]))
     ]
     mean: np.ndarray = np.mean(seen, axis=0)

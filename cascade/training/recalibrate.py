@@ -17,9 +17,9 @@ from cascade.calibration import (
 from cascade.classifier import Cascade
 from cascade.data.dataset import Pictures, targets
 from cascade.errors import BundleError
-from cascade.evaluation.answers import every_logit
-from cascade.evaluation.evaluate import judge
+from cascade.evaluation.evaluate import evaluate
 from cascade.evaluation.metrics import Rate
+from cascade.evaluation.predictions import all_logits
 from cascade.evaluation.tables import rate_cells
 from cascade.routing import THRESHOLDS
 from cascade.training.provenance import short_figures
@@ -49,7 +49,7 @@ def retune(
     if out_folder.exists():
         raise BundleError(f"{out_folder}: is there already; name a new folder with --out")
     cascade = Cascade.load(folder)
-    logits = every_logit(cascade, pictures.pixels)
+    logits = all_logits(cascade, pictures.pixels)
     bare = replace(cascade.routing, temperatures={}, thresholds={}, decoding=decoding)
     answers = targets(pictures.items, bare.decisions, bare.taxonomy)
     routing = replace(bare, temperatures=fit_temperatures(logits, answers, bare.decisions))
@@ -68,7 +68,7 @@ def retune(
         "tuned_on": len(pictures),
     }
     # not the old figures: they are of labels that stopped elsewhere
-    figures = {"tuned_on": short_figures(judge(routing, logits, pictures.items))}
+    figures = {"tuned_on": short_figures(evaluate(routing, logits, pictures.items))}
     seal(part, training, figures)
     part.rename(out_folder)
     return Retuned(Bundle.open(out_folder), nodes)

@@ -18,7 +18,7 @@ from cascade.bundle import write_json
 from cascade.data.dataset import Item, Pictures, decode_items
 from cascade.decisions import Decision
 from cascade.errors import DatasetError
-from cascade.evaluation.metrics import wilson
+from cascade.evaluation.metrics import wilson_interval
 from cascade.networks.architectures import Architecture
 from cascade.pictures.decode import Preprocessing
 from cascade.taxonomy import Taxonomy
@@ -226,7 +226,7 @@ def _check_folder(plan: SweepPlan, folder: Path) -> None:
 def recommended(ranked: Sequence[TrialResult]) -> TrialResult:
     """The smallest network that cannot be told from the best: inside its 95 % interval."""
     best = ranked[0]
-    least = wilson(round(best.accuracy * best.pictures), best.pictures)[0]
+    least = wilson_interval(round(best.accuracy * best.pictures), best.pictures)[0]
     return min(
         (result for result in ranked if result.accuracy >= least),
         key=lambda result: (result.weights, -result.accuracy),
@@ -238,7 +238,7 @@ def ranking(ranked: Sequence[TrialResult]) -> str:
     names = list(ranked[0].values)
     rows = []
     for place, result in enumerate(ranked, 1):
-        low, high = wilson(round(result.accuracy * result.pictures), result.pictures)
+        low, high = wilson_interval(round(result.accuracy * result.pictures), result.pictures)
         rows.append(
             [
                 str(place),

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from cascade.decisions import Decision
-from cascade.evaluation.evaluate import Confusion
-from cascade.evaluation.metrics import confusion
+from cascade.evaluation.evaluate import ConfusionMatrix
+from cascade.evaluation.metrics import confusion_matrix
 from cascade.evaluation.plots import confusion_png
 from cascade.training.callbacks import Judge
 
@@ -98,6 +98,6 @@ class TensorBoardLog(keras.callbacks.Callback):  # type: ignore[misc]
         known = self.judge.answers.sum(axis=1) == 1
         truth = names[self.judge.answers[known].argmax(axis=1)].tolist()
         said = names[self.judge.logits[known].argmax(axis=1)].tolist()
-        table = confusion(truth, said, self.decision.outcomes)
-        png = confusion_png(Confusion(self.decision.outcomes, table))
+        table = confusion_matrix(truth, said, self.decision.outcomes)
+        png = confusion_png(ConfusionMatrix(self.decision.outcomes, table))
         return np.array(Image.open(io.BytesIO(png)).convert("RGB"))

@@ -66,11 +66,17 @@ def command(
     from cascade.classifier import Cascade
     from cascade.data.dataset import decode_items, read_labelled
     from cascade.errors import TaxonomyError
-    from cascade.evaluation.answers import Answers, every_logit
-    from cascade.evaluation.compare import COMPARED, POINTS, compared_rows, points, points_rows
-    from cascade.evaluation.compare import compare as compare_outcomes
-    from cascade.evaluation.evaluate import evaluation_of
-    from cascade.evaluation.tables import terminal
+    from cascade.evaluation.compare import (
+        PAIRED_HEADER,
+        POINTS_HEADER,
+        comparison_rows,
+        gender_and_type_points,
+        points_rows,
+    )
+    from cascade.evaluation.compare import compare as compare_measures
+    from cascade.evaluation.evaluate import evaluate_predictions
+    from cascade.evaluation.predictions import LabelledPredictions, all_logits
+    from cascade.evaluation.tables import text_report
     from rendering.text import text_table
     from worker.native_libraries import suppress_startup_messages
 
@@ -83,30 +89,37 @@ def command(
         decoded = decode_items(items, cascade.preprocessing)
     for item, reason in decoded.rejected:
         click.echo(f"left out: {item.path}: {reason}", err=True)
-    answers = Answers(cascade.routing, every_logit(cascade, decoded.pixels), decoded.items)
-    evaluation = evaluation_of(answers)
+    labelled = LabelledPredictions(
+        cascade.routing, all_logits(cascade, decoded.pixels), decoded.items
+    )
+    evaluation = evaluate_predictions(labelled)
     content: dict[str, Any] = {"model": cascade.version, "backend": cascade.backend}
     content["pictures_from"] = str(pictures)
     content |= evaluation.to_json()
-    text = f"model {cascade.version} in {cascade.backend} on {pictures}\n\n{terminal(evaluation)}"
+    text = (
+        f"model {cascade.version} in {cascade.backend} on {pictures}\n\n{text_report(evaluation)}"
+    )
     if rival is not None:
         if rival.preprocessing != cascade.preprocessing or rival.taxonomy != cascade.taxonomy:
             raise click.UsageError(
                 f"{compare}: has another taxonomy or input size; "
                 "only bundles with the same taxonomy and input size can be compared"
             )
-        theirs = Answers(rival.routing, every_logit(rival, decoded.pixels), decoded.items)
-        compared = compare_outcomes(answers.outcomes(), theirs.outcomes())
+        theirs = LabelledPredictions(
+            rival.routing, all_logits(rival, decoded.pixels), decoded.items
+        )
+        compared = compare_measures(labelled.measures(), theirs.measures())
         content["compared"] = {"model": rival.version} | {c.name: c.to_json() for c in compared}
-        text += f"\n\nbeside model {rival.version}\n{text_table(COMPARED, compared_rows(compared))}"
-        both = {"this": answers, "other": theirs}
-        text += f"\n\n{text_table(POINTS, points_rows(both))}"
-        content["points"] = {name: points(each) for name, each in both.items()}
+        table = text_table(PAIRED_HEADER, comparison_rows(compared))
+        text += f"\n\nbeside model {rival.version}\n{table}"
+        both = {"this": labelled, "other": theirs}
+        text += f"\n\n{text_table(POINTS_HEADER, points_rows(both))}"
+        content["points"] = {name: gender_and_type_points(each) for name, each in both.items()}
     if html is not None:
         from cascade.evaluation.html import html_report
 
         title = f"{pictures.name}: model {cascade.version}"
-        html.write_text(html_report(evaluation, answers, decoded.pixels, title), encoding="utf-8")
+        html.write_text(html_report(evaluation, labelled, decoded.pixels, title), encoding="utf-8")
         click.echo(f"{html}: the report", err=True)
     if figures is not None:
         _write_figures(figures, evaluation)
@@ -120,14 +133,14 @@ def _write_figures(folder: Path, evaluation: Evaluation) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "reliability.png").write_bytes(reliability_png(evaluation.bins))
-    (folder / "coverage.png").write_bytes(coverage_png(evaluation.cuts))
-    for name, each in evaluation.confusions.items():
+    (folder / "coverage.png").write_bytes(coverage_png(evaluation.operating_points))
+    for name, matrix in evaluation.confusions.items():
         stem = "confusion-" + name.replace("/", "-")
-        (folder / f"{stem}.png").write_bytes(confusion_png(each, name))
-        lines = [",".join(["truth", *each.names])]
+        (folder / f"{stem}.png").write_bytes(confusion_png(matrix, name))
+        lines = [",".join(["truth", *matrix.names])]
         lines += [
             ",".join([truth, *map(str, row)])
-            for truth, row in zip(each.names, each.table.tolist(), strict=True)
+            for truth, row in zip(matrix.names, matrix.counts.tolist(), strict=True)
         ]
         (folder / f"{stem}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     click.echo(f"{folder}: matrices and diagrams", err=True)

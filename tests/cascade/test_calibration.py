@@ -13,8 +13,8 @@ from cascade.calibration import (
     tune_thresholds,
 )
 from cascade.data.dataset import Item, targets
-from cascade.evaluation.evaluate import judge
-from cascade.evaluation.metrics import calibration_error
+from cascade.evaluation.evaluate import evaluate
+from cascade.evaluation.metrics import expected_calibration_error
 from cascade.routing import Routing, softmax
 from cascade.taxonomy import Taxonomy
 
@@ -38,7 +38,7 @@ def drawn_answers(count: int, seed: int, boast: float = 1.0) -> tuple[np.ndarray
 def leaf_error(routing: Routing, logits: np.ndarray, labels: list[str]) -> float:
     leaves = routing.leaf_probabilities(logits)
     right = np.array([TREE.leaves[n] for n in leaves.argmax(axis=1)]) == np.array(labels)
-    found = calibration_error(leaves.max(axis=1), right)
+    found = expected_calibration_error(leaves.max(axis=1), right)
     assert found is not None
     return found
 
@@ -134,13 +134,13 @@ def test_labels_that_stop_reach_the_asked_precision_on_other_pictures(precision:
     assert set(found) == {node.path for node in TREE.nodes}
     others, truth = drawn_answers(6000, 4)
     routing = Routing(TREE, DECISIONS, thresholds=thresholds_of(found))
-    rates = judge(routing, others, [Item("", label) for label in truth]).rates
+    rates = evaluate(routing, others, [Item("", label) for label in truth]).rates
     reached = rates["leaf labels right"].value
     covered = rates["leaf labels' coverage, in scope"].value
     # two standard deviations of a share over some thousand labels
     assert reached is not None and reached >= precision - 0.01
     assert covered is not None and covered > 0.1
-    bare = judge(ROUTING, others, [Item("", label) for label in truth]).rates
+    bare = evaluate(ROUTING, others, [Item("", label) for label in truth]).rates
     assert (bare["leaf labels right"].value or 1) < precision - 0.05
 
 

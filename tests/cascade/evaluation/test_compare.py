@@ -12,18 +12,20 @@ import pytest
 from PIL import Image
 
 from cascade.data.dataset import Item
-from cascade.evaluation.answers import Answers, Outcome
-from cascade.evaluation.bootstrap import group_weights
-from cascade.evaluation.compare import compare, mcnemar, points
-from cascade.evaluation.evaluate import evaluation_of
+from cascade.evaluation.bootstrap import bootstrap_weights
+from cascade.evaluation.compare import compare, gender_and_type_points, mcnemar
+from cascade.evaluation.evaluate import evaluate_predictions
 from cascade.evaluation.html import html_report, most_confident_mistakes
+from cascade.evaluation.predictions import Correctness, LabelledPredictions
 from cascade.routing import Routing
 from cascade.taxonomy import Taxonomy
 
 TREE = Taxonomy.load()
 
 
-def answers(labels: list[str], said: list[str], certainty: float = 0.9, **items: str) -> Answers:
+def answers(
+    labels: list[str], said: list[str], certainty: float = 0.9, **items: str
+) -> LabelledPredictions:
     """Logits of a cascade that says ``said`` with about this probability at each decision."""
     routing = Routing(TREE, TREE.decisions())
     logits = np.zeros((len(said), routing.decisions.width), np.float32)
@@ -33,7 +35,7 @@ def answers(labels: list[str], said: list[str], certainty: float = 0.9, **items:
                 if leaf == outcome or leaf.startswith(outcome + "/"):
                     odds = certainty * (len(decision.outcomes) - 1) / (1 - certainty)
                     logits[row, number] = np.log(odds)
-    return Answers(
+    return LabelledPredictions(
         routing, logits, tuple(Item(f"{n}.jpg", label, **items) for n, label in enumerate(labels))
     )
 
@@ -55,13 +57,13 @@ def test_mcnemar_is_a_fair_coin(only_first: int, only_second: int, p: float) -> 
 
 def test_only_pictures_that_count_for_both_are_compared() -> None:
     yes, no = True, False
-    first = {"m": Outcome(np.array([yes, yes, no, yes]), np.array([yes, yes, yes, no]))}
-    second = {"m": Outcome(np.array([yes, no, no, no]), np.array([yes, yes, yes, yes]))}
+    first = {"m": Correctness(np.array([yes, yes, no, yes]), np.array([yes, yes, yes, no]))}
+    second = {"m": Correctness(np.array([yes, no, no, no]), np.array([yes, yes, yes, yes]))}
     (found,) = compare(first, second)
     assert (found.first.right, found.second.right, found.first.count) == (2, 1, 3)
     assert (found.only_first, found.only_second) == (1, 0)
     with pytest.raises(ValueError, match="the same pictures"):
-        compare(first, {"m": Outcome(np.array([yes]), np.array([yes]))})
+        compare(first, {"m": Correctness(np.array([yes]), np.array([yes]))})
 
 
 def test_points_for_gender_and_type() -> None:
@@ -72,12 +74,12 @@ def test_points_for_gender_and_type() -> None:
         "shoes/?/boots",
     ]
     said = ["shoes/female/boots", "shoes/male/formal", "trousers_jeans/female/jeans", labels[0]]
-    found = points(answers(labels, said))
+    found = gender_and_type_points(answers(labels, said))
     assert found == {"trousers_jeans": (1, 1, 2, 2), "shoes": (1, 1, 2, 4)}
 
 
 def test_groups_are_drawn_whole() -> None:
-    weights = group_weights(["a", "a", "b", "", ""], rounds=50, seed=1)
+    weights = bootstrap_weights(["a", "a", "b", "", ""], resamples=50, seed=1)
     assert weights.shape == (50, 5)
     assert (weights[:, 0] == weights[:, 1]).all()
     assert not (weights[:, 3] == weights[:, 4]).all()
@@ -87,10 +89,10 @@ def test_groups_are_drawn_whole() -> None:
 
 def test_intervals_hold_the_figure_and_are_the_same_each_time() -> None:
     labels = ["glasses/optical", "glasses/sunglasses"] * 30
-    found = evaluation_of(answers(labels, labels[:50] + labels[49:59]))
+    found = evaluate_predictions(answers(labels, labels[:50] + labels[49:59]))
     low, high = found.intervals["macro-F1 of the leaves, in scope"]
-    assert low < (found.numbers["macro-F1 of the leaves, in scope"] or 0) < high < 1
-    again = evaluation_of(answers(labels, labels[:50] + labels[49:59]))
+    assert low < (found.figures["macro-F1 of the leaves, in scope"] or 0) < high < 1
+    again = evaluate_predictions(answers(labels, labels[:50] + labels[49:59]))
     assert again.intervals == found.intervals
 
 
@@ -115,7 +117,7 @@ def test_the_page_needs_nothing_beside_itself_and_shows_the_mistakes() -> None:
     given = answers(labels, said, source="a<b>&shop")
     pixels = np.zeros((4, 120, 90, 3), np.uint8)
     pixels[3] = (200, 40, 40)
-    page = html_report(evaluation_of(given), given, pixels, "<script>alert(1)</script>")
+    page = html_report(evaluate_predictions(given), given, pixels, "<script>alert(1)</script>")
     links = Links()
     links.feed(page)
     assert links.outside == []
@@ -133,5 +135,5 @@ def test_the_surest_mistake_comes_first() -> None:
     labels = ["glasses/optical"] * 3
     given = answers(labels, ["glasses/sunglasses"] * 3, 0.8)
     given.logits[1] *= 3
-    again = Answers(given.routing, given.logits, given.items)
+    again = LabelledPredictions(given.routing, given.logits, given.items)
     assert most_confident_mistakes(again, 2) == [1, 0]

@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 
 from cascade.data.dataset import Item
-from cascade.evaluation.evaluate import judge
+from cascade.evaluation.evaluate import evaluate
 from cascade.evaluation.metrics import (
     Rate,
-    calibration_error,
-    confusion,
+    compatible_leaves_mask,
+    confusion_matrix,
     correct_at,
-    fits_matrix,
+    expected_calibration_error,
     hierarchical_scores,
     macro_f1,
     mean_tree_distance,
-    reliability,
+    reliability_bins,
     tree_distance,
-    wilson,
+    wilson_interval,
 )
-from cascade.evaluation.risk_coverage import cut_at, widest_cuts
-from cascade.evaluation.tables import terminal
+from cascade.evaluation.risk_coverage import coverage_at_precision, operating_point
+from cascade.evaluation.tables import text_report
 from cascade.routing import Routing
 from cascade.taxonomy import Taxonomy
 
@@ -33,13 +33,13 @@ SMALL = Taxonomy.from_labels(["pets/cat", "pets/dog", "toys/ball", "toys/car", "
 
 def test_wilson_interval_of_a_textbook_case() -> None:
     # Newcombe 1998, Statistics in Medicine 17, table I: 81 of 263
-    low, high = wilson(81, 263)
+    low, high = wilson_interval(81, 263)
     assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
     # 0 of 20: from 0 to z² / (n + z²)
-    assert wilson(0, 20) == pytest.approx((0, 3.8415 / 23.8415), abs=1e-4)
-    assert wilson(0, 0) == (0, 1)
+    assert wilson_interval(0, 20) == pytest.approx((0, 3.8415 / 23.8415), abs=1e-4)
+    assert wilson_interval(0, 0) == (0, 1)
     with pytest.raises(ValueError, match="3 of 2"):
-        wilson(3, 2)
+        wilson_interval(3, 2)
 
 
 def test_a_rate_of_nothing_has_no_value() -> None:
@@ -70,13 +70,13 @@ def test_tree_distance_counts_edges() -> None:
 
 
 def test_confusion_and_macro_f1_by_hand() -> None:
-    table = confusion(list("aaabbc"), list("aabbbb"), list("abcd"))
+    table = confusion_matrix(list("aaabbc"), list("aabbbb"), list("abcd"))
     assert table.tolist() == [[2, 1, 0, 0], [0, 2, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
     # a: 2*2/(3+2), b: 2*2/(2+4), c: 0; d has no picture and does not count
     assert macro_f1(table) == pytest.approx((0.8 + 2 / 3 + 0) / 3)
     assert macro_f1(table, [0, 1]) == pytest.approx((0.8 + 2 / 3) / 2)
     with pytest.raises(ValueError, match="'x'"):
-        confusion(["x"], ["a"], ["a"])
+        confusion_matrix(["x"], ["a"], ["a"])
 
 
 def test_calibration_error_by_hand() -> None:
@@ -84,37 +84,43 @@ def test_calibration_error_by_hand() -> None:
     confidences = np.array([0.95, 1.0, 0.55, 0.55])
     right = np.array([True, True, True, False])
     expected = 0.5 * abs(0.975 - 1) + 0.5 * abs(0.55 - 0.5)
-    assert calibration_error(confidences, right, 10) == pytest.approx(expected)
-    bars = reliability(confidences, right, 10)
+    assert expected_calibration_error(confidences, right, 10) == pytest.approx(expected)
+    bars = reliability_bins(confidences, right, 10)
     assert [(bar.low, bar.count, bar.accuracy) for bar in bars] == [(0.5, 2, 0.5), (0.9, 2, 1.0)]
-    assert calibration_error(np.array([]), np.array([])) is None
+    assert expected_calibration_error(np.array([]), np.array([])) is None
 
 
 def test_cuts_by_hand() -> None:
     #                      right: yes  yes  no   yes  yes  yes  no
     confidence = np.array([0.99, 0.90, 0.80, 0.80, 0.70, 0.70, 0.60])[[3, 0, 6, 1, 5, 2, 4]]
     right = np.array([True, True, False, True, True, True, False])[[3, 0, 6, 1, 5, 2, 4]]
-    cut = cut_at(confidence, right, 0.8)  # the threshold itself is in
-    assert (cut.right, cut.covered) == (Rate(3, 4), Rate(4, 7))
-    assert cut_at(confidence, right, 0.999).right.value is None
-    found = widest_cuts(confidence, right, (1.0, 0.8, 0.7, 0.5))
+    point = operating_point(confidence, right, 0.8)  # the threshold itself is in
+    assert (point.precision, point.coverage) == (Rate(3, 4), Rate(4, 7))
+    assert operating_point(confidence, right, 0.999).precision.value is None
+    found = coverage_at_precision(confidence, right, (1.0, 0.8, 0.7, 0.5))
     # the two of 0.80 come together: all right are the first two only
-    assert (found[1.0].threshold, found[1.0].covered) == (0.90, Rate(2, 7))
+    assert (found[1.0].threshold, found[1.0].coverage) == (0.90, Rate(2, 7))
     # 3 of 4 is too few, 5 of 6 is enough: what lies between does not end the search
-    assert (found[0.8].right, found[0.8].covered) == (Rate(5, 6), Rate(6, 7))
-    assert found[0.7].covered == found[0.5].covered == Rate(7, 7)
-    assert found[0.7].right == Rate(5, 7)
+    assert (found[0.8].precision, found[0.8].coverage) == (Rate(5, 6), Rate(6, 7))
+    assert found[0.7].coverage == found[0.5].coverage == Rate(7, 7)
+    assert found[0.7].precision == Rate(5, 7)
 
 
 def test_a_precision_that_no_cut_reaches_is_left_out() -> None:
-    assert widest_cuts(np.array([0.9, 0.5]), np.array([False, True]), (0.9, 0.5)).keys() == {0.5}
-    assert widest_cuts(np.zeros(0), np.zeros(0, bool)) == {}
+    assert coverage_at_precision(
+        np.array([0.9, 0.5]), np.array([False, True]), (0.9, 0.5)
+    ).keys() == {0.5}
+    assert coverage_at_precision(np.zeros(0), np.zeros(0, bool)) == {}
     hundred = np.arange(100) < 7  # 0.07 * 100 is a little more than 7 in floats
-    assert widest_cuts(np.full(100, 0.5), hundred, (0.07,))[0.07].right == Rate(7, 100)
+    assert coverage_at_precision(np.full(100, 0.5), hundred, (0.07,))[0.07].precision == Rate(
+        7, 100
+    )
 
 
 def test_an_answer_is_right_where_all_leaves_that_fit_lie_below_it() -> None:
-    fits = fits_matrix(["shoes/?/boots", "shoes/male/boots", "shoes/female", "glasses"], TREE)
+    fits = compatible_leaves_mask(
+        ["shoes/?/boots", "shoes/male/boots", "shoes/female", "glasses"], TREE
+    )
     assert fits.sum(axis=1).tolist() == [2, 1, 6, 2]
     right, known = correct_at("shoes/male/boots", fits, TREE)
     assert (right & known).tolist() == [False, True, False, False]
@@ -136,7 +142,7 @@ def test_an_evaluation_counts_what_a_person_counts() -> None:
     labels = ["pets/cat", "pets/dog", "none", "toys/ball", "toys", "pets/dog"]
     items = [Item("", label) for label in labels]
     thresholds = {"pets/cat": 0.7, "toys/ball": 0.5}
-    found = judge(Routing(SMALL, SMALL.decisions(), thresholds=thresholds), logits, items)
+    found = evaluate(Routing(SMALL, SMALL.decisions(), thresholds=thresholds), logits, items)
     rates = {name: (rate.right, rate.count) for name, rate in found.rates.items()}
     assert rates["primary"] == (5, 6)
     assert rates["pets"] == (1, 3)  # the last row's tie goes to the cat
@@ -149,16 +155,19 @@ def test_an_evaluation_counts_what_a_person_counts() -> None:
     assert rates["leaf labels right"] == (1, 2)
     assert rates["leaf labels' coverage, in scope"] == (2, 4)
     assert found.partly_known == 1
-    assert found.confusions["pets"].table.tolist() == [[1, 0], [2, 0]]
+    assert found.confusions["pets"].counts.tolist() == [[1, 0], [2, 0]]
     stops = {row.node: (row.rate.right, row.rate.count) for row in found.stops}
     assert stops["pets/cat"] == (1, 2)
     assert stops["toys"] == (2, 2)
-    assert found.numbers["mean tree distance of the mistakes"] == pytest.approx((2 + 3) / 2)
+    assert found.figures["mean tree distance of the mistakes"] == pytest.approx((2 + 3) / 2)
     # in scope: cat .72 right and wrong, ball .42 right, and one that is none (.8)
-    assert (found.cuts[0].threshold, found.cuts[0].right) == (0.5, Rate(1, 3))
-    assert found.cuts[0].covered == Rate(3, 4)
-    text = terminal(found)
-    assert "best leaf at least as sure as" in text
+    assert (found.operating_points[0].threshold, found.operating_points[0].precision) == (
+        0.5,
+        Rate(1, 3),
+    )
+    assert found.operating_points[0].coverage == Rate(3, 4)
+    text = text_report(found)
+    assert "threshold on the best leaf" in text
     assert "6 pictures, 1 of them" in text
     assert "83.33 %" in text
     assert found.to_json()["rates"]["primary"]["right"] == 5
@@ -174,11 +183,11 @@ def test_gender_and_type_are_judged_by_their_summed_probability() -> None:
     row[10:] = np.log([shares[name] for name in names])
     logits = row[None].astype(np.float32)
     routing = Routing(TREE, TREE.decisions())
-    known = judge(routing, logits, [Item("", "shoes/male/boots")])
+    known = evaluate(routing, logits, [Item("", "shoes/male/boots")])
     assert known.rates["shoes gender"] == Rate(1, 1)
     assert known.rates["shoes type"] == Rate(1, 1)
     assert known.rates["leaf, in scope"] == Rate(0, 1)
-    partly = judge(routing, logits, [Item("", "shoes/?/boots")])
+    partly = evaluate(routing, logits, [Item("", "shoes/?/boots")])
     assert partly.rates["shoes gender"] == Rate(0, 0)
     assert partly.rates["shoes type"] == Rate(1, 1)
     assert partly.rates["primary"] == Rate(1, 1)

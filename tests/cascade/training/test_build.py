@@ -69,7 +69,7 @@ def test_the_bundle_answers_and_says_what_it_was_made_of(built: Path) -> None:
     card = (built / "bundle" / "MODEL_CARD.md").read_text()
     assert manifest["training"]["fingerprint"] in card
     assert "What it is not good at" in card
-    assert "Fewer than 30 pictures to judge by" in card
+    assert "Fewer than 30 pictures in " in card
     assert not (built / "bundle.part").exists()
 
 
