@@ -3,7 +3,7 @@
     python -m benchmarks.catalogue_plans SQLITE_URL POSTGRESQL_URL > docs/query-plans.md
 
 The catalogues come from ``benchmarks.catalogue_rows``. The first look at the nearest rows is left
-out (`db.index_pages.near`), since it is the same for all.
+out (`db.index_pages.bounded_scan`), since it is the same for all.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def first_page(engine: Engine, case: FilterCase) -> Callable[[], object]:
 
 
 def main(*urls: str) -> None:
-    index_pages.ROWS_NEAR = 0
+    index_pages.ROWS_SCANNED_FIRST = 0
     engines = [Catalogue.open(url).engine for url in urls]
     with engines[0].connect() as connection:
         rows = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()

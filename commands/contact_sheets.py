@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from db.records import Row
-    from db.relabelling import Flow
+    from db.relabelling import LabelChange
 
 
 def review_sheet(rows: Sequence[Row], table: str) -> str:
@@ -27,7 +27,7 @@ def review_sheet(rows: Sequence[Row], table: str) -> str:
     return render("review_sheet.html", count=len(rows), table=table, sections=sections)
 
 
-def relabel_diff(flows: Sequence[Flow], model: str) -> str:
+def relabel_diff(flows: Sequence[LabelChange], model: str) -> str:
     """Old labels beside those of a new model, with sample pictures: changes first.
 
     Args:

@@ -106,11 +106,11 @@ def check_filter(engine: Engine, wanted: Filter) -> None:
         InvalidRecord: there is no such crawl; the message lists the crawls.
     """
     from db.ledger import require_crawl
-    from db.queries import fits_no_label
+    from db.queries import matches_no_label
 
     if wanted.crawl is not None:
         require_crawl(engine, wanted.crawl)
-    if fits_no_label(engine, wanted):
+    if matches_no_label(engine, wanted):
         names = ("label", "category", "gender", "type")
         given = [(name, getattr(wanted, name)) for name in names]
         asked = " ".join(f"--{name} {value!r}" for name, value in given if value is not None)

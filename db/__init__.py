@@ -1,1 +1,1 @@
-"""The catalogue: tables, migrations, writes and queries. Knows nothing of the cascade."""
+"""The catalogue: tables, migrations, writes, queries and exports. Independent of the cascade."""

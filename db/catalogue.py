@@ -1,30 +1,29 @@
-"""The writes: what a crawl, a claim and a finished batch do to the catalogue.
+"""The write operations of the catalogue: enqueue, claim, store, release.
 
-**For the worker: one shard, from claim to the last row.**
+**How a worker processes one shard**
 
-1. ``claim(crawl, files, owner, lease_seconds, model)`` commits before any work begins, and puts
-   each file into one list. `todo` is leased now. `done` needs nothing. `busy` is another worker's
-   for at most `busy_seconds` more: come back then (retry the message with that countdown), or
-   leave them to the other worker's message.
-2. Work on `todo` in batches. After each batch: ``store`` (one transaction; clears the leases of
-   what it stores) and ``renew`` for the paths still to come.
-3. Then the `suspects`: each was held by a worker that died. For each one by itself:
-   ``if claim_alone(...)``: decode, classify and store just this picture, before the next is
-   claimed. The lease of a picture that is run alone is marked `claimed_alone`, so that the next
-   claim after a death knows exactly which picture it was. False means that another worker has it,
-   or that it was quarantined just now.
-4. A clean stop, or an error that ends the shard: ``release(crawl, owner)``. Leases that are not
-   released are deaths: they run out, and whoever asks next takes them over, which raises
+1. ``claim(crawl, files, owner, lease_seconds, model)`` commits before any work begins and puts each
+   file into one list. `todo` is leased to the caller. `done` needs nothing. `busy` is leased to
+   another worker for at most `busy_seconds` more: come back then (retry the message with that
+   countdown), or leave these files to the other worker's message.
+2. Work on `todo` in batches. After each batch call ``store`` (one transaction; it also ends the
+   leases of the stored rows) and ``renew`` for the remaining paths.
+3. Then work on the `suspects`, each of which was held by a worker that died. For each one: ``if
+   claim_alone(...)``, then decode, classify and store this picture before claiming the next. A
+   lease of `claim_alone` is marked `claimed_alone`, so the next claim after a death knows which
+   picture it was. False means that another worker holds it or that it was quarantined just now.
+4. On a clean stop, or after an error that ends the shard: ``release(crawl, owner)``. A lease that
+   is not released counts as a death: it expires, and the next claim takes the row over and raises
    `attempts`. A supervisor that saw its worker die may call ``expire(owner)``, so that nobody
-   waits for the lease to run out.
+   waits for the lease to end.
 
-A picture that kills its worker is so found out: death 1 in its shard makes suspects of all the
-unfinished pictures of the shard; run alone, the innocent are labelled; the culprit dies alone
-twice and is quarantined at the next claim, with reason 'worker_died'. For this a message needs to
-be delivered 1 + 2 x (poison pictures in the shard) times at most, and once more for the rest.
+This isolates a picture that kills its worker. Death 1, in its shard, makes suspects of all
+unfinished pictures of the shard. Run alone, the others are labelled. The culprit kills two more
+workers and is quarantined at the next claim, with reason 'worker_died'. A message must therefore be
+delivered up to 1 + 2 x (poison pictures in the shard) times, and once more for the rest.
 
-`owner` names one life of one process (host, pid and a random part). A name that is used again by
-a later process makes the leases of the dead look like its own.
+`owner` identifies one life of one process (host, pid and a random part). If a later process used
+the same name, the leases of the dead one would look like its own.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from contextlib import AbstractContextManager
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from db import clocks, corrections, schema, session
+from db import clocks, human_labels, schema, session
 from db.errors import UnknownLabel
 from db.records import (
     Claim,
@@ -48,14 +47,14 @@ from db.records import (
 )
 from db.tables import catalogue, path_key
 from db.writes import bulk, claims, counters, leases, lookups, pending, registry
-from db.writes.leases import Asking
-from db.writes.row_values import fields_of, outcome_values, unique_by_path
+from db.writes.leases import ClaimRequest
+from db.writes.row_values import NO_LEASE, label_fields, outcome_values, unique_by_path
 
-STORES_A_SETTLING = 64  # batches between two times that the counters' changes are added up
+STORES_PER_MERGE = 64  # batches between two merges of the counters' changes
 
 
 class Catalogue:
-    """The writing side of one catalogue. Safe to share between threads, not across a fork."""
+    """Writes to one catalogue. Safe to share between threads, not across a fork."""
 
     def __init__(self, engine: Engine, table: sa.Table = catalogue) -> None:
         self.engine = engine
@@ -65,12 +64,12 @@ class Catalogue:
 
     @classmethod
     def open(cls, url: str, create: bool = True) -> Catalogue:
-        """The catalogue at `url`; with `create` its tables are made, or upgraded, first.
+        """Open the catalogue at `url`; with `create`, make or upgrade its tables first.
 
         Raises:
             InvalidUrl, DatabaseUnavailable: no such database.
-            SchemaMissing, SchemaTooOld: without `create`, when the tables are not up to date.
-            SchemaTooNew: a later version of the program made them.
+            SchemaMissing, SchemaTooOld: without `create`, if the tables are not up to date.
+            SchemaTooNew: a later version of the program made the tables.
         """
         engine = session.make_engine(url)
         try:
@@ -95,30 +94,30 @@ class Catalogue:
         source: str | None = None,
         figures: Mapping[str, object] | None = None,
     ) -> None:
-        """Make a model's labels known; to be called before its first `store`. Idempotent."""
+        """Add a model version and its labels; call before its first `store`. Idempotent."""
         with self._writing() as connection:
             registry.register(connection, version, labels, source, dict(figures or {}))
 
     def put_in_use(self, version: str, *, only_if_none: bool = False) -> None:
-        """Write that new labels come from this model now; see `registry.put_in_use`."""
+        """Mark this model as the one in use; see `registry.put_in_use`."""
         with self._writing() as connection:
             now = clocks.now(connection)
             registry.put_in_use(connection, version, now, only_if_none=only_if_none)
 
     def add_pending(self, crawl: str, rows: Iterable[PendingRow], model_version: str | None) -> int:
-        """Write `rows` into the ledger, in bulk, and return how many of them are to be worked.
+        """Add pending rows in bulk; return how many of `rows` are pending afterwards.
 
-        Idempotent. A new path, a changed file (size or mtime), a row of another model and a
-        cancelled row are pending afterwards, their old labels in the history; what is pending
-        stays so; what is done for this file and model is left alone. Quarantined rows come back
-        only when their file changed.
+        Idempotent. New paths, changed files (size or mtime), rows of another model and cancelled
+        rows become pending; their old labels go to the history. Pending rows stay pending. Rows
+        that are done for this file and model stay unchanged. Quarantined rows become pending only
+        if their file changed.
         """
         return pending.add(self.engine, self._table, crawl, rows, model_version)
 
     def add_pending_chunk(
         self, crawl: str, rows: Sequence[PendingRow], model_version: str | None
     ) -> list[str]:
-        """`add_pending` for some thousand rows in one transaction; the paths to be published."""
+        """`add_pending` in one transaction, for some thousand rows; return the paths to publish."""
         return pending.add_chunk(self.engine, self._table, crawl, rows, model_version)
 
     def claim(
@@ -131,51 +130,54 @@ class Catalogue:
         *,
         reopen: bool = True,
     ) -> Claim:
-        """Lease what of `files` is to be worked; see the top of this module. Committed on return.
+        """Lease the files that need work; see the top of this module. Committed on return.
 
-        Paths that are not in the catalogue are added to it. With `reopen` (somebody asks for this
-        now: `label`), finished rows whose file changed or that another model labelled are worked
-        again. Without it (a message that may be late or delivered twice) only what is pending for
-        this model is.
+        Args:
+            crawl: The crawl's name.
+            files: The files of a shard. Paths that are not in the catalogue are added.
+            owner: Identifies this life of this process.
+            lease_seconds: How long the leases last.
+            model_version: The model that is to label them.
+            reopen: Also work on finished rows whose file changed or that another model labelled:
+                for direct requests such as `label`. False for messages, which may be late or
+                delivered twice: then only rows that are pending for this model are leased.
         """
         with self._writing() as connection:
-            asking = Asking(owner, model_version, clocks.now(connection), lease_seconds, reopen)
-            return claims.claim(connection, self._table, crawl, files, asking)
+            now = clocks.now(connection)
+            request = ClaimRequest(owner, model_version, now, lease_seconds, reopen)
+            return claims.claim(connection, self._table, crawl, files, request)
 
     def claim_alone(
         self, crawl: str, path: str, owner: str, lease_seconds: float, model_version: str
     ) -> bool:
-        """Lease one suspect, to be run by itself. False: another has it, or it is finished now.
+        """Lease one suspect to run it by itself. False: another worker has it, or it is done.
 
-        The lease is marked `claimed_alone`; a death under it counts towards quarantine.
+        The lease is marked `claimed_alone`. A death under it counts towards quarantine.
         """
         with self._writing() as connection:
             now = clocks.now(connection)
-            asking = Asking(owner, model_version, now, lease_seconds, reopen=False)
-            return claims.claim_alone(connection, self._table, crawl, path, asking)
+            request = ClaimRequest(owner, model_version, now, lease_seconds, reopen=False)
+            return claims.claim_alone(connection, self._table, crawl, path, request)
 
     def renew(self, crawl: str, owner: str, paths: Sequence[str], lease_seconds: float) -> int:
-        """Prolong the caller's leases of `paths`; returns how many of them are still its own."""
+        """Extend the caller's leases of `paths`; return how many of them it still holds."""
         keys = [path_key(path) for path in paths]
         with self._writing() as connection:
-            until = claims.until(clocks.now(connection), lease_seconds)
-            held = [
-                row
-                for row in leases.states(connection, self._table, crawl, keys).values()
-                if row.claimed_by == owner
-            ]
-            claims.update(connection, self._table, held, {"claimed_until": until})
+            end = claims.lease_end(clocks.now(connection), lease_seconds)
+            rows = leases.locked_rows(connection, self._table, crawl, keys).values()
+            held = [row.id for row in rows if row.claimed_by == owner]
+            bulk.update_all(connection, self._table, held, {"claimed_until": end})
         return len(held)
 
     def release(self, crawl: str, owner: str) -> int:
-        """Give all of `owner`'s leases in `crawl` back: a clean stop. Returns how many."""
+        """End all of `owner`'s leases in `crawl`, at a clean stop; return how many."""
         held = sa.and_(self._table.c.claimed_by == owner, self._table.c.crawl == crawl)
         with self._writing() as connection:
-            statement = sa.update(self._table).where(held).values(claims.NO_LEASE)
+            statement = sa.update(self._table).where(held).values(NO_LEASE)
             return connection.execute(statement).rowcount
 
     def expire(self, owner: str) -> int:
-        """Let all of `owner`'s leases run out now: it was seen to be dead. Returns how many."""
+        """Let all leases of a dead `owner` expire now; return how many."""
         with self._writing() as connection:
             statement = sa.update(self._table).where(self._table.c.claimed_by == owner)
             return connection.execute(
@@ -183,13 +185,13 @@ class Catalogue:
             ).rowcount
 
     def owners(self) -> list[str]:
-        """Who holds leases now, in any crawl; also leases that have run out."""
+        """The owners of leases in any crawl, including expired leases."""
         held = sa.select(self._table.c.claimed_by).where(self._table.c.claimed_by.isnot(None))
         with session.reading(self.engine) as connection:
             return sorted(connection.execute(held.distinct()).scalars())
 
     def labels_by_hash(self, hashes: Sequence[str], model_version: str) -> dict[str, LabelFields]:
-        """What `model_version` said of the pictures with these content hashes, where it did."""
+        """The labels that `model_version` gave to pictures with these content hashes."""
         if not hashes:
             return {}
         unique = sorted(set(hashes))
@@ -199,19 +201,17 @@ class Catalogue:
         values = {"asked": asked, "model_version": model_version}
         with session.reading(self.engine) as connection:
             found = connection.execute(query, values).mappings()
-            return {row["content_hash"]: fields_of(row) for row in found}
+            return {row["content_hash"]: label_fields(row) for row in found}
 
     def store(self, crawl: str, owner: str, model_version: str, outcomes: Sequence[Outcome]) -> int:
-        """Write how these paths ended, in one transaction, and clear their leases.
+        """Write the outcomes in one transaction and end their leases; return how many were written.
 
-        A person's label stays, unless the bytes are others than those that the person saw.
-
-        Idempotent: what was stored before is left as it is, and so are rows that another worker
-        holds, or that were finished or cancelled meanwhile. Returns how many rows were written.
+        Idempotent. Rows that are finished or cancelled, or that another worker holds, stay
+        unchanged. A person's label stays, unless the file's bytes changed since.
 
         Raises:
             UnknownLabel: a label of no registered model; nothing is stored.
-            InvalidRecord: an outcome that the catalogue cannot hold; nothing is stored.
+            InvalidRecord: an outcome that the catalogue cannot store; nothing is stored.
         """
         unique = unique_by_path(outcomes)
         self._require_labels(unique)
@@ -221,7 +221,7 @@ class Catalogue:
                 row["path_key"]: row
                 for row in (outcome_values(crawl, o, model_version, now) for o in unique)
             }
-            found = leases.states(connection, self._table, crawl, rows)
+            found = leases.locked_rows(connection, self._table, crawl, rows)
             if len(found) < len(rows):
                 registry.ensure_crawl(connection, crawl, now)
             writable = [
@@ -230,7 +230,7 @@ class Catalogue:
                 if key not in found
                 or (found[key].status == "pending" and found[key].claimed_by in (None, owner))
             ]
-            corrections.drop_outdated(connection, found, writable, now)
+            human_labels.withdraw_outdated(connection, found, writable, now)
             bulk.upsert(
                 connection,
                 self._table,
@@ -239,21 +239,21 @@ class Catalogue:
                 keep=("path", "created_at"),
             )
             self._stores += 1
-            if self._stores % STORES_A_SETTLING == 0:
-                counters.settle(connection)
+            if self._stores % STORES_PER_MERGE == 0:
+                counters.merge_changes(connection)
         return len(writable)
 
     def _writing(self) -> AbstractContextManager[Connection]:
         return session.writing(self.engine)
 
     def _require_labels(self, outcomes: Sequence[Outcome]) -> None:
-        said = {str(o.fields.label) for o in outcomes if o.fields is not None}
-        if said <= self._labels:
+        used = {str(o.fields.label) for o in outcomes if o.fields is not None}
+        if used <= self._labels:
             return
         with session.reading(self.engine) as connection:
             self._labels = registry.label_names(connection)
-        if unknown := said - self._labels:
+        if unknown := used - self._labels:
             raise UnknownLabel(
                 f"expected labels of a registered taxonomy, received {sorted(unknown)}; "
-                "register the model (Catalogue.register_model) before storing what it says"
+                "register the model (Catalogue.register_model) before storing its labels"
             )

@@ -1,4 +1,4 @@
-"""`db check`: is the catalogue what the code takes it for?"""
+"""`db check`: compare schema and counters with the code and the rows, find dangling references."""
 
 from __future__ import annotations
 
@@ -13,57 +13,60 @@ from db.session import reading
 from db.tables import catalogue, metadata, model_versions
 from db.writes import counters
 
+UNDO = "restore the original schema"
+
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be, and what can be done."""
+    """A problem and its remedy."""
 
     what: str
     advice: str
 
 
 def check(engine: Engine) -> list[Finding]:
-    """Everything that is wrong; an empty list when all is well.
+    """All problems found; an empty list if there are none.
 
     Raises:
-        SchemaMissing, SchemaTooOld, SchemaTooNew: the rest cannot be looked at then.
+        SchemaMissing, SchemaTooOld, SchemaTooNew: the other checks need the current schema.
     """
     schema.require_current(engine)
     with reading(engine) as connection:
         return [
-            *schema_findings(connection),
-            *orphan_findings(connection),
-            *count_findings(connection),
-            *integrity_findings(connection),
+            *_schema_findings(connection),
+            *_orphan_findings(connection),
+            *_counter_findings(connection),
+            *_integrity_findings(connection),
         ]
 
 
-def schema_findings(connection: Connection) -> list[Finding]:
-    """Where the tables differ from the models."""
+def _schema_findings(connection: Connection) -> list[Finding]:
+    """Differences between the database's schema and `db.tables`."""
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    options = {"compare_type": True, "include_object": _ours}
+    options = {"compare_type": True, "include_object": _is_defined}
     with warnings.catch_warnings():
-        # SQLite cannot show the expression of an index; its name is compared all the same
+        # SQLite cannot reflect the expression of an index; `_missing_indexes` compares its name
         warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression")
         warnings.filterwarnings("ignore", "autogenerate skipping metadata-specified expression")
         context = MigrationContext.configure(connection, opts=options)
         found = compare_metadata(context, metadata)
-    made = [
-        Finding(f"the schema differs from the code: {difference}", "restore what was there")
-        for difference in found
+    return [
+        *(Finding(f"the schema differs from the code: {difference}", UNDO) for difference in found),
+        *_missing_indexes(connection),
     ]
-    return made + _missing_indexes(connection)
 
 
-def _ours(item: object, name: str | None, kind: str, reflected: bool, _other: object) -> bool:
-    """Only what the models name: people may add tables and indexes of their own."""
-    return not (kind in ("table", "index") and reflected and _other is None)
+def _is_defined(
+    _item: object, _name: str | None, kind: str, reflected: bool, compared_to: object
+) -> bool:
+    """Whether to compare an object: users may add their own tables and indexes."""
+    return not (kind in ("table", "index") and reflected and compared_to is None)
 
 
 def _missing_indexes(connection: Connection) -> list[Finding]:
-    """Expression indexes, which the comparison skips on SQLite, by name."""
+    """Missing expression indexes, which Alembic's comparison skips on SQLite."""
     if connection.dialect.name != "sqlite":
         return []
     wanted = {
@@ -73,11 +76,11 @@ def _missing_indexes(connection: Connection) -> list[Finding]:
     }
     rows = connection.execute(sa.text("SELECT name FROM sqlite_master WHERE type = 'index'"))
     missing = sorted(wanted - set(rows.scalars()))
-    return [Finding(f"the index {name} is missing", "restore what was there") for name in missing]
+    return [Finding(f"the index {name} is missing", UNDO) for name in missing]
 
 
-def orphan_findings(connection: Connection) -> list[Finding]:
-    """Rows that name a model which is not registered."""
+def _orphan_findings(connection: Connection) -> list[Finding]:
+    """Rows labelled by a model version that is not registered."""
     known = sa.select(model_versions.c.version)
     query = (
         sa.select(catalogue.c.model_version, sa.func.count())
@@ -93,16 +96,16 @@ def orphan_findings(connection: Connection) -> list[Finding]:
     ]
 
 
-def count_findings(connection: Connection) -> list[Finding]:
-    """Where the counters and the rows disagree."""
+def _counter_findings(connection: Connection) -> list[Finding]:
+    """Differences between the counters and the rows."""
     return [
-        Finding(f"the counters do not add up: {difference}", "count anew: db check --recount")
+        Finding(f"the counters are wrong: {difference}", "recount: db check --recount")
         for difference in counters.differences(connection)
     ]
 
 
-def integrity_findings(connection: Connection) -> list[Finding]:
-    """What SQLite itself finds: broken pages, and foreign keys that lead nowhere."""
+def _integrity_findings(connection: Connection) -> list[Finding]:
+    """What SQLite's own checks find: corrupt pages and dangling foreign keys."""
     if connection.dialect.name != "sqlite":
         return []
     found = list(connection.exec_driver_sql("PRAGMA quick_check").scalars())

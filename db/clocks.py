@@ -1,4 +1,4 @@
-"""What time it is, by one clock for all workers of a catalogue."""
+"""The current time, from one clock for all workers of a catalogue."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 
 def now(connection: Connection) -> datetime:
-    """The server's time on PostgreSQL; on SQLite, whose users share a host, the host's."""
+    """The server's time on PostgreSQL; this host's on SQLite, whose users share one host."""
     if connection.dialect.name == "postgresql":
         found: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
         return found.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Column types that mean the same on SQLite and PostgreSQL."""
+"""Column types that behave alike on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
-# SQLite makes a row id of INTEGER PRIMARY KEY only
+# SQLite generates row ids only for INTEGER PRIMARY KEY, not for BIGINT
 Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 class UtcDateTime(sa.types.TypeDecorator[datetime]):
-    """Timezone-aware UTC in and out; SQLite itself keeps no zone."""
+    """A timezone-aware UTC datetime; stored without zone on SQLite, which has no type for it."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True

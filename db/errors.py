@@ -1,20 +1,20 @@
-"""What can go wrong with the catalogue.
+"""The errors of the catalogue, and the mapping of driver errors to them.
 
     CatalogueError
-    ├── InvalidUrl            the catalogue URL names no database that is supported
-    ├── DatabaseUnavailable   nothing answers there, or it refuses us (exit code 4)
-    ├── DatabaseBusy          it answers, but a lock was not had in time
-    ├── SchemaError           the tables are not those that this code expects
-    │   ├── SchemaMissing     there are none
+    ├── InvalidUrl            the catalogue URL names no supported database
+    ├── DatabaseUnavailable   no answer, or access refused (exit code 4)
+    ├── DatabaseBusy          a lock was not released in time
+    ├── SchemaError           the tables are not the expected ones
+    │   ├── SchemaMissing     there are no tables
     │   ├── SchemaTooOld      an earlier version made them: upgrade
     │   └── SchemaTooNew      a later version made them: upgrade the program
-    ├── UnknownLabel          a label that stands in no registered taxonomy
-    ├── InvalidRecord         a value that the catalogue cannot hold
-    ├── ExportError           an export or import that cannot be done, or not as asked
-    └── InvalidQuery          a question that it cannot answer: an order or a page token
+    ├── UnknownLabel          a label of no registered taxonomy
+    ├── InvalidRecord         a value that the catalogue cannot store
+    ├── ExportError           an export or import that is not possible as requested
+    └── InvalidQuery          an invalid order, grouping or page token
 
-Errors of SQLAlchemy and of the drivers do not leave this room: `mapped` turns those that a user
-can do something about into the ones above; what is left is a bug and keeps its own type.
+`mapped` converts those errors of SQLAlchemy and of the drivers that a user can fix. Any other is a
+bug and keeps its type.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ import sqlalchemy.exc
 
 
 class CatalogueError(Exception):
-    """Anything about the catalogue that a user can read and act on."""
+    """The base of all errors that a user can act on."""
 
 
 class InvalidUrl(CatalogueError):
-    """The catalogue URL names no database that is supported."""
+    """The catalogue URL names no supported database."""
 
 
 class DatabaseUnavailable(CatalogueError):
-    """Nothing answers at the catalogue's URL, or it refuses us."""
+    """The database does not answer, or refuses access."""
 
 
 class DatabaseBusy(CatalogueError):
-    """The database answers, but a lock was not had in time."""
+    """The database answers, but a lock was not released in time."""
 
 
 class SchemaError(CatalogueError):
-    """The tables are not those that this code expects."""
+    """The tables are not the ones that this code expects."""
 
 
 class SchemaMissing(SchemaError):
-    """The database holds no catalogue."""
+    """The database has no catalogue."""
 
 
 class SchemaTooOld(SchemaError):
@@ -59,67 +59,65 @@ class SchemaTooNew(SchemaError):
 
 
 class UnknownLabel(CatalogueError):
-    """A label that stands in no registered taxonomy."""
+    """A label of no registered taxonomy."""
 
 
 class InvalidRecord(CatalogueError):
-    """A value that the catalogue cannot hold."""
+    """A value that the catalogue cannot store."""
 
 
 class InvalidQuery(CatalogueError):
-    """A question that the catalogue cannot answer."""
+    """An invalid order, grouping or page token."""
 
 
 class ExportError(CatalogueError):
-    """An export or import that cannot be done, or not as asked."""
+    """An export or import that is not possible as requested."""
 
 
 _BUSY = ("database is locked", "deadlock detected", "lock timeout", "database table is locked")
 
 
-def _of_the_place(error: sqlalchemy.exc.DatabaseError) -> bool:
-    """Whether the database as a whole is in trouble, rather than one statement being wrong."""
+def _is_outage(error: sqlalchemy.exc.DatabaseError) -> bool:
+    """Whether the database is unusable, as opposed to one statement being wrong."""
     if isinstance(error.orig, sqlite3.Error):
-        # wrong SQL is an OperationalError in SQLite's driver, and no file is a DatabaseError
+        # the error classes do not tell: SQLite's driver raises OperationalError for wrong SQL and
+        # DatabaseError for a file that is no database
         code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         return code not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT)
     return isinstance(error, sqlalchemy.exc.OperationalError)
 
 
 def _one_line(cause: str) -> str:
-    """A driver's message as one line; psycopg repeats it for each address that it tried."""
+    """A driver's message as one line, without psycopg's repetition for each address."""
     return " ".join(cause.split("\nMultiple connection attempts failed", maxsplit=1)[0].split())
 
 
 def _hint(where: str) -> str:
     if where.startswith("sqlite"):
-        return (
-            "check that the URL is right, and that the folder is there and writable and its "
-            "disk not full"
-        )
+        return "check the URL, and that its folder exists, is writable and has free disk space"
     return (
         "check the host, port, user, password and database of the URL, that the server runs, and "
-        "that it lets this user in from here"
+        "that it accepts this user from this host"
     )
 
 
 @contextmanager
 def mapped(where: str) -> Iterator[None]:
-    """Turn driver errors inside the block into this module's; `where` is the URL to name.
+    """Convert driver errors inside the block; `where` is the URL for the message.
 
     Raises:
-        DatabaseBusy: a lock was not had within the busy timeout, or a deadlock was broken.
+        DatabaseBusy: a lock was not released within the busy timeout, or a deadlock was broken.
         DatabaseUnavailable: the server cannot be reached, or the file cannot be opened.
     """
     try:
         yield
     except sqlalchemy.exc.DatabaseError as error:
-        if not _of_the_place(error):
+        if not _is_outage(error):
             raise
         cause = str(error.orig).strip()
         if any(text in cause for text in _BUSY):
             raise DatabaseBusy(
-                f"the catalogue {where} stayed locked by another writer: {cause}; try again"
+                f"the catalogue {where} is locked by another writer: {cause}; try again"
             ) from error
         raise DatabaseUnavailable(
             f"the catalogue {where} cannot be used: {_one_line(cause)}; {_hint(where)}"

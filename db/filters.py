@@ -1,4 +1,4 @@
-"""A `Filter` says which rows; `conditions` turns it into SQL whose every value is a parameter."""
+"""`Filter` selects rows; `conditions` turns it into SQL with every value as a parameter."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from db.label_patterns import matching
-from db.records import LabelEntry
+from db.label_patterns import matching_labels
+from db.records import FAILED_STATUSES, LabelEntry
 from db.tables import (
     CONFIDENCES,
     FAILED,
@@ -28,12 +28,12 @@ Condition = sa.ColumnElement[bool]
 
 @dataclass(frozen=True)
 class Filter:
-    """Which rows. What is None asks for nothing; what is given must all hold.
+    """Which rows to select. A row must meet every condition that is not None.
 
-    A label counts as what a person said of the row, or else the model. In `label`, `category`,
-    `gender`, `type`, `path`, `url` and `product_id` a ``*`` stands for any run of characters and
-    nothing else has a meaning; labels are compared without regard to upper and lower case.
-    Times are timezone-aware; "after" includes the moment itself, "before" does not.
+    The label of a row is a person's, or else the model's. In `label`, `category`, `gender`, `type`,
+    `path`, `url` and `product_id` a ``*`` matches any characters; no other character is special.
+    Labels are compared ignoring case. Times are timezone-aware; `labelled_after` includes the given
+    time, `labelled_before` excludes it.
     """
 
     label: str | None = None
@@ -61,23 +61,18 @@ class Filter:
     max_margin: float | None = None
     labelled_after: datetime | None = None
     labelled_before: datetime | None = None
-    needs_review: bool | None = None  # False: labelled, and sure or settled by a person
+    needs_review: bool | None = None  # False: labelled, and confident or checked by a person
     corrected: bool | None = None
-    duplicates: bool | None = None  # the same bytes stand in more than one row
+    duplicates: bool | None = None  # whether another row has the same bytes
 
 
-EQUAL = ("reason", "crawl", "shop", "content_hash", "model_version")
-PATTERNS = ("url", "path", "product_id")
-FAILED_STATUSES = ("rejected", "quarantined", "cancelled")
-# the words of the index of what failed. SQLite puts a value that a column is said to equal into
-# them, which makes them others; not so one that has a type of its own
+EQUALITY_FILTERS = ("reason", "crawl", "shop", "content_hash", "model_version")
+PATTERN_FILTERS = ("url", "path", "product_id")
+# The predicate of the partial index ix_catalogue_failed, which a query must repeat literally. Given
+# `status = 'rejected'`, SQLite would substitute the value into it, so that it no longer matches the
+# index. A cast value is not substituted.
 FAILED_ROWS = sa.text(f"catalogue.{FAILED}")
 STATUS_VALUES = {name: sa.cast(value, sa.Text) for name, value in STATUS_LITERALS.items()}
-
-
-def names_labels(wanted: Filter) -> bool:
-    """Whether the filter asks for labels."""
-    return any(x is not None for x in (wanted.label, wanted.category, wanted.gender, wanted.type))
 
 
 def label_entries(connection: Connection) -> list[LabelEntry]:
@@ -88,51 +83,44 @@ def label_entries(connection: Connection) -> list[LabelEntry]:
 
 
 def wanted_labels(connection: Connection, wanted: Filter) -> list[str] | None:
-    """The labels that the filter means, sorted; None when it asks for none."""
-    if not names_labels(wanted):
+    """The labels that the filter matches, sorted; None if it does not filter by label."""
+    patterns = {name: getattr(wanted, name) for name in ("label", "category", "gender", "type")}
+    if all(pattern is None for pattern in patterns.values()):
         return None
-    return sorted(
-        matching(
-            label_entries(connection),
-            label=wanted.label,
-            category=wanted.category,
-            gender=wanted.gender,
-            type=wanted.type,
-        )
-    )
+    return sorted(matching_labels(label_entries(connection), **patterns))
 
 
 def conditions(
     connection: Connection, wanted: Filter, *, without: Collection[str] = ()
 ) -> list[Condition]:
-    """The WHERE of a filter, parts that all hold; those on `without` ('label', …) left out."""
+    """The WHERE conditions of a filter, except those on the fields in `without`."""
     if not all(storable(getattr(wanted, field.name)) for field in fields(wanted)):
         return [sa.false()]
     made: list[Condition] = []
-    meant = None if "label" in without else wanted_labels(connection, wanted)
-    if meant is not None:
-        made.append(effective_label.in_(meant))
+    names = None if "label" in without else wanted_labels(connection, wanted)
+    if names is not None:
+        made.append(effective_label.in_(names))
     if wanted.status is not None and "status" not in without:
-        made += _status(wanted.status)
-    for name in EQUAL:
+        made += _status_conditions(wanted.status)
+    for name in EQUALITY_FILTERS:
         value = getattr(wanted, name)
         if value is not None and name not in without:
             made.append(catalogue.c[name] == value)
-    for name in PATTERNS:
+    for name in PATTERN_FILTERS:
         value = getattr(wanted, name)
         if value is not None:
-            made.append(_pattern(connection, name, value))
-    return made + _ranges(wanted) + _kinds(wanted)
+            made.append(_pattern_condition(connection, name, value))
+    return made + _range_conditions(wanted) + _flag_conditions(wanted)
 
 
 def storable(value: Any) -> bool:
-    """Whether a value can stand in a row at all; PostgreSQL refuses to compare what cannot."""
+    """Whether a column can hold the value; PostgreSQL refuses to compare others."""
     if not isinstance(value, str):
         return True
     return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
-def _status(status: str) -> list[Any]:
+def _status_conditions(status: str) -> list[Any]:
     if status not in STATUS_LITERALS:
         return [sa.false()]
     if status in FAILED_STATUSES:
@@ -140,11 +128,11 @@ def _status(status: str) -> list[Any]:
     return [catalogue.c.status == STATUS_LITERALS[status]]
 
 
-def _pattern(connection: Connection, name: str, pattern: str) -> Condition:
+def _pattern_condition(connection: Connection, name: str, pattern: str) -> Condition:
     column = catalogue.c[name]
     if "*" in pattern:
-        return like(connection.dialect.name, column, pattern)
-    if name == "path":  # by the key of each crawl: a path has no index of its own
+        return _like(connection.dialect.name, column, pattern)
+    if name == "path":  # paths have no index; their keys have one per crawl
         return sa.and_(
             catalogue.c.crawl.in_(sa.select(crawls.c.name)),
             catalogue.c.path_key == path_key(pattern),
@@ -152,10 +140,10 @@ def _pattern(connection: Connection, name: str, pattern: str) -> Condition:
     return column == pattern
 
 
-def like(dialect: str, column: sa.Column[Any], pattern: str) -> Condition:
-    """`column` fits `pattern`, in which only * means anything; upper and lower case differ.
+def _like(dialect: str, column: sa.Column[Any], pattern: str) -> Condition:
+    """`column` matches `pattern`, in which only * is special; case-sensitive.
 
-    SQLite's LIKE does not tell A from a, so GLOB it is there.
+    SQLite uses GLOB, because its LIKE ignores case.
     """
     if dialect == "sqlite":
         literal = "".join(f"[{c}]" if c in "?[" else c for c in pattern)
@@ -164,7 +152,7 @@ def like(dialect: str, column: sa.Column[Any], pattern: str) -> Condition:
     return column.like(escaped, escape="\\")
 
 
-def _ranges(wanted: Filter) -> list[Condition]:
+def _range_conditions(wanted: Filter) -> list[Condition]:
     made: list[Condition] = []
     for name in CONFIDENCES:
         low, high = getattr(wanted, f"min_{name}"), getattr(wanted, f"max_{name}")
@@ -179,25 +167,25 @@ def _ranges(wanted: Filter) -> list[Condition]:
     return made
 
 
-def _kinds(wanted: Filter) -> list[Condition]:
+def _flag_conditions(wanted: Filter) -> list[Condition]:
     made: list[Condition] = []
-    by_hand = catalogue.c.human_label.isnot(None)
+    corrected = catalogue.c.human_label.isnot(None)
     if wanted.needs_review is True:
-        made += [catalogue.c.needs_review, sa.not_(by_hand)]
+        made += [catalogue.c.needs_review, sa.not_(corrected)]
     if wanted.needs_review is False:
         made += [
             catalogue.c.status == "labelled",
-            sa.or_(sa.not_(catalogue.c.needs_review), by_hand),
+            sa.or_(sa.not_(catalogue.c.needs_review), corrected),
         ]
     if wanted.corrected is not None:
-        made.append(by_hand if wanted.corrected else sa.not_(by_hand))
+        made.append(corrected if wanted.corrected else sa.not_(corrected))
     if wanted.duplicates is not None:
         other = catalogue.alias("other")
-        twin = (
+        duplicate = (
             sa.select(other.c.id)
             .where(other.c.content_hash == catalogue.c.content_hash)
             .where(other.c.id != catalogue.c.id)
             .exists()
         )
-        made.append(twin if wanted.duplicates else sa.not_(twin))
+        made.append(duplicate if wanted.duplicates else sa.not_(duplicate))
     return made

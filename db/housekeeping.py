@@ -1,9 +1,9 @@
-"""Taking rows out: forget (for good, with a record that it happened), archive, vacuum."""
+"""Removing rows: forget (delete for good, on record), archive, and vacuum."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -12,30 +12,27 @@ from sqlalchemy.engine import Connection, Engine
 
 from db import clocks, ledger
 from db.errors import ExportError, InvalidRecord, mapped
-from db.exports import text as text_exports
+from db.exports.files import Exported
+from db.exports.text import export_text
 from db.filters import Filter
 from db.session import reading, shown, writing
 from db.tables import catalogue, crawls, forgotten, path_key, relabels
 from db.writes import counters
-from db.writes.row_values import text
+from db.writes.row_values import checked_text
 
 KINDS = ("crawl", "path", "hash")
-
-
-@dataclass(frozen=True)
-class Archived:
-    """A crawl that lies in a file now, and no more in the catalogue."""
-
-    crawl: str
-    exported: text_exports.Exported
+TRUNCATE_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
 
 
 def forget(engine: Engine, kind: str, value: str, *, by: str, note: str | None = None) -> int:
-    """Remove a crawl, a path (in every crawl) or all rows with a content hash; how many rows.
+    """Delete a crawl, a path (in every crawl) or all rows with a content hash, for good.
 
     Labels, history and corrections go with the rows, and their bytes are overwritten (SQLite) or
-    vacuumed away (PostgreSQL). The log `forgotten` keeps when, who, what kind, how many and a
-    digest of what was asked for, from which it cannot be read back. Backups are yours to see to.
+    vacuumed (PostgreSQL). The table `forgotten` records when, who, what kind and how many rows, and
+    a digest of `value`, from which it cannot be read back. Backups are not touched.
+
+    Returns:
+        How many rows were deleted.
     """
     if kind not in KINDS or not by.strip():
         raise InvalidRecord(f"expected one of {', '.join(KINDS)} and a name, received {kind!r}")
@@ -46,14 +43,16 @@ def forget(engine: Engine, kind: str, value: str, *, by: str, note: str | None =
         connection.execute(
             sa.insert(forgotten).values(
                 forgotten_at=clocks.now(connection),
-                forgotten_by=text(by, "by"),
+                forgotten_by=checked_text(by, "by"),
                 kind=kind,
                 digest=hashlib.blake2b(value.encode(), digest_size=16).hexdigest(),
                 rows=rows,
-                note=text(note, "note"),
+                note=checked_text(note, "note"),
             )
         )
-    _scrub(engine)
+    # deleted rows remain in the log (SQLite) or as dead rows (PostgreSQL) until now
+    tables = ("catalogue", "relabels", "label_history", "corrections")
+    _maintain(engine, [TRUNCATE_LOG], [f"VACUUM {table}" for table in tables])
     return rows
 
 
@@ -70,42 +69,44 @@ def _delete(connection: Connection, kind: str, value: str) -> int:
         rows = connection.execute(sa.delete(table).where(where)).rowcount
     if kind == "crawl":
         connection.execute(sa.delete(crawls).where(crawls.c.name == value))
-        counters.tidy(connection)  # the counters name crawls and shops too
+        counters.compact(connection)  # the counters contain crawl and shop names
     return rows
 
 
-def archive(engine: Engine, crawl: str, target: Path) -> Archived:
-    """Write a crawl to a JSON lines file, then take its rows out of the catalogue.
+def archive(engine: Engine, crawl: str, target: Path) -> Exported:
+    """Export a crawl to a JSON lines file, then delete its rows from the catalogue.
 
-    `import` brings them back. The rows go only if they are as many as the file holds and none is
-    waiting or leased; labels that were replaced before (history) are not in the file.
+    `import` brings them back, without the history of replaced labels.
+
+    Raises:
+        ExportError: rows are pending or were changed during the export; nothing is deleted.
     """
     ledger.require_crawl(engine, crawl)
     with reading(engine) as connection:
-        before = _standing(connection, crawl)
-    done = text_exports.export_text(engine, Filter(crawl=crawl), target, "jsonl")
-    mine = catalogue.c.crawl == crawl
+        before = _fingerprint(connection, crawl)
+    done = export_text(engine, Filter(crawl=crawl), target, "jsonl")
     with writing(engine) as connection:
-        if engine.dialect.name == "postgresql":  # nobody writes between the look and the delete
+        if engine.dialect.name == "postgresql":  # no writes between the check and the delete
             connection.execute(sa.text("LOCK TABLE catalogue IN SHARE ROW EXCLUSIVE MODE"))
-        now = _standing(connection, crawl)
-        if now != before or now[1] or now[0] != done.rows:
+        after = _fingerprint(connection, crawl)
+        rows, pending, _ = after
+        if after != before or pending or rows != done.rows:
             raise ExportError(
-                f"crawl {crawl!r} is being worked on ({now[0]} rows, {done.rows} in {target}, "
-                f"{now[1]} pending): let it end, or cancel it, and archive it then"
+                f"crawl {crawl!r} is being worked on ({rows} rows, {done.rows} in {target}, "
+                f"{pending} pending): wait for its end, or cancel it, then archive it"
             )
-        connection.execute(sa.delete(relabels).where(relabels.c.crawl == crawl))
-        connection.execute(sa.delete(catalogue).where(mine))
+        for table in (relabels, catalogue):
+            connection.execute(sa.delete(table).where(table.c.crawl == crawl))
         connection.execute(
             sa.update(crawls)
             .where(crawls.c.name == crawl)
             .values(archived_at=clocks.now(connection), note=f"{target} sha256 {done.sha256}")
         )
-    return Archived(crawl, done)
+    return done
 
 
-def _standing(connection: Connection, crawl: str) -> tuple[int, int, datetime | None]:
-    """(rows, those pending, when one was last changed): what must not move during an archive."""
+def _fingerprint(connection: Connection, crawl: str) -> tuple[int, int, datetime | None]:
+    """(rows, pending rows, last change): must stay the same during an archive."""
     query = sa.select(
         sa.func.count(),
         sa.func.count().filter(catalogue.c.status == "pending"),
@@ -116,26 +117,20 @@ def _standing(connection: Connection, crawl: str) -> tuple[int, int, datetime | 
 
 
 def vacuum(engine: Engine) -> None:
-    """Give space back and renew the planner's statistics; add the counters up."""
+    """Free unused space, renew the planner's statistics and merge the counters."""
     with writing(engine) as connection:
-        counters.tidy(connection)
+        counters.compact(connection)
+    _maintain(engine, ["VACUUM", "ANALYZE", TRUNCATE_LOG], ["VACUUM (ANALYZE)"])
+
+
+def _maintain(engine: Engine, on_sqlite: Sequence[str], on_postgresql: Sequence[str]) -> None:
+    """Run statements that cannot run inside a transaction."""
     with mapped(shown(engine)), engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             raw = connection.connection.driver_connection
-            for statement in ("VACUUM", "ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)"):
+            for statement in on_sqlite:
                 raw.execute(statement).fetchall()  # type: ignore[union-attr]
             return
-        outside = connection.execution_options(isolation_level="AUTOCOMMIT")
-        outside.execute(sa.text("VACUUM (ANALYZE)"))
-
-
-def _scrub(engine: Engine) -> None:
-    """What was deleted still lies in the log (SQLite) or as dead rows (PostgreSQL)."""
-    with mapped(shown(engine)), engine.connect() as connection:
-        if engine.dialect.name == "sqlite":
-            raw = connection.connection.driver_connection
-            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # type: ignore[union-attr]
-            return
-        outside = connection.execution_options(isolation_level="AUTOCOMMIT")
-        for table in ("catalogue", "relabels", "label_history", "corrections"):
-            outside.execute(sa.text(f"VACUUM {table}"))
+        autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
+        for statement in on_postgresql:
+            autocommit.execute(sa.text(statement))

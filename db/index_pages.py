@@ -1,13 +1,13 @@
-"""First pages in order of id, out of an index, whatever the size of the table.
+"""First pages in order of id from an index, at a cost independent of the table's size.
 
-A *run* is the part of an index over (column, id) that has one value of the column: there the ids
-stand in order. A filter's page is made of the first ids of a run, or of the runs of all the labels
-that a pattern means, merged. Two things keep what is read small where filters are combined:
+In an index over (column, id), the ids of one value of the column are in order. A page of a filter
+therefore consists of the first ids of one value, or of the merged first ids of all labels that a
+pattern matches. Two measures limit what combined filters read:
 
-- the rows of a crawl were added together, so the ids between its first and its last bound the
-  search whatever else is asked for (`span_of`);
-- what is frequent stands among any few thousand rows, so these are looked at first, and only a
-  page that they do not fill goes to the runs (`near`).
+- The rows of a crawl were added together, so its first and last id bound any search
+  (`crawl_id_range`).
+- A frequent combination occurs among any few thousand rows. These are scanned first, and the index
+  is searched only if they do not fill the page (`bounded_scan`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from sqlalchemy.engine import Connection
 
 from db.filters import (
     FAILED_ROWS,
-    FAILED_STATUSES,
     STATUS_VALUES,
     Condition,
     Filter,
@@ -29,22 +28,24 @@ from db.filters import (
     storable,
     wanted_labels,
 )
+from db.records import FAILED_STATUSES
 from db.tables import catalogue, effective_label
 
-# more labels than this are looked up as one set: taxonomies are far smaller
-VALUES_APART = 100
-ROWS_NEAR = 2000
+# a pattern that matches more labels is searched as one set; taxonomies are far smaller
+MAX_VALUES_MERGED = 100
+ROWS_SCANNED_FIRST = 2000
 _ID = catalogue.c.id
 
 
 @dataclass(frozen=True)
-class Span:
-    """The ids to look at: those between the two, without them; None for no bound."""
+class IdRange:
+    """The ids between two bounds, both exclusive; None for no bound."""
 
     above: int | None = None
     below: int | None = None
 
     def conditions(self) -> list[Condition]:
+        """The WHERE conditions of the range."""
         made: list[Condition] = []
         if self.above is not None:
             made.append(self.above < _ID)
@@ -52,100 +53,110 @@ class Span:
             made.append(self.below > _ID)
         return made
 
-    def beyond(self, after: int | None, *, down: bool) -> Span:
-        """What of it comes after the id `after`, in the order up or down."""
-        if after is None:
+    def after(self, last: int | None, *, descending: bool) -> IdRange:
+        """The part of the range that follows the id `last`, in ascending or descending order."""
+        if last is None:
             return self
-        if down:
-            return Span(self.above, after if self.below is None else min(after, self.below))
-        return Span(after if self.above is None else max(after, self.above), self.below)
+        if descending:
+            return IdRange(self.above, last if self.below is None else min(last, self.below))
+        return IdRange(last if self.above is None else max(last, self.above), self.below)
 
 
 @dataclass(frozen=True)
-class Order:
-    """How many ids of a span, upwards from its beginning or downwards from its end."""
+class IdPage:
+    """The first `limit` ids of a range, in ascending or descending order."""
 
-    span: Span
+    ids: IdRange
     limit: int
-    down: bool
-
-
-def span_of(connection: Connection, wanted: Filter) -> Span:
-    """The ids among which the rows that fit stand, as far as the filter's crawl tells."""
-    if wanted.crawl is None or not storable(wanted.crawl):
-        return Span()
-    first, last = (
-        connection.execute(_ids(connection, catalogue.c.crawl, wanted.crawl, [], how))
-        .scalars()
-        .first()
-        for how in (Order(Span(), 1, down=False), Order(Span(), 1, down=True))
-    )
-    return Span(0, 0) if first is None or last is None else Span(first - 1, last + 1)
-
-
-def near(
-    connection: Connection, wanted: Filter, span: Span, *, down: bool
-) -> list[Condition] | None:
-    """The conditions of the rows that fit and stand near the beginning; None: not worth a look."""
-    whole = wanted.path is not None and "*" not in wanted.path
-    if not ROWS_NEAR or whole or wanted.content_hash is not None:
-        return None  # some few rows, which their index finds at once
-    run = runs_of(connection, wanted)
-    if len(run.values) <= 1 and not conditions(connection, wanted, without=(run.name,)):
-        return None
-    query = sa.select(_ID).where(*span.conditions()).order_by(_ID.desc() if down else _ID)
-    last = connection.execute(query.limit(1).offset(ROWS_NEAR - 1)).scalars().first()
-    if last is None:
-        return None
-    part = Span(last - 1, span.below) if down else Span(span.above, last + 1)
-    return [*conditions(connection, wanted), *part.conditions()]
+    descending: bool
 
 
 @dataclass(frozen=True)
-class Runs:
-    """What is answered by runs: the filter's name, its column and values, the index's own words."""
+class IndexLookup:
+    """The filter that an index answers: its name, its column, and the values to look up.
+
+    `predicate` repeats the predicate of a partial index where the planner needs that.
+    """
 
     name: str
     column: sa.ColumnElement[Any]
     values: Sequence[Any] = ()
-    partial: tuple[Any, ...] = ()
+    predicate: tuple[Any, ...] = ()
 
 
-def runs_of(connection: Connection, wanted: Filter) -> Runs:
-    """The filter that leaves the fewest rows, as a rule: few failed, and shops are many."""
+def crawl_id_range(connection: Connection, wanted: Filter) -> IdRange:
+    """The range from the first to the last id of the filter's crawl; unbounded without one."""
+    if wanted.crawl is None or not storable(wanted.crawl):
+        return IdRange()
+    first, last = (
+        connection.execute(_ids(connection, catalogue.c.crawl, wanted.crawl, [], page))
+        .scalars()
+        .first()
+        for page in (IdPage(IdRange(), 1, descending=False), IdPage(IdRange(), 1, descending=True))
+    )
+    return IdRange(0, 0) if first is None or last is None else IdRange(first - 1, last + 1)
+
+
+def bounded_scan(
+    connection: Connection, wanted: Filter, ids: IdRange, *, descending: bool
+) -> list[Condition] | None:
+    """The conditions for matching rows among the first `ROWS_SCANNED_FIRST` of `ids`.
+
+    None if a scan does not help, because one index answers the filter or few rows are left.
+    """
+    full_path = wanted.path is not None and "*" not in wanted.path
+    if not ROWS_SCANNED_FIRST or full_path or wanted.content_hash is not None:
+        return None  # few rows, which their index finds at once
+    lookup = index_lookup(connection, wanted)
+    if len(lookup.values) <= 1 and not conditions(connection, wanted, without=(lookup.name,)):
+        return None
+    query = sa.select(_ID).where(*ids.conditions()).order_by(_ID.desc() if descending else _ID)
+    last = connection.execute(query.limit(1).offset(ROWS_SCANNED_FIRST - 1)).scalars().first()
+    if last is None:
+        return None
+    part = IdRange(last - 1, ids.below) if descending else IdRange(ids.above, last + 1)
+    return [*conditions(connection, wanted), *part.conditions()]
+
+
+def index_lookup(connection: Connection, wanted: Filter) -> IndexLookup:
+    """The filter to answer by index: the one that usually leaves the fewest rows."""
     if wanted.reason is not None and storable(wanted.reason):
-        return Runs("reason", catalogue.c.reason, [wanted.reason])
+        return IndexLookup("reason", catalogue.c.reason, [wanted.reason])
     if wanted.status in FAILED_STATUSES:
-        return Runs("status", catalogue.c.status, [STATUS_VALUES[wanted.status]], (FAILED_ROWS,))
+        values = [STATUS_VALUES[wanted.status]]
+        return IndexLookup("status", catalogue.c.status, values, (FAILED_ROWS,))
     if wanted.shop is not None and storable(wanted.shop):
-        return Runs("shop", catalogue.c.shop, [wanted.shop])
+        return IndexLookup("shop", catalogue.c.shop, [wanted.shop])
     labels = wanted_labels(connection, wanted)
     if labels is not None:
-        return Runs("label", effective_label, labels)
+        return IndexLookup("label", effective_label, labels)
     if wanted.crawl is not None and storable(wanted.crawl):
-        return Runs("crawl", catalogue.c.crawl, [wanted.crawl])
-    return Runs("", _ID)
+        return IndexLookup("crawl", catalogue.c.crawl, [wanted.crawl])
+    return IndexLookup("", _ID)
 
 
 def first_ids(
-    connection: Connection, wanted: Filter, span: Span, limit: int, *, down: bool
+    connection: Connection, wanted: Filter, ids: IdRange, limit: int, *, descending: bool
 ) -> sa.Subquery | None:
-    """The ids of the first `limit` rows that fit, out of runs; None where no run answers."""
-    run, how = runs_of(connection, wanted), Order(span, limit, down)
-    if not run.values or len(run.values) > VALUES_APART:
+    """The first `limit` ids of matching rows, by index; None if no index answers the filter."""
+    lookup, page = index_lookup(connection, wanted), IdPage(ids, limit, descending)
+    if not lookup.values or len(lookup.values) > MAX_VALUES_MERGED:
         return None
-    rest = [*run.partial, *_unindexed(connection, wanted, run.name)]
-    runs = [_ids(connection, run.column, value, rest, how).subquery() for value in run.values]
-    together = sa.union_all(*(sa.select(run.c.id) for run in runs)).subquery("together")
-    way = together.c.id.desc() if down else together.c.id.asc()
-    return sa.select(together.c.id).order_by(way).limit(limit).subquery("first")
+    rest = [*lookup.predicate, *_other_conditions(connection, wanted, lookup.name)]
+    parts = [
+        _ids(connection, lookup.column, value, rest, page).subquery() for value in lookup.values
+    ]
+    merged = sa.union_all(*(sa.select(part.c.id) for part in parts)).subquery("together")
+    order = merged.c.id.desc() if descending else merged.c.id.asc()
+    return sa.select(merged.c.id).order_by(order).limit(limit).subquery("first")
 
 
-def _unindexed(connection: Connection, wanted: Filter, name: str) -> list[Condition]:
-    """The conditions but that on `name`: crawl, and a shop's labels, in words that no index has.
+def _other_conditions(connection: Connection, wanted: Filter, name: str) -> list[Condition]:
+    """The conditions except the one on `name`; some are written so that no index matches them.
 
-    A planner that knows little of a new crawl, or of an index made since its last ANALYZE, would
-    take that for each run, and read all of the crawl or of the labels.
+    These are the crawl, and the labels beside a shop. A planner without statistics on a new crawl,
+    or on an index newer than the last ANALYZE, would choose that index for each value and read all
+    rows of the crawl or of the labels.
     """
     hidden = ("crawl", "label") if name == "shop" else ("crawl",)
     made = conditions(connection, wanted, without=(name, *hidden))
@@ -162,24 +173,25 @@ def _ids(
     column: sa.ColumnElement[Any],
     value: Any,
     rest: Sequence[Condition],
-    how: Order,
+    page: IdPage,
 ) -> sa.Select[Any]:
-    """The ids of the first rows of one run.
+    """The first ids of the rows with one value of `column`.
 
-    Neither database merges several runs of an index by itself; it would sort all their rows. And
-    PostgreSQL, told that the column equals the value, takes the rows to be spread evenly and reads
-    the whole table in order of id until it has found enough: the last crawl is then found last.
-    A range from the value to the value is the same to us, and leaves it only the right index.
+    One query per value, because neither database merges the ordered ids of several values: it would
+    sort all their rows. On PostgreSQL the value is given as a range from itself to itself. Given an
+    equality, the planner assumes that the rows are evenly spread and reads the table in order of id
+    until it has found enough, so that it finds the last crawl last. The range leaves it only the
+    right index.
     """
-    span = how.span
+    ids = page.ids
     if connection.dialect.name == "sqlite":
-        bounds: list[Condition] = [column == value, *span.conditions()]
+        bounds: list[Condition] = [column == value, *ids.conditions()]
         keys: list[sa.ColumnElement[Any]] = [_ID]
     else:
-        both = sa.tuple_(column, _ID)
-        low = column >= value if span.above is None else both > sa.tuple_(value, span.above)
-        high = column <= value if span.below is None else both < sa.tuple_(value, span.below)
-        # a comparison of pairs tells the planner of no partial index
+        pair = sa.tuple_(column, _ID)
+        low = column >= value if ids.above is None else pair > sa.tuple_(value, ids.above)
+        high = column <= value if ids.below is None else pair < sa.tuple_(value, ids.below)
+        # a comparison of pairs does not imply the predicate of a partial index; this does
         bounds, keys = [low, high, column.isnot(None)], [column, _ID]
-    order = [key.desc() if how.down else key.asc() for key in keys]
-    return sa.select(_ID).where(*bounds, *rest).order_by(*order).limit(how.limit)
+    order = [key.desc() if page.descending else key.asc() for key in keys]
+    return sa.select(_ID).where(*bounds, *rest).order_by(*order).limit(page.limit)

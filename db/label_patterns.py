@@ -1,9 +1,9 @@
-"""What a user writes for a label, as the set of labels that it means.
+"""Label patterns: which labels of the taxonomy a user's pattern matches.
 
-`shoes/female/sandals` and the original's `shoes-Female-sandals` are the same. `*` stands for any
-run of characters, so `shoes/*` is all below shoes, and `*/sandals` sandals of either gender.
-Every such filter becomes a set of label names looked up in the small `labels` table: the big
-table is then only ever asked for equality, which its index answers.
+`shoes/female/sandals` and the original's `shoes-Female-sandals` are equal. `*` matches any
+characters: `shoes/*` everything below shoes, `*/sandals` sandals of either gender. A pattern is
+resolved to a set of names in the small `labels` table, so the large table is only searched for
+equal labels, which its index answers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from db.records import LabelEntry
 
 
-def matching(
+def matching_labels(
     entries: Iterable[LabelEntry],
     *,
     label: str | None = None,
@@ -22,29 +22,30 @@ def matching(
     gender: str | None = None,
     type: str | None = None,
 ) -> frozenset[str]:
-    """The labels that fit every part that is given; upper and lower case are the same."""
+    """The labels that match every given pattern, ignoring case."""
     parts = {"category": category, "gender": gender, "type": type}
     return frozenset(
         entry.label
         for entry in entries
-        if (label is None or label_fits(label, entry.label))
+        if (label is None or label_matches(label, entry.label))
         and all(
-            wanted is None or _fits(wanted, getattr(entry, name)) for name, wanted in parts.items()
+            pattern is None or _matches(pattern, getattr(entry, name))
+            for name, pattern in parts.items()
         )
     )
 
 
-def label_fits(pattern: str, label: str) -> bool:
-    """Whether `label` is what `pattern` means, in either way of writing it.
+def label_matches(pattern: str, label: str) -> bool:
+    """Whether `pattern` matches `label`, written with slashes or with hyphens.
 
-    Hyphens part the levels only where no slash does; a level's own hyphens stay.
+    Hyphens separate levels only if the pattern has no slash; hyphens within a level are kept.
     """
-    if _fits(pattern, label):
+    if _matches(pattern, label):
         return True
-    return "/" not in pattern and _fits(pattern, label.replace("/", "-"))
+    return "/" not in pattern and _matches(pattern, label.replace("/", "-"))
 
 
-def _fits(pattern: str, text: str | None) -> bool:
+def _matches(pattern: str, text: str | None) -> bool:
     if text is None:
         return False
     pieces = (re.escape(piece) for piece in pattern.casefold().split("*"))

@@ -1,4 +1,4 @@
-"""Asking the catalogue, as plain dataclasses:
+"""Queries on the catalogue, with dataclasses as results.
 
     from db.queries import Filter, page, rows, stats, table
     from db.session import make_engine
@@ -13,8 +13,8 @@
         print(count.group, count.label, count.rows)
     frame = table(engine, Filter(category="shoes")).to_pandas()
 
-`rows` streams any number in constant memory, in one snapshot. `page` is for looking through:
-each page starts where the last one ended (keyset), so page 1,000 costs what page 1 does.
+`rows` streams any number of rows in constant memory, from one snapshot. `page` is for browsing: it
+uses keyset pagination, so page 1,000 costs the same as page 1.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ from db.tables import catalogue
 from db.writes.row_values import ROW_NAMES
 
 __all__ = ["ORDERS", "Count", "Filter", "Page", "Row"]
-__all__ += ["count", "fits_no_label", "page", "rows", "stats", "table"]
+__all__ += ["count", "matches_no_label", "page", "rows", "stats", "table"]
 
-ROWS_A_FETCH = 1000
+ROWS_PER_FETCH = 1000
 ORDERS = ("id", "confidence", "margin", "labelled_at")
 _COLUMNS = [catalogue.c[name] for name in ROW_NAMES]
 
 
 @dataclass(frozen=True)
 class Page:
-    """Some rows, and what to give as `after` for those that follow; None at the end."""
+    """Some rows, and the `after` of the next page; None on the last page."""
 
     rows: list[Row]
     next: str | None
@@ -58,15 +58,22 @@ class Page:
 def rows(
     engine: Engine, wanted: Filter, *, order_by: str = "id", limit: int | None = None
 ) -> Iterator[Row]:
-    """The rows that fit, streamed in constant memory out of one snapshot.
+    """Stream the matching rows in constant memory, from one snapshot.
 
-    `order_by` is one of `ORDERS`, with ``-`` in front for the greatest first. An order other than
-    'id' leaves out the rows that have no such value. Rows that are alike come in order of id.
+    Args:
+        engine: The catalogue.
+        wanted: Which rows.
+        order_by: One of `ORDERS`, with a leading ``-`` for descending order; ties in order of id.
+            Any order but 'id' omits rows without that value.
+        limit: At most this many rows.
+
+    Raises:
+        InvalidQuery: `order_by` is not one of `ORDERS`.
     """
     with reading(engine) as connection:
         query = _query(connection, wanted, _Order.parse(order_by), limit, None)
-        # closed by hand: a reader that stops early leaves a cursor open on the server
-        with connection.execution_options(yield_per=ROWS_A_FETCH).execute(query) as result:
+        # closed explicitly: a reader that stops early would leave a cursor open on the server
+        with connection.execution_options(yield_per=ROWS_PER_FETCH).execute(query) as result:
             for values in result:
                 yield Row(*values)
 
@@ -79,24 +86,27 @@ def page(
     limit: int = 100,
     after: str | None = None,
 ) -> Page:
-    """At most `limit` rows from where `after` (the `next` of the page before) says."""
+    """At most `limit` rows; `after` is the `next` of the previous page. See `rows`.
+
+    Raises:
+        InvalidQuery: an invalid order, or an `after` of another order.
+    """
     order = _Order.parse(order_by)
     with reading(engine) as connection:
-        found = [
-            Row(*values) for values in _first(connection, wanted, order, limit, order.read(after))
-        ]
+        values = _page(connection, wanted, order, limit, order.parse_token(after))
+    found = [Row(*row) for row in values]
     return Page(found, order.token(found[-1]) if len(found) == limit and found else None)
 
 
 def count(engine: Engine, wanted: Filter) -> int:
-    """How many rows fit."""
+    """The number of matching rows."""
     with reading(engine) as connection:
         query = sa.select(sa.func.count()).select_from(catalogue)
         return int(connection.execute(query.where(*conditions(connection, wanted))).scalar_one())
 
 
 def table(engine: Engine, wanted: Filter) -> Any:
-    """The rows that fit as one `pyarrow.Table`; ``.to_pandas()`` makes a pandas frame of it.
+    """The matching rows as one `pyarrow.Table`, which has ``.to_pandas()``.
 
     Raises:
         ExportError: pyarrow is not installed (the extra ``data``).
@@ -106,62 +116,64 @@ def table(engine: Engine, wanted: Filter) -> Any:
     return arrow_table(engine, wanted)
 
 
-def fits_no_label(engine: Engine, wanted: Filter) -> bool:
-    """Whether the filter asks for labels, and no registered taxonomy has one that fits."""
+def matches_no_label(engine: Engine, wanted: Filter) -> bool:
+    """Whether the filter is on labels and matches none of any registered taxonomy."""
     with reading(engine) as connection:
         return wanted_labels(connection, wanted) == []
 
 
 @dataclass(frozen=True)
 class _Order:
-    """By which column, and which way."""
+    """A column and a direction."""
 
     name: str
-    down: bool
+    descending: bool
 
     @classmethod
     def parse(cls, order_by: str) -> _Order:
         name = order_by.removeprefix("-")
         if name not in ORDERS:
             raise InvalidQuery(
-                f"expected an order out of {', '.join(ORDERS)}, or -NAME for the greatest first, "
+                f"expected an order out of {', '.join(ORDERS)}, or -NAME for descending order, "
                 f"received {order_by!r}"
             )
         return cls(name, order_by.startswith("-"))
 
     def columns(self) -> list[sa.Column[Any]]:
-        """The value, and the id to part rows that are alike."""
+        """The column, and the id to break ties."""
         column = catalogue.c[self.name]
         return [column] if self.name == "id" else [column, catalogue.c.id]
 
     def clauses(self) -> list[sa.ColumnElement[Any]]:
-        return [column.desc() if self.down else column.asc() for column in self.columns()]
+        return [column.desc() if self.descending else column.asc() for column in self.columns()]
 
-    def beyond(self, values: Sequence[Any]) -> Condition:
-        """Comes after the row with these values."""
+    def following(self, values: Sequence[Any]) -> Condition:
+        """The condition for rows that follow the row with these values."""
         columns = self.columns()
         bounds = [sa.literal(v, c.type) for v, c in zip(values, columns, strict=True)]
         left, right = sa.tuple_(*columns), sa.tuple_(*bounds)
         if len(columns) == 1:
-            return columns[0] < bounds[0] if self.down else columns[0] > bounds[0]
-        return left < right if self.down else left > right
+            return columns[0] < bounds[0] if self.descending else columns[0] > bounds[0]
+        return left < right if self.descending else left > right
 
     def token(self, row: Row) -> str:
-        """Where `row` stands, as text for the next page."""
+        """The position of `row`, as text for the next page."""
         values = [getattr(row, str(column.name)) for column in self.columns()]
         plain = [v.isoformat() if isinstance(v, datetime) else v for v in values]
-        text = json.dumps([self.name, self.down, *plain])
+        text = json.dumps([self.name, self.descending, *plain])
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
-    def read(self, token: str | None) -> list[Any] | None:
-        """The values of a token of this order."""
+    def parse_token(self, token: str | None) -> list[Any] | None:
+        """The values in a token of this order."""
         if token is None:
             return None
         values: list[Any]
         try:
             padded = token + "=" * (-len(token) % 4)
-            name, down, *values = json.loads(base64.b64decode(padded, b"-_", validate=True))
-            if (name, down) != (self.name, self.down) or len(values) != len(self.columns()):
+            name, descending, *values = json.loads(base64.b64decode(padded, b"-_", validate=True))
+            if (name, descending) != (self.name, self.descending) or len(values) != len(
+                self.columns()
+            ):
                 raise ValueError(token)
             if self.name == "labelled_at":
                 values[0] = datetime.fromisoformat(values[0])
@@ -174,15 +186,15 @@ class _Order:
         return values
 
 
-def _first(
+def _page(
     connection: Connection, wanted: Filter, order: _Order, limit: int, after: list[Any] | None
 ) -> Sequence[Sequence[Any]]:
     """The rows of a page."""
     if order.name == "id":
-        span = _span(connection, wanted, order, after)
-        close = index_pages.near(connection, wanted, span, down=order.down)
-        if close is not None:
-            query = sa.select(*_COLUMNS).where(*close).order_by(*order.clauses()).limit(limit)
+        ids = _id_range(connection, wanted, order, after)
+        scan = index_pages.bounded_scan(connection, wanted, ids, descending=order.descending)
+        if scan is not None:
+            query = sa.select(*_COLUMNS).where(*scan).order_by(*order.clauses()).limit(limit)
             found = connection.execute(query).all()
             if len(found) == limit:
                 return found
@@ -198,19 +210,20 @@ def _query(
 ) -> sa.Select[Any]:
     ordered = sa.select(*_COLUMNS).order_by(*order.clauses()).limit(limit)
     if order.name != "id":
-        bounds = [] if after is None else [order.beyond(after)]
+        bounds = [] if after is None else [order.following(after)]
         bounds.append(catalogue.c[order.name].isnot(None))
         return ordered.where(*conditions(connection, wanted), *bounds)
-    span = _span(connection, wanted, order, after)
+    ids = _id_range(connection, wanted, order, after)
     if limit is not None:
-        first = index_pages.first_ids(connection, wanted, span, limit, down=order.down)
+        first = index_pages.first_ids(connection, wanted, ids, limit, descending=order.descending)
         if first is not None:
             return ordered.join_from(first, catalogue, catalogue.c.id == first.c.id)
-    return ordered.where(*conditions(connection, wanted), *span.conditions())
+    return ordered.where(*conditions(connection, wanted), *ids.conditions())
 
 
-def _span(
+def _id_range(
     connection: Connection, wanted: Filter, order: _Order, after: list[Any] | None
-) -> index_pages.Span:
-    found = index_pages.span_of(connection, wanted)
-    return found.beyond(None if after is None else after[0], down=order.down)
+) -> index_pages.IdRange:
+    """The ids of the filter's crawl that follow the row `after`."""
+    found = index_pages.crawl_id_range(connection, wanted)
+    return found.after(None if after is None else after[0], descending=order.descending)

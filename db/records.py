@@ -1,7 +1,7 @@
-"""What goes into the catalogue and comes out of it, as plain frozen dataclasses.
+"""The records that the catalogue takes and returns, as frozen dataclasses.
 
-Paths are text. A path whose name is not valid UTF-8 is written as a ``file://`` URL with ``%XX``
-escapes by the caller; the catalogue keeps what it is given. Times are timezone-aware UTC.
+Paths are text. The caller writes a path that is not valid UTF-8 as a ``file://`` URL with ``%XX``
+escapes; the catalogue stores paths unchanged. Times are timezone-aware UTC.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 STATUSES = ("pending", "labelled", "rejected", "quarantined", "cancelled")
-FINAL = frozenset(STATUSES) - {"pending"}
+FINAL_STATUSES = frozenset(STATUSES) - {"pending"}
+FAILED_STATUSES = ("rejected", "quarantined", "cancelled")
 REASON_QUARANTINED = "worker_died"
 
 
 @dataclass(frozen=True)
 class FileState:
-    """A file as a scan saw it: `size` in bytes, `mtime` in seconds; None where not looked at."""
+    """A file as found by a scan: `size` in bytes, `mtime` in seconds; None where not checked."""
 
     path: str
     size: int | None = None
@@ -26,7 +27,7 @@ class FileState:
 
 @dataclass(frozen=True)
 class PendingRow:
-    """A path that is to be labelled, with what the crawl knows about it."""
+    """A path to be labelled, with what the crawler knows about it."""
 
     path: str
     size: int | None = None
@@ -38,9 +39,9 @@ class PendingRow:
 
 @dataclass(frozen=True)
 class LabelFields:
-    """What a model said of one picture. Confidences and the margin lie in [0, 1].
+    """A model's answer for one picture. Confidences and margin are in [0, 1].
 
-    `category`, `gender` and `type` are the parts that stand in `label`, None below its stop.
+    `category`, `gender` and `type` are the parts of `label`, None below the level where it stops.
     """
 
     category: str
@@ -58,7 +59,7 @@ class LabelFields:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one path ended: 'labelled' with `fields`, or 'rejected' with a `reason`."""
+    """The result for one path: 'labelled' with `fields`, or 'rejected' with a `reason`."""
 
     path: str
     status: str
@@ -71,12 +72,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Claim:
-    """What became of the files of a shard when they were claimed. Each file is in one list.
+    """The files of a shard after a claim. Each file is in exactly one list.
 
-    `todo` is leased to the caller now. `suspects` are not leased: their worker died while it held
-    them, so each is to be taken by `Catalogue.claim_alone` and run by itself. `done` needs
-    nothing. `busy` is leased to another worker for at most `busy_seconds` more.
-    `quarantined` are those that this very claim has quarantined.
+    Attributes:
+        todo: Leased to the caller.
+        suspects: Not leased. A worker died while it held them, so claim each with
+            `Catalogue.claim_alone` and run it by itself.
+        done: Nothing to do.
+        busy: Leased to another worker.
+        quarantined: Quarantined by this claim.
+        busy_seconds: When the last lease of `busy` ends, in seconds from now.
     """
 
     todo: list[FileState] = field(default_factory=list)
@@ -89,7 +94,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class LabelEntry:
-    """One label of a taxonomy, leaf or inner node, with the parts that stand in it."""
+    """One label of a taxonomy, leaf or inner node, with its parts."""
 
     label: str
     category: str
@@ -99,8 +104,8 @@ class LabelEntry:
 
 
 @dataclass(frozen=True)
-class ModelRecord:
-    """A model version, as `models list` shows it."""
+class ModelVersion:
+    """A registered model version, as shown by `models list`."""
 
     version: str
     source: str | None
@@ -109,17 +114,17 @@ class ModelRecord:
     in_use: bool
     in_use_since: datetime | None = None
     in_use_until: datetime | None = None
-    rows: int = 0  # labelled by it now
-    waiting: int = 0  # chosen for relabelling by it, not done yet
-    ready: int = 0  # relabelled by it, not promoted yet
+    rows: int = 0  # that have its label now
+    waiting: int = 0  # selected for relabelling by it, still pending
+    ready: int = 0  # relabelled by it, not yet promoted
 
 
 @dataclass(frozen=True)
 class Row:
     """One row of the catalogue, as queries return it.
 
-    `label` and the fields around it are what the model said; `human_label` is what a person said
-    of it, and counts where there is one.
+    `label` and the fields around it are the model's answer. `human_label` is a person's
+    correction or confirmation and, where present, takes precedence.
     """
 
     id: int
@@ -153,11 +158,11 @@ class Row:
 
 
 def check_labels(entries: Sequence[LabelEntry]) -> None:
-    """Raise ValueError when a label is empty, stands twice, or misses its category."""
+    """Raise ValueError when a label is empty, listed twice, or has no category."""
     seen: set[str] = set()
     for entry in entries:
         if not entry.label or not entry.category:
             raise ValueError(f"expected a label and a category, received {entry!r}")
         if entry.label in seen:
-            raise ValueError(f"the label {entry.label!r} stands twice in the taxonomy")
+            raise ValueError(f"the label {entry.label!r} is listed twice in the taxonomy")
         seen.add(entry.label)

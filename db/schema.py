@@ -1,11 +1,13 @@
-"""The schema's version: make it, upgrade it, and refuse one that the code does not know.
+"""Creating, upgrading and downgrading the schema; refusing an unknown version.
 
-The migrations lie inside the package (``db/migrations``) and run in one transaction on both
-databases, so a killed upgrade leaves the schema as it was.
+The migrations are part of the package (``db/migrations``). They run in one transaction on both
+databases, so an interrupted upgrade changes nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,19 +29,19 @@ def alembic_config(connection: Connection | None = None) -> Config:
     from alembic.config import Config
 
     config = Config()
-    # a ConfigParser stands behind it, to which a lone % is an error
+    # Alembic stores options in a ConfigParser, in which % must be escaped
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 
 
 def head() -> str:
-    """The newest revision that this code knows."""
+    """The newest known revision."""
     return known()[0]
 
 
 def known() -> list[str]:
-    """The revisions that this code knows, newest first."""
+    """The known revisions, newest first."""
     from alembic.script import ScriptDirectory
 
     script = ScriptDirectory.from_config(alembic_config())
@@ -47,7 +49,7 @@ def known() -> list[str]:
 
 
 def current(connection: Connection) -> str | None:
-    """The revision that the database is at, None where there is no catalogue."""
+    """The revision of the database; None if it has no catalogue."""
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
     found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
@@ -55,13 +57,13 @@ def current(connection: Connection) -> str | None:
 
 
 def require_current(engine: Engine) -> None:
-    """Raise unless the schema is the one that this code was written for.
+    """Raise unless the schema is the newest one.
 
     Raises:
-        SchemaMissing, SchemaTooOld, SchemaTooNew: each says what to do.
+        SchemaMissing, SchemaTooOld, SchemaTooNew: the message says what to do.
     """
     found = None
-    # opening SQLite makes a file where there is none, which a look should not
+    # connecting to a missing SQLite file would create it
     if engine.dialect.name != "sqlite" or Path(str(engine.url.database)).exists():
         with reading(engine) as connection:
             found = current(connection)
@@ -71,53 +73,55 @@ def require_current(engine: Engine) -> None:
     if found is None:
         raise SchemaMissing(
             f"there is no catalogue in {shown(engine)} yet: label a folder, "
-            "or make an empty one with: fashion-cascade db upgrade"
+            "or create an empty one with: fashion-cascade db upgrade"
         )
     if found in revisions:
         raise SchemaTooOld(
-            f"the catalogue {shown(engine)} has schema {found}, this version needs "
+            f"the catalogue {shown(engine)} has schema {found}, but this version needs "
             f"{revisions[0]}: back it up, then run: fashion-cascade db upgrade"
         )
-    raise SchemaTooNew(_too_new(engine, found, revisions[0]))
+    raise _too_new(engine, found, revisions[0])
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the schema up to `revision`; several processes may do so at once.
+    """Upgrade the schema to `revision`. Safe to call from several processes at once.
 
     Raises:
-        SchemaTooNew: the database was made by a later version of the program.
+        SchemaTooNew: a later version of the program made the database.
     """
     from alembic import command
 
-    with writing(engine) as connection:
-        _lock(connection)
-        found, revisions = current(connection), known()
-        if found is not None and found not in revisions:
-            raise SchemaTooNew(_too_new(engine, found, revisions[0]))
-        if found != revisions[0] or revision != "head":
+    with _migrating(engine) as (connection, found, newest):
+        if found != newest or revision != "head":
             command.upgrade(alembic_config(connection), revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
-    """Take the schema down to `revision` ('base' for none). What it added is lost."""
+    """Downgrade the schema to `revision` ('base' for no tables). Later additions are lost.
+
+    Raises:
+        SchemaTooNew: a later version of the program made the database.
+    """
     from alembic import command
 
-    with writing(engine) as connection:
-        _lock(connection)
-        found, revisions = current(connection), known()
-        if found is not None and found not in revisions:
-            raise SchemaTooNew(_too_new(engine, found, revisions[0]))
+    with _migrating(engine) as (connection, _, _):
         command.downgrade(alembic_config(connection), revision)
 
 
-def _lock(connection: Connection) -> None:
-    """One upgrade at a time. On SQLite BEGIN IMMEDIATE has seen to that."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
+@contextmanager
+def _migrating(engine: Engine) -> Iterator[tuple[Connection, str | None, str]]:
+    """A transaction for one migration at a time, with the current and the newest revision."""
+    with writing(engine) as connection:
+        if connection.dialect.name == "postgresql":  # on SQLite, BEGIN IMMEDIATE suffices
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
+        found, revisions = current(connection), known()
+        if found is not None and found not in revisions:
+            raise _too_new(engine, found, revisions[0])
+        yield connection, found, revisions[0]
 
 
-def _too_new(engine: Engine, found: str, newest: str) -> str:
-    return (
+def _too_new(engine: Engine, found: str, newest: str) -> SchemaTooNew:
+    return SchemaTooNew(
         f"the catalogue {shown(engine)} has schema {found}, made by a later version of "
-        f"fashion-cascade; this one knows none after {newest}: install the later version"
+        f"fashion-cascade; this version knows none after {newest}: install the later version"
     )

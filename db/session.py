@@ -1,9 +1,9 @@
-"""Engines and transactions: SQLite set up for many writers, PostgreSQL through psycopg 3.
+"""Engines and transactions: SQLite configured for many writers, PostgreSQL through psycopg 3.
 
-SQLite runs in WAL mode (read back, because the pragma fails silently on some file systems), with
-foreign keys on, and every transaction that writes begins with BEGIN IMMEDIATE: with a deferred
-BEGIN a transaction that reads first and writes then fails with "database is locked" whatever the
-busy timeout says.
+SQLite runs in WAL mode (verified, because the pragma fails silently on some file systems) and with
+foreign keys on. Every transaction that writes begins with BEGIN IMMEDIATE: after a deferred BEGIN,
+a transaction that reads before it writes fails with "database is locked", whatever the busy
+timeout.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from db.errors import DatabaseUnavailable, InvalidUrl, mapped
 
 BUSY_TIMEOUT_SECONDS = 60.0
 CONNECT_TIMEOUT_SECONDS = 10
-CACHE_KIB = 64_000  # of each SQLite connection, at most
-LOG_PAGES = 10_000  # of 4 KiB, after which SQLite writes its log into the file
+CACHE_KIB = 64_000  # page cache of each SQLite connection, at most
+LOG_PAGES = 10_000  # of 4 KiB; at this size SQLite copies its log into the file
 
 
 def parse_url(url: str) -> URL:
-    """The URL with its driver: ``sqlite:///file``, a bare file name, or ``postgresql://…``.
+    """Parse ``sqlite:///file``, a file name, or ``postgresql://…``; the result names the driver.
 
     Raises:
-        InvalidUrl: anything else.
+        InvalidUrl: any other URL.
     """
     if "://" not in url and url:
         url = f"sqlite:///{url}"
@@ -44,7 +44,7 @@ def parse_url(url: str) -> URL:
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
         if parsed.database in (None, "", ":memory:"):
-            raise InvalidUrl("a catalogue in memory would be lost: give a file, sqlite:///FILE")
+            raise InvalidUrl("a catalogue in memory would be lost: use a file, sqlite:///FILE")
         return parsed
     raise InvalidUrl(_expected(parsed.render_as_string(hide_password=True)))
 
@@ -57,9 +57,9 @@ def _expected(url: str) -> str:
 
 
 def make_engine(url: str) -> Engine:
-    """An engine for the catalogue at `url`; it connects when it is first used.
+    """An engine for the catalogue at `url`; it connects on first use.
 
-    Make one for each process, after any fork: connections do not survive a fork.
+    Create one per process, after any fork: connections do not survive a fork.
     """
     parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite":
@@ -69,7 +69,7 @@ def make_engine(url: str) -> Engine:
         return engine
     return sa.create_engine(
         parsed,
-        pool_pre_ping=True,  # a server that restarted costs one ping, not one shard
+        pool_pre_ping=True,  # after a server restart, reconnect instead of failing a shard
         connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
     )
 
@@ -81,14 +81,14 @@ def shown(engine: Engine) -> str:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection inside a transaction that only reads: one consistent snapshot."""
+    """A connection in a transaction that only reads: one consistent snapshot."""
     with mapped(shown(engine)), engine.connect() as connection, connection.begin():
         yield connection
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A connection inside a transaction that writes; committed at the end, else rolled back."""
+    """A connection in a transaction that writes; rolled back on an exception."""
     with mapped(shown(engine)), engine.connect() as connection:
         immediate = connection.execution_options(sqlite_begin="BEGIN IMMEDIATE")
         with immediate.begin():
@@ -96,11 +96,11 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 def _prepare_sqlite(raw: sqlite3.Connection, _record: Any) -> None:
-    raw.isolation_level = None  # the driver begins nothing itself: _begin_sqlite does
+    raw.isolation_level = None  # the driver begins no transactions; _begin_sqlite does
     raw.execute("PRAGMA foreign_keys = ON")
     raw.execute("PRAGMA synchronous = NORMAL")
-    # keys and hashes fall anywhere in their indexes: with SQLite's own 2 MB of pages in memory and
-    # 4 MB of log a write to five million rows took half as long again (benchmarks/catalogue_writes)
+    # Keys and hashes are spread over their indexes. With SQLite's defaults (2 MB of cache, 4 MB of
+    # log) writes to five million rows took 1.5 times as long (benchmarks/catalogue_writes).
     raw.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     raw.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
     mode = raw.execute("PRAGMA journal_mode").fetchone()[0]
@@ -115,7 +115,7 @@ def _prepare_sqlite(raw: sqlite3.Connection, _record: Any) -> None:
 
 
 def _switch_to_wal(raw: sqlite3.Connection) -> str:
-    """Switch the file to WAL. SQLite's busy timeout does not cover this one statement."""
+    """Switch the file to WAL, with retries: the busy timeout does not cover this statement."""
     deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
     while True:
         try:

@@ -1,4 +1,4 @@
-"""How many rows have which label: `stats`, from the counters where they know the answer."""
+"""`stats`: the number of rows per label, from the counters wherever they suffice."""
 
 from __future__ import annotations
 
@@ -14,18 +14,16 @@ from db.session import reading
 from db.tables import catalogue, catalogue_counted, effective_label
 
 GROUPS = {"crawl": "crawl", "shop": "shop", "model": "model_version", "day": "day"}
-_KNOWN_TO_COUNTERS = {"label", "category", "gender", "type", "status", "reason"} | {
-    "crawl",
-    "shop",
-    "model_version",
-}
+_COUNTED_COLUMNS = ("status", "reason", "crawl", "shop", "model_version")
+_COUNTED_FILTERS = {*_COUNTED_COLUMNS, "label", "category", "gender", "type"}
 
 
 @dataclass(frozen=True)
 class Count:
-    """How many rows are alike, and how sure the model was of them (None where it said nothing).
+    """The number of rows with the same status, label and reason, and their mean confidence.
 
-    `group` is the crawl, shop, model or day (UTC) when the rows were counted `by` one.
+    `group` is the crawl, shop, model or day (UTC) if the rows were counted `by` one.
+    `mean_confidence` is None where no model gave a label.
     """
 
     group: str | None
@@ -37,76 +35,87 @@ class Count:
 
 
 def stats(engine: Engine, wanted: Filter | None = None, *, by: str | None = None) -> list[Count]:
-    """Rows by group, status, and label or reason, ordered by these.
+    """Count rows by group, status, and label or reason; sorted by these.
 
-    A filter on labels, status, reason, crawl, shop and model is answered by the counters, in a
-    time that does not depend on the number of rows; any other counts the rows that fit.
+    Filters on labels, status, reason, crawl, shop and model are answered by the counters, in a time
+    independent of the number of rows. Any other filter counts the matching rows.
+
+    Args:
+        engine: The catalogue.
+        wanted: Which rows; all if None.
+        by: One of `GROUPS`, to count each crawl, shop, model or day separately.
 
     Raises:
         InvalidQuery: `by` is not one of `GROUPS`.
     """
     if by is not None and by not in GROUPS:
         raise InvalidQuery(f"expected to count by {', '.join(GROUPS)}, received {by!r}")
-    asked = wanted or Filter()
+    wanted = wanted or Filter()
     group = None if by is None else GROUPS[by]
-    given = {field.name for field in fields(asked) if getattr(asked, field.name) is not None}
+    given = {field.name for field in fields(wanted) if getattr(wanted, field.name) is not None}
     with reading(engine) as connection:
-        if given <= _KNOWN_TO_COUNTERS:
-            query = _from_counters(connection, asked, group)
-        else:
-            query = _from_rows(connection, asked, group)
-        found = connection.execute(query).all()
-    made = [
-        Count(g or None, status, label or None, reason or None, int(number), _mean(sure, number))
-        for g, status, label, reason, number, sure in found
-        if number
+        query = _from_counters if given <= _COUNTED_FILTERS else _from_rows
+        found = connection.execute(query(connection, wanted, group)).all()
+    counts = [
+        Count(
+            name or None,
+            status,
+            label or None,
+            reason or None,
+            int(rows),
+            None if confidence is None else float(confidence) / int(rows),
+        )
+        for name, status, label, reason, rows, confidence in found
+        if rows
     ]
-    return sorted(made, key=lambda c: (c.group or "", c.status, c.label or "", c.reason or ""))
-
-
-def _mean(total: float | None, number: int) -> float | None:
-    return None if total is None else float(total) / int(number)
+    return sorted(counts, key=lambda c: (c.group or "", c.status, c.label or "", c.reason or ""))
 
 
 def _from_counters(connection: Connection, wanted: Filter, group: str | None) -> sa.Select[Any]:
     table = catalogue_counted
-    made: list[Condition] = []
-    for name in ("status", "reason", "crawl", "shop", "model_version"):
+    where: list[Condition] = []
+    for name in _COUNTED_COLUMNS:
         value = getattr(wanted, name)
         if value is not None:
-            made.append(table.c[name] == value if value and storable(value) else sa.false())
+            where.append(table.c[name] == value if value and storable(value) else sa.false())
     labels = wanted_labels(connection, wanted)
     if labels is not None:
-        made.append(table.c.label.in_(labels))
-    keys = [
-        sa.literal("") if group is None else table.c[group],
-        table.c.status,
-        table.c.label,
-        table.c.reason,
-    ]
-    sure = sa.case((table.c.status == "labelled", sa.func.sum(table.c.sum_confidence)))
-    grouped = keys[1:] if group is None else keys
-    return sa.select(*keys, sa.func.sum(table.c.rows), sure).where(*made).group_by(*grouped)
+        where.append(table.c.label.in_(labels))
+    column = None if group is None else table.c[group]
+    keys = [table.c.status, table.c.label, table.c.reason]
+    sums = sa.func.sum(table.c.rows), sa.func.sum(table.c.sum_confidence)
+    return _grouped(column, keys, sums).where(*where)
 
 
 def _from_rows(connection: Connection, wanted: Filter, group: str | None) -> sa.Select[Any]:
     table = catalogue
-    column: sa.ColumnElement[Any] = sa.literal("")
-    if group == "day":
-        column = _day(connection)
-    elif group is not None:
-        column = table.c[group]
-    keys = [column, table.c.status, effective_label, table.c.reason]
-    sure = sa.case((table.c.status == "labelled", sa.func.sum(table.c.confidence)))
-    grouped = keys[1:] if group is None else keys
-    return (
-        sa.select(*keys, sa.func.count(), sure)
-        .where(*conditions(connection, wanted))
-        .group_by(*grouped)
-    )
+    column: sa.ColumnElement[Any] | None = None
+    if group is not None:
+        column = _day(connection) if group == "day" else table.c[group]
+    keys = [table.c.status, effective_label, table.c.reason]
+    sums = sa.func.count(), sa.func.sum(table.c.confidence)
+    return _grouped(column, keys, sums).where(*conditions(connection, wanted))
+
+
+def _grouped(
+    column: sa.ColumnElement[Any] | None,
+    keys: list[Any],
+    sums: tuple[sa.ColumnElement[Any], sa.ColumnElement[Any]],
+) -> sa.Select[Any]:
+    """A row for each group: `column` (or ''), `keys`, rows, sum of confidences if labelled."""
+    rows, confidence = sums
+    status = keys[0]
+    groups = keys if column is None else [column, *keys]
+    return sa.select(
+        sa.literal("") if column is None else column,
+        *keys,
+        rows,
+        sa.case((status == "labelled", confidence)),
+    ).group_by(*groups)
 
 
 def _day(connection: Connection) -> sa.ColumnElement[Any]:
+    """The UTC day of `labelled_at`, as text."""
     if connection.dialect.name == "sqlite":
         return sa.func.substr(sa.cast(catalogue.c.labelled_at, sa.Text), 1, 10)
     at_utc = sa.func.timezone("UTC", catalogue.c.labelled_at)

@@ -1,7 +1,7 @@
-"""The tables. Plain names and columns, so that any SQL tool reads them without this project.
+"""The table definitions. Plain names and columns, readable by any SQL tool.
 
-The migrations in ``db/migrations`` make these tables; a test holds both equal. Reasons for the
-keys: docs/decisions/0010-rows-keyed-by-path-hash.md.
+The migrations in ``db/migrations`` create these tables; a test checks that both are equal. Reasons
+for the keys: docs/decisions/0010-rows-keyed-by-path-hash.md.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from db.column_types import Id, UtcDateTime
-from db.records import STATUSES
+from db.records import FAILED_STATUSES, STATUSES
 
 CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -25,12 +25,12 @@ metadata = sa.MetaData(naming_convention=CONVENTION)
 
 
 def path_key(path: str) -> bytes:
-    """The 16 bytes that a path is keyed by: paths may be longer than an index entry."""
+    """The 16-byte hash that identifies a path, since a path may be too long for an index entry."""
     return hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _label_columns() -> list[sa.Column[object]]:
-    """The columns that hold what a model said, shared by `catalogue` and `label_history`."""
+    """The columns of a model's answer, shared by the picture tables and `label_history`."""
     return [
         sa.Column("category", sa.Text),
         sa.Column("gender", sa.Text),
@@ -48,6 +48,10 @@ def _label_columns() -> list[sa.Column[object]]:
     ]
 
 
+def _quoted(values: tuple[str, ...]) -> str:
+    return ", ".join(f"'{value}'" for value in values)
+
+
 LABEL_COLUMNS = tuple(str(column.name) for column in _label_columns())
 CONFIDENCES = (
     "category_confidence",
@@ -56,11 +60,10 @@ CONFIDENCES = (
     "confidence",
     "margin",
 )
-# written out in queries too: a bound parameter could stand for any status, so that a planner that
-# prepares the statement could not take a partial index for it
+# Literals, because a planner can match a partial index only to a value that it sees. A bound
+# parameter of a prepared statement could be any status.
 STATUS_LITERALS = {status: sa.literal_column(f"'{status}'", sa.Text) for status in STATUSES}
-FAILED = "status IN ('rejected', 'quarantined', 'cancelled')"
-_STATUS_LIST = ", ".join(f"'{status}'" for status in STATUSES)
+FAILED = f"status IN ({_quoted(FAILED_STATUSES)})"
 _IN_RANGE = " AND ".join(f"({name} IS NULL OR {name} BETWEEN 0 AND 1)" for name in CONFIDENCES)
 
 crawls = sa.Table(
@@ -79,7 +82,7 @@ model_versions = sa.Table(
     sa.Column("source", sa.Text),  # where the bundle was loaded from
     sa.Column("figures", sa.JSON, nullable=False),  # as measured when it was trained
     sa.Column("first_seen_at", UtcDateTime, nullable=False),
-    # the model that new labels come from, or whose labels were last let count
+    # new labels come from this model, or it was the last one switched to
     sa.Column("in_use", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("in_use_since", UtcDateTime),
     sa.Column("in_use_until", UtcDateTime),
@@ -97,7 +100,7 @@ labels = sa.Table(
 
 
 def _picture_table(name: str) -> sa.Table:
-    """A table of pictures: `catalogue`, and `relabels`, which holds what a new model says."""
+    """A table of pictures: `catalogue`, or `relabels` with the labels of a model on trial."""
     return sa.Table(
         name,
         metadata,
@@ -125,7 +128,7 @@ def _picture_table(name: str) -> sa.Table:
         sa.UniqueConstraint("crawl", "path_key"),
         sa.ForeignKeyConstraint(["label"], ["labels.label"]),
         sa.ForeignKeyConstraint(["human_label"], ["labels.label"]),
-        sa.CheckConstraint(f"status IN ({_STATUS_LIST})", "status"),
+        sa.CheckConstraint(f"status IN ({_quoted(STATUSES)})", "status"),
         sa.CheckConstraint("(status = 'labelled') = (label IS NOT NULL)", "labelled_has_label"),
         sa.CheckConstraint(
             "label IS NULL OR (category IS NOT NULL AND best_leaf IS NOT NULL AND "
@@ -145,18 +148,18 @@ def _index(
     where: str | None = None,
     sqlite_where: str | None = None,
 ) -> None:
-    """An index, over a part of the table only where `where` says which.
+    """Add an index; a partial one with `where`.
 
-    SQLite uses such an index only for a query that has the very same words: `STATUS_LITERALS` for a
-    status, and "= 1" for a truth, which is how SQLAlchemy asks for one there.
+    SQLite uses a partial index only for a query with exactly the same words: `STATUS_LITERALS` for
+    a status, and "= 1" for a boolean, which is how SQLAlchemy renders one there.
     """
-    partial = None if where is None else sa.text(where)
-    on_sqlite = partial if sqlite_where is None else sa.text(sqlite_where)
-    sa.Index(name, *columns, postgresql_where=partial, sqlite_where=on_sqlite)
+    predicate = None if where is None else sa.text(where)
+    on_sqlite = predicate if sqlite_where is None else sa.text(sqlite_where)
+    sa.Index(name, *columns, postgresql_where=predicate, sqlite_where=on_sqlite)
 
 
-def _work_indexes(table: sa.Table) -> None:
-    """What the queue needs; the first two are empty when nothing waits."""
+def _queue_indexes(table: sa.Table) -> None:
+    """The indexes of the queue; the first two are empty when no row is pending."""
     prefix, column = f"ix_{table.name}", table.c
     _index(f"{prefix}_pending", column.crawl, column.id, where="status = 'pending'")
     _index(f"{prefix}_claimed_by", column.claimed_by, where="claimed_by IS NOT NULL")
@@ -170,13 +173,25 @@ def _work_indexes(table: sa.Table) -> None:
 
 catalogue = _picture_table("catalogue")
 relabels = _picture_table("relabels")
-_work_indexes(catalogue)
-_work_indexes(relabels)
+_queue_indexes(catalogue)
+_queue_indexes(relabels)
 
-# what counts as the label of a row: what a person said, or else the model; the index below and
-# the queries must write it alike
+# The final label: a person's, or else the model's. The index below and the queries must write it
+# alike.
 effective_label = sa.func.coalesce(catalogue.c.human_label, catalogue.c.label)
-# each answers a filter of `query`; its price is in docs/scale.md
+# the row of `relabels` for the same picture
+same_picture = sa.and_(
+    relabels.c.crawl == catalogue.c.crawl, relabels.c.path_key == catalogue.c.path_key
+)
+
+
+def same_bytes(table: sa.Table) -> sa.ColumnElement[bool]:
+    """No known difference between the content hashes of `table` and `catalogue`."""
+    old, new = table.c.content_hash, catalogue.c.content_hash
+    return sa.or_(old.is_(None), new.is_(None), old == new)
+
+
+# Each serves a filter of `query`; what each costs is in docs/scale.md.
 _index(
     "ix_catalogue_label",
     effective_label,
@@ -191,12 +206,7 @@ _index(
     catalogue.c.id,
     where="labelled_at IS NOT NULL",
 )
-_index(
-    "ix_catalogue_failed",
-    catalogue.c.status,
-    catalogue.c.id,
-    where=FAILED,
-)
+_index("ix_catalogue_failed", catalogue.c.status, catalogue.c.id, where=FAILED)
 _index("ix_catalogue_reason", catalogue.c.reason, catalogue.c.id, where="reason IS NOT NULL")
 _index(
     "ix_catalogue_review",
@@ -207,23 +217,33 @@ _index(
 )
 _index("ix_catalogue_corrected", catalogue.c.id, where="human_label IS NOT NULL")
 
-corrections = sa.Table(
+
+def _log_table(name: str, *columns: sa.Column[Any]) -> sa.Table:
+    """A table whose rows belong to a row of `catalogue` and are deleted with it."""
+    row = sa.ForeignKey("catalogue.id", ondelete="CASCADE")
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("id", Id, primary_key=True),
+        sa.Column("catalogue_id", Id, row, nullable=False, index=True),
+        *columns,
+    )
+
+
+corrections = _log_table(
     "corrections",
-    metadata,
-    sa.Column("id", Id, primary_key=True),
-    sa.Column(
-        "catalogue_id",
-        Id,
-        sa.ForeignKey("catalogue.id", ondelete="CASCADE"),
-        nullable=False,
-        index=True,
-    ),
     sa.Column("corrected_by", sa.Text, nullable=False),
     sa.Column("corrected_at", UtcDateTime, nullable=False),
     sa.Column("from_label", sa.Text),
-    sa.Column("to_label", sa.Text, sa.ForeignKey("labels.label")),  # NULL: taken back
-    sa.Column("model_label", sa.Text),  # what the model had said at that time
+    sa.Column("to_label", sa.Text, sa.ForeignKey("labels.label")),  # NULL: withdrawn
+    sa.Column("model_label", sa.Text),  # the model's label at that time
     sa.Column("note", sa.Text),
+)
+label_history = _log_table(
+    "label_history",
+    sa.Column("content_hash", sa.Text),
+    *_label_columns(),
+    sa.Column("replaced_at", UtcDateTime, nullable=False),
 )
 
 forgotten = sa.Table(
@@ -233,60 +253,44 @@ forgotten = sa.Table(
     sa.Column("forgotten_at", UtcDateTime, nullable=False),
     sa.Column("forgotten_by", sa.Text, nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("digest", sa.Text, nullable=False),  # BLAKE2b of what was asked for, not itself
+    sa.Column("digest", sa.Text, nullable=False),  # BLAKE2b of the crawl, path or hash
     sa.Column("rows", sa.BigInteger, nullable=False),
     sa.Column("note", sa.Text),
     sa.CheckConstraint("kind IN ('crawl', 'path', 'hash')", "kind"),
 )
 
-# How many rows have which label: kept by triggers in the transaction that changes a row, whoever
-# does so. PostgreSQL's triggers append to `catalogue_count_changes`, so that writers never wait
-# for each other, and `db.writes.counters` adds those up into `catalogue_counts` now and then;
-# SQLite, which has one writer at a time, counts in place.
+# The number of rows per label. Triggers keep it in the transaction that changes a row, whichever
+# program does so. On PostgreSQL they append to `catalogue_count_changes`, so that writers never
+# wait for each other; `db.writes.counters` merges these into `catalogue_counts` now and then.
+# SQLite has one writer at a time and counts in place.
 COUNTED = ("crawl", "shop", "model_version", "day", "status", "label", "reason")
 
 
-def _counted_columns() -> list[sa.Column[Any]]:
-    """What is counted apart; '' where a row has none, so that a key can be made of them."""
-    return [sa.Column(name, sa.Text, nullable=False) for name in COUNTED]
+def _counter_columns() -> list[sa.Column[Any]]:
+    """The grouping columns, '' in place of NULL so that they can form a key, and two sums."""
+    return [
+        *(sa.Column(name, sa.Text, nullable=False) for name in COUNTED),
+        sa.Column("rows", sa.BigInteger, nullable=False),
+        sa.Column("sum_confidence", sa.Double, nullable=False),
+    ]
 
 
 catalogue_counts = sa.Table(
     "catalogue_counts",
     metadata,
-    *_counted_columns(),
-    sa.Column("rows", sa.BigInteger, nullable=False),
-    sa.Column("sum_confidence", sa.Double, nullable=False),
+    *_counter_columns(),
     sa.PrimaryKeyConstraint(*COUNTED),
     sqlite_with_rowid=False,
 )
-catalogue_count_changes = sa.Table(
-    "catalogue_count_changes",
-    metadata,
-    *_counted_columns(),
-    sa.Column("rows", sa.BigInteger, nullable=False),
-    sa.Column("sum_confidence", sa.Double, nullable=False),
-)
-# the view over both
+catalogue_count_changes = sa.Table("catalogue_count_changes", metadata, *_counter_columns())
+
+# views: the union of both tables above, and their sums by crawl, status, label and reason
 catalogue_counted = sa.table(
     "catalogue_counted",
-    *(sa.column(name, sa.Text) for name in COUNTED),
-    sa.column("rows", sa.BigInteger),
-    sa.column("sum_confidence", sa.Double),
+    *(sa.column(column.name, column.type) for column in _counter_columns()),
 )
-
-label_history = sa.Table(
-    "label_history",
-    metadata,
-    sa.Column("id", Id, primary_key=True),
-    sa.Column(
-        "catalogue_id",
-        Id,
-        sa.ForeignKey("catalogue.id", ondelete="CASCADE"),
-        nullable=False,
-        index=True,
-    ),
-    sa.Column("content_hash", sa.Text),
-    *_label_columns(),
-    sa.Column("replaced_at", UtcDateTime, nullable=False),
+catalogue_summary = sa.table(
+    "catalogue_summary",
+    *(sa.column(name, sa.Text) for name in ("crawl", "status", "label", "reason")),
+    sa.column("rows", sa.BigInteger),
 )

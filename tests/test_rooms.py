@@ -48,12 +48,12 @@ MAY_IMPORT = {
     "cascade.training": {"cascade"},  # it puts everything together
     "db.migrations": {"db.column_types", "db.tables"},
     "db.writes": {
-        *("db.clocks", "db.errors", "db.records", "db.session", "db.tables"),
+        *("db.chunks", "db.clocks", "db.errors", "db.records", "db.session", "db.tables"),
         "db.migrations",
     },
     "db.exports": {
         *("db.errors", "db.filters", "db.index_pages", "db.records", "db.session", "db.tables"),
-        *("db.corrections", "db.writes"),
+        *("db.chunks", "db.human_labels", "db.writes"),
     },
     "worker.sources": {"worker.errors"},
     "worker.queue": {"worker"},  # the Celery side stands on top of the pipeline

@@ -10,10 +10,9 @@ from typing import Any
 
 from db.records import REASON_QUARANTINED, Claim, FileState, LabelFields, Outcome
 from db.tables import path_key
-from db.writes.leases import Asking, RowState, Verdict, judge
-from db.writes.row_values import outcome_values, text, unique_by_path
+from db.writes.leases import ClaimRequest, Decision, RowState, decide
+from db.writes.row_values import NO_LEASE, checked_text, outcome_values, unique_by_path
 
-NO_LEASE: dict[str, Any] = {"claimed_by": None, "claimed_until": None, "claimed_alone": False}
 REOPENED: dict[str, Any] = {
     **NO_LEASE,
     **{"status": "pending", "reason": None, "fields": None, "attempts": 0, "deaths_alone": 0},
@@ -57,31 +56,31 @@ class MemoryStore:
     ) -> Claim:
         """Lease the files that need work; see `Catalogue.claim`."""
         wanted = {file.path: file for file in files}
-        verdicts: dict[Verdict, list[FileState]] = {verdict: [] for verdict in Verdict}
+        decided: dict[Decision, list[FileState]] = {decision: [] for decision in Decision}
         with self._lock:
-            asking = Asking(owner, model_version, self._clock(), lease_seconds, reopen)
+            request = ClaimRequest(owner, model_version, self._clock(), lease_seconds, reopen)
             self._add_missing(crawl, wanted.values(), model_version)
             busy_seconds: list[float] = []
             for file in wanted.values():
                 row = self.rows[crawl, file.path]
-                verdict = judge(row, file, asking)
-                verdicts[verdict].append(file)
-                if verdict is Verdict.BUSY and row.claimed_until is not None:
-                    busy_seconds.append((row.claimed_until - asking.now).total_seconds())
-                self.rows[crawl, file.path] = _claimed(row, verdict, asking)
+                decision = decide(row, file, request)
+                decided[decision].append(file)
+                if decision is Decision.BUSY and row.claimed_until is not None:
+                    busy_seconds.append((row.claimed_until - request.now).total_seconds())
+                self.rows[crawl, file.path] = _claimed(row, decision, request)
         return Claim(
-            todo=verdicts[Verdict.TODO] + verdicts[Verdict.REOPEN],
-            suspects=verdicts[Verdict.SUSPECT] + verdicts[Verdict.TAKE_OVER],
-            done=[file.path for file in verdicts[Verdict.DONE]],
-            busy=[file.path for file in verdicts[Verdict.BUSY]],
-            quarantined=[file.path for file in verdicts[Verdict.QUARANTINE]],
+            todo=decided[Decision.LEASE] + decided[Decision.REOPEN],
+            suspects=decided[Decision.SUSPECT] + decided[Decision.COUNT_DEATH],
+            done=[file.path for file in decided[Decision.DONE]],
+            busy=[file.path for file in decided[Decision.BUSY]],
+            quarantined=[file.path for file in decided[Decision.QUARANTINE]],
             busy_seconds=max(busy_seconds, default=None),
         )
 
     def _add_missing(self, crawl: str, files: Iterable[FileState], model_version: str) -> None:
         new = [file for file in files if (crawl, file.path) not in self.rows]
         for file in new:
-            text(file.path, "path")  # all of them are checked before the first one is added
+            checked_text(file.path, "path")  # all of them are checked before the first one is added
         for file in new:
             self.rows[crawl, file.path] = _new_row(file, model_version)
 
@@ -93,12 +92,12 @@ class MemoryStore:
             row = self.rows.get((crawl, path))
             if row is None:
                 return False
-            asking = Asking(owner, model_version, self._clock(), lease_seconds, reopen=False)
-            verdict = judge(row, FileState(path), asking)
-            row = _claimed(row, verdict, asking)
-            leased = verdict in (Verdict.TODO, Verdict.SUSPECT, Verdict.TAKE_OVER)
+            request = ClaimRequest(owner, model_version, self._clock(), lease_seconds, reopen=False)
+            decision = decide(row, FileState(path), request)
+            row = _claimed(row, decision, request)
+            leased = decision in (Decision.LEASE, Decision.SUSPECT, Decision.COUNT_DEATH)
             if leased:
-                row = replace(row, **_lease(asking) | {"claimed_alone": True})
+                row = replace(row, **_lease(request) | {"claimed_alone": True})
             self.rows[crawl, path] = row
         return leased
 
@@ -185,26 +184,26 @@ def _new_row(file: FileState, model_version: str) -> MemoryRow:
     )
 
 
-def _lease(asking: Asking) -> dict[str, Any]:
+def _lease(request: ClaimRequest) -> dict[str, Any]:
     return {
-        "claimed_by": asking.owner,
-        "claimed_until": asking.now + timedelta(seconds=asking.lease_seconds),
+        "claimed_by": request.owner,
+        "claimed_until": request.now + timedelta(seconds=request.lease_seconds),
         "claimed_alone": False,
-        "model_version": asking.model_version,
+        "model_version": request.model_version,
     }
 
 
-def _claimed(row: MemoryRow, verdict: Verdict, asking: Asking) -> MemoryRow:
+def _claimed(row: MemoryRow, decision: Decision, request: ClaimRequest) -> MemoryRow:
     """The row after a claim: leased, reopened, or with one more death."""
-    if verdict is Verdict.TODO:
-        return replace(row, **_lease(asking))
-    if verdict is Verdict.REOPEN:
-        return replace(row, **REOPENED | _lease(asking))
-    if verdict not in (Verdict.TAKE_OVER, Verdict.QUARANTINE):
+    if decision is Decision.LEASE:
+        return replace(row, **_lease(request))
+    if decision is Decision.REOPEN:
+        return replace(row, **REOPENED | _lease(request))
+    if decision not in (Decision.COUNT_DEATH, Decision.QUARANTINE):
         return row
     attempts, deaths_alone = row.attempts + 1, row.deaths_alone + row.claimed_alone
     row = replace(row, **NO_LEASE, attempts=attempts, deaths_alone=deaths_alone)
-    if verdict is Verdict.QUARANTINE:
+    if decision is Decision.QUARANTINE:
         row = replace(row, status="quarantined", reason=REASON_QUARANTINED)
     return row
 

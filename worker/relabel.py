@@ -26,7 +26,7 @@ def relabel(
     expire_dead_owners(store)
     crawls = (
         shards(crawl, _waiting_files(engine, crawl), settings.roots)
-        for crawl in relabelling.waiting(engine, model.version)
+        for crawl in relabelling.pending_by_crawl(engine, model.version)
     )
     LocalRun(store, model, settings, stop).label_crawls(crawls, report, reopen=False)
 
@@ -41,7 +41,7 @@ def enqueue(engine: Engine, model_version: str, settings: Settings) -> int:
     """
     publisher, sent = CeleryPublisher(settings), 0
     try:
-        for crawl in relabelling.waiting(engine, model_version):
+        for crawl in relabelling.pending_by_crawl(engine, model_version):
             for files in chunks(_waiting_files(engine, crawl), settings.shard_size):
                 publisher.publish(
                     crawl,

@@ -14,7 +14,7 @@ from commands.options import NEW_PATH, catalogue_option
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
-    from db.exports.text import Exported
+    from db.exports.files import Exported
     from db.filters import Filter
 
 FORMAT_OF_SUFFIX = {
@@ -87,14 +87,16 @@ def _export(
         from db.exports.folders import export_tree
         from worker.sources.paths import to_os_path
 
-        return export_tree(engine, wanted, target, kind=links, to_os_path=to_os_path)
+        return export_tree(engine, wanted, target, link_type=links, to_os_path=to_os_path)
     if output_format == "parquet":
         from db.exports import parquet
 
         write = parquet.export_parquet_by_category if by_category else parquet.export_parquet
         return write(engine, wanted, target), 0
-    from db.exports import text
-
     if output_format == "sqlite":
-        return text.export_sqlite(engine, wanted, target), 0
-    return text.export_text(engine, wanted, target, output_format), 0
+        from db.exports.sqlite_file import export_sqlite
+
+        return export_sqlite(engine, wanted, target), 0
+    from db.exports.text import export_text
+
+    return export_text(engine, wanted, target, output_format), 0

@@ -87,12 +87,12 @@ def apply(source: Path, *, by: str | None, catalogue_url: str | None) -> None:
     Example:
       fashion-cascade review apply doubtful.csv --by mara
     """
-    from db import corrections
+    from db import human_labels
     from db.exports.review_table import read_review_table
 
     with open_catalogue(catalogue_url) as catalogue:
         found = read_review_table(source)
-        done = corrections.apply(catalogue.engine, found, by or getpass.getuser())
+        done = human_labels.apply(catalogue.engine, found, by or getpass.getuser())
     click.echo(f"{done.changed} rows corrected or confirmed, {done.unchanged} stood so already")
 
 
@@ -109,10 +109,10 @@ def stats(output_format: str | None, catalogue_url: str | None) -> None:
     Example:
       fashion-cascade review stats
     """
-    from db import corrections
+    from db import human_labels
 
     with open_catalogue(catalogue_url) as catalogue:
-        found = corrections.accuracy(catalogue.engine)
+        found = human_labels.accuracy(catalogue.engine)
     records = (vars(item) | {"accuracy": round(item.accuracy, 4)} for item in found)
     columns = ("kind", "name", "rows", "right", "accuracy", "exact")
     write_records(records, columns, output_format)

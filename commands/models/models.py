@@ -18,7 +18,7 @@ from commands.output import FORMATS, write_records
 
 if TYPE_CHECKING:
     from db.catalogue import Catalogue
-    from db.records import ModelRecord
+    from db.records import ModelVersion
 
 COLUMNS = (
     "version",
@@ -43,15 +43,15 @@ def command() -> None:
     """
 
 
-def _models(catalogue: Catalogue) -> list[ModelRecord]:
+def _models(catalogue: Catalogue) -> list[ModelVersion]:
     from db.session import reading
     from db.writes import registry
 
     with reading(catalogue.engine) as connection:
-        return registry.models(connection)
+        return registry.registered_models(connection)
 
 
-def _find(catalogue: Catalogue, version: str) -> ModelRecord:
+def _find(catalogue: Catalogue, version: str) -> ModelVersion:
     """The one model whose version starts with `version`."""
     models = _models(catalogue)
     found = [model for model in models if model.version.startswith(version)]
@@ -131,10 +131,10 @@ def compare(first: str, second: str, catalogue_url: str | None, output_format: s
     write_records(records, ("figure", "first", "second"), output_format)
 
 
-def _on_corrections(catalogue: Catalogue, model: ModelRecord) -> dict[str, int]:
-    from db.corrections import accuracy_of
+def _on_corrections(catalogue: Catalogue, model: ModelVersion) -> dict[str, int]:
+    from db.human_labels import accuracy_of_model
 
-    found = accuracy_of(catalogue.engine, model.version)
+    found = accuracy_of_model(catalogue.engine, model.version)
     names = {"rows": found.rows, "right": found.right, "exact": found.exact}
     return {f"corrections.{name}": number for name, number in names.items()}
 

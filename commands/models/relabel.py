@@ -132,7 +132,9 @@ def _show(catalogue: Catalogue, model: Model, output_format: str | None, html: P
     from commands.contact_sheets import relabel_diff
     from db import relabelling
 
-    flows = relabelling.flow(catalogue.engine, model.version, SAMPLES if html is None else PICTURES)
+    flows = relabelling.label_changes(
+        catalogue.engine, model.version, SAMPLES if html is None else PICTURES
+    )
     records = [vars(flow) | {"samples": ", ".join(flow.samples[:SAMPLES])} for flow in flows]
     write_records(records, COLUMNS, output_format)
     if html is not None:
@@ -148,7 +150,7 @@ def _promote(catalogue: Catalogue, model: Model) -> None:
     from db import relabelling
 
     moved = relabelling.promote(catalogue.engine, model.version)
-    left = relabelling.progress(catalogue.engine, model.version)
+    left = relabelling.counts(catalogue.engine, model.version)
     click.echo(f"{moved:,} rows are labelled by model {model.version} now", err=True)
     for status in ("pending", "rejected", "quarantined"):
         if left[status]:

@@ -29,5 +29,5 @@ def command(*, crawl: str, target: Path | None, catalogue_url: str | None) -> No
 
     file = target or Path(f"{crawl}.jsonl")
     with open_catalogue(catalogue_url) as catalogue, output_file(file):
-        done = housekeeping.archive(catalogue.engine, crawl, file).exported
+        done = housekeeping.archive(catalogue.engine, crawl, file)
     click.echo(f"{done.target}: {done.rows:,} rows, sha256 {done.sha256}")

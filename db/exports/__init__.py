@@ -1,1 +1,1 @@
-"""The catalogue as files: text, Arrow, Parquet, folders; and reading an export back."""
+"""Exports of the catalogue as text, SQLite, Arrow, Parquet and folders; reading an export back."""

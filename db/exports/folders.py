@@ -1,4 +1,4 @@
-"""A labelled folder tree: ``TARGET/shoes/female/sandals/12_name.jpg``, ready for ``train``."""
+"""Exports as a labelled folder tree: ``TARGET/shoes/female/sandals/12_name.jpg``, for ``train``."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ from pathlib import Path
 from sqlalchemy.engine import Engine
 
 from db.errors import ExportError
-from db.exports.text import COLUMNS, Exported, batches, finish_folder
+from db.exports.files import (
+    COLUMNS,
+    FINAL_LABEL,
+    Exported,
+    batches,
+    finish_folder,
+    partial_path,
+    refuse_existing,
+)
 from db.filters import Filter
 
-KINDS = ("symlink", "hardlink", "copy")
-LONGEST_NAME = 200  # bytes; file systems allow 255
+LINK_TYPES = ("symlink", "hardlink", "copy")
+MAX_NAME_BYTES = 200  # file systems allow 255
 
 
 def export_tree(
@@ -22,57 +30,68 @@ def export_tree(
     wanted: Filter,
     target: Path,
     *,
-    kind: str,
+    link_type: str,
     to_os_path: Callable[[str], str],
 ) -> tuple[Exported, int]:
-    """Lay the labelled pictures that fit out by the label that counts.
+    """Link or copy the matching pictures into one folder per final label.
 
-    A tree that was begun (``TARGET.partial``) is gone on with. Returns what was written, and how
-    many pictures were left out because their file is not there any more.
+    An interrupted export (``TARGET.partial``) is resumed.
+
+    Args:
+        engine: The catalogue.
+        wanted: Which rows; rows without a label are skipped.
+        target: The new folder.
+        link_type: One of `LINK_TYPES`.
+        to_os_path: Converts a catalogue path to a path of the file system.
+
+    Returns:
+        The result, and the number of pictures skipped because their file is missing.
+
+    Raises:
+        ExportError: `target` exists, or a label cannot be a folder name.
     """
-    if kind not in KINDS:
-        raise ExportError(f"expected one of {', '.join(KINDS)}, received {kind!r}")
-    if target.exists():
-        raise ExportError(f"{target} exists: delete it, or export to another name")
-    partial, rows, gone = Path(f"{target}.partial"), 0, 0
+    if link_type not in LINK_TYPES:
+        raise ExportError(f"expected one of {', '.join(LINK_TYPES)}, received {link_type!r}")
+    refuse_existing(target)
+    partial, rows, missing = partial_path(target), 0, 0
     partial.mkdir(parents=True, exist_ok=True)
     for batch in batches(engine, wanted):
         for values in batch:
             row = dict(zip(COLUMNS, values, strict=True))
-            if row["final_label"] is None:
+            if row[FINAL_LABEL] is None:
                 continue
             source = Path(to_os_path(row["path"]))
             if not source.is_file():
-                gone += 1
+                missing += 1
                 continue
-            folder = partial.joinpath(*_parts(row["final_label"]))
+            folder = partial.joinpath(*_folder_names(row[FINAL_LABEL]))
             folder.mkdir(parents=True, exist_ok=True)
-            _place(source, folder / _name(row["id"], source), kind)
+            _place(source, folder / _file_name(row["id"], source), link_type)
             rows += 1
-    return finish_folder(partial, target, rows), gone
+    return finish_folder(target, rows), missing
 
 
-def _parts(label: str) -> list[str]:
-    parts = label.split("/")
-    if any(part in ("", ".", "..") or "\0" in part for part in parts):
+def _folder_names(label: str) -> list[str]:
+    names = label.split("/")
+    if any(name in ("", ".", "..") or "\0" in name for name in names):
         raise ExportError(f"expected a label that can be a folder, received {label!r}")
-    return parts
+    return names
 
 
-def _name(row_id: int, source: Path) -> str:
-    """A name of its own for each row; the end is kept, for it holds the file's kind."""
-    name = os.fsencode(source.name)[-LONGEST_NAME:]
+def _file_name(row_id: int, source: Path) -> str:
+    """A name unique to the row; a long one loses its beginning, not its extension."""
+    name = os.fsencode(source.name)[-MAX_NAME_BYTES:]
     return f"{row_id}_{os.fsdecode(name)}"
 
 
-def _place(source: Path, target: Path, kind: str) -> None:
+def _place(source: Path, target: Path, link_type: str) -> None:
     if target.is_symlink() or target.exists():
-        return  # from a run before this one
-    if kind == "copy":
+        return  # from an interrupted run
+    if link_type == "copy":
         temporary = target.with_name(f".{target.name}"[:250])
         shutil.copyfile(source, temporary)
         temporary.replace(target)
-    elif kind == "hardlink":
+    elif link_type == "hardlink":
         target.hardlink_to(source)
     else:
         target.symlink_to(source.absolute())

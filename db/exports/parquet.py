@@ -1,8 +1,7 @@
-"""Parquet and Arrow: typed columns, streamed; needs the extra ``data`` (pyarrow)."""
+"""Exports as Parquet with typed columns, streamed; needs the extra ``data`` (pyarrow)."""
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,15 +10,17 @@ from typing import Any, BinaryIO
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from db.exports.arrow import pyarrow, schema, table_of, tables
-from db.exports.text import FINAL_LABEL, Exported, finish_file, finish_folder
+from db.chunks import chunks
+from db.exports.arrow import export_schema, pyarrow, tables, to_table
+from db.exports.files import FINAL_LABEL, Exported, finish_file, finish_folder, partial_path
 from db.filters import Filter
 from db.session import reading
 from db.tables import labels
 
-# bounds the memory: 27 columns of Python objects a row until Arrow has them
-ROWS_A_GROUP = 20_000
+# bounds the memory: a row is 27 columns of Python objects until Arrow converts it
+ROWS_PER_GROUP = 20_000
 NO_CATEGORY = "none"
+# columns with few distinct values, worth a dictionary
 REPEATED = frozenset(
     "crawl shop status reason label best_leaf category gender type model_version human_label "
     "final_label".split()
@@ -27,33 +28,38 @@ REPEATED = frozenset(
 
 
 def arrow_table(engine: Engine, wanted: Filter) -> Any:
-    """The rows that fit as one `pyarrow.Table`; ``.to_pandas()`` makes a pandas frame of it."""
+    """The matching rows as one `pyarrow.Table`, which has ``.to_pandas()``."""
     found = list(tables(engine, wanted))
-    return pyarrow().concat_tables(found) if found else schema().empty_table()
+    return pyarrow().concat_tables(found) if found else export_schema().empty_table()
 
 
 def write_records(
     records: Iterable[Mapping[str, Any]], columns: Sequence[str], sink: BinaryIO
 ) -> int:
-    """Write `columns` of rows of the catalogue as one Parquet file to `sink`; how many rows.
+    """Write some columns of catalogue rows as one Parquet file; return the number of rows.
 
-    `sink` may be a pipe. Types are those of an export; memory is that of one row group.
+    Memory is that of one row group.
+
+    Args:
+        records: Rows by column name.
+        columns: Names out of the exported columns, with the same types.
+        sink: A binary file; may be a pipe.
 
     Raises:
         ExportError: pyarrow is not installed.
     """
-    arrow, whole = pyarrow(), schema()
-    kinds = arrow.schema([whole.field(name) for name in columns])
-    iterator, number = iter(records), 0
-    with arrow.parquet.ParquetWriter(_Sink(sink), kinds, compression="zstd") as writer:
-        while some := list(itertools.islice(iterator, ROWS_A_GROUP)):
-            writer.write_table(table_of([[row[n] for n in columns] for row in some], kinds))
-            number += len(some)
-    return number
+    arrow, exported = pyarrow(), export_schema()
+    schema = arrow.schema([exported.field(name) for name in columns])
+    rows = 0
+    with arrow.parquet.ParquetWriter(_Sink(sink), schema, compression="zstd") as writer:
+        for group in chunks(records, ROWS_PER_GROUP):
+            writer.write_table(to_table([[row[n] for n in columns] for row in group], schema))
+            rows += len(group)
+    return rows
 
 
 class _Sink:
-    """A binary file that counts what is written: Arrow asks where it stands, a pipe cannot say."""
+    """A binary file that counts its bytes: Arrow asks for the position, and a pipe has none."""
 
     closed = False
 
@@ -73,58 +79,61 @@ class _Sink:
 
 
 def export_parquet(engine: Engine, wanted: Filter, target: Path) -> Exported:
-    """Write one Parquet file."""
-    partial, rows = Path(f"{target}.partial"), 0
-    with _writer(partial) as writer:
+    """Write the matching rows as one Parquet file."""
+    rows = 0
+    with _writer(partial_path(target)) as writer:
         for table in tables(engine, wanted):
             writer.write_table(table)
             rows += table.num_rows
-    return finish_file(partial, target, rows)
+    return finish_file(target, rows)
 
 
 def _writer(file: Path) -> Any:
-    # a dictionary of paths or hashes, each of which stands there once, is given up only after it
-    # has been tried on every page
-    few = [name for name in schema().names if name in REPEATED]
-    return pyarrow().parquet.ParquetWriter(file, schema(), compression="zstd", use_dictionary=few)
+    # For unique values such as paths or hashes, the writer would try a dictionary on every page
+    # before giving it up.
+    schema = export_schema()
+    repeated = [name for name in schema.names if name in REPEATED]
+    return pyarrow().parquet.ParquetWriter(
+        file, schema, compression="zstd", use_dictionary=repeated
+    )
 
 
 def export_parquet_by_category(engine: Engine, wanted: Filter, target: Path) -> Exported:
-    """Write a folder with a Parquet file for each category that counts (Hive partitions)."""
+    """Write a folder with one Parquet file per final category (Hive partitions)."""
     with reading(engine) as connection:
         query = sa.select(labels.c.label, labels.c.category)
         category_of = {row[0]: row[1] for row in connection.execute(query)}
-    partial, rows = Path(f"{target}.partial"), 0
+    partial, rows = partial_path(target), 0
     shutil.rmtree(partial, ignore_errors=True)
     writers: dict[str, Any] = {}
     try:
         for table in tables(engine, wanted):
-            for category, some in _by_category(table, category_of):
+            for category, part in _by_category(table, category_of):
                 if category not in writers:
-                    folder = partial / f"final_category={_safe(category)}"
+                    folder = partial / f"final_category={_escaped(category)}"
                     folder.mkdir(parents=True)
                     writers[category] = _writer(folder / "part-0.parquet")
-                writers[category].write_table(some)
+                writers[category].write_table(part)
             rows += table.num_rows
     finally:
         for writer in writers.values():
             writer.close()
     partial.mkdir(exist_ok=True)
-    return finish_folder(partial, target, rows)
+    return finish_folder(target, rows)
 
 
 def _by_category(table: Any, category_of: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-    """The rows of `table` by the category of the label that counts."""
+    """Split `table` by the category of the final label."""
     arrow = pyarrow()
-    found = table[FINAL_LABEL].combine_chunks().dictionary_encode()
-    named = [category_of.get(label, NO_CATEGORY) for label in found.dictionary.to_pylist()]
+    encoded = table[FINAL_LABEL].combine_chunks().dictionary_encode()
+    categories = [category_of.get(label, NO_CATEGORY) for label in encoded.dictionary.to_pylist()]
     # a row without a label has no index into the dictionary
-    where = found.indices.fill_null(len(named)).to_numpy()
-    category = arrow.array([*named, NO_CATEGORY]).take(arrow.array(where))
+    indices = encoded.indices.fill_null(len(categories)).to_numpy()
+    category = arrow.array([*categories, NO_CATEGORY]).take(arrow.array(indices))
     for name in sorted(set(category.unique().to_pylist())):
         yield name, table.filter(arrow.compute.equal(category, name))
 
 
-def _safe(category: str) -> str:
-    """A category as part of a path: what could leave the folder is written as %XX."""
+def _escaped(category: str) -> str:
+    """A category as a folder name; characters other than letters, digits, - and _ as %XX."""
     return "".join(c if c.isalnum() or c in "-_" else f"%{ord(c):02X}" for c in category)

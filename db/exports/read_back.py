@@ -1,71 +1,64 @@
-"""Reading an export back: the CSV or JSON lines that ``export`` writes."""
+"""Importing an export: the CSV or JSON lines that ``export`` writes."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from db.chunks import chunks
 from db.errors import ExportError, UnknownLabel
 from db.exports.text_encoding import from_cell
 from db.records import STATUSES, LabelEntry
 from db.session import writing
-from db.tables import CONFIDENCES, catalogue, model_versions, path_key
+from db.tables import CONFIDENCES, catalogue, path_key
 from db.writes import bulk, leases, registry
-from db.writes.row_values import ROW_NAMES, confidence, text
+from db.writes.row_values import ROW_NAMES, checked_confidence, checked_text
 
-ROWS_A_TRANSACTION = 2000
-NEEDED = ("crawl", "path", "status")
+ROWS_PER_TRANSACTION = 2000
+REQUIRED = ("crawl", "path", "status")
 _TIMES = ("labelled_at", "created_at", "updated_at")
 _NUMBERS = (*CONFIDENCES, "mtime")
-_WHOLE = ("size", "attempts")
+_INTEGERS = ("size", "attempts")
 
 
 @dataclass(frozen=True)
 class Imported:
-    """How many rows were added, and how many stood there already and were left alone."""
+    """How many rows were added, and how many existed already and stayed unchanged."""
 
     added: int
     present: int
 
 
 def import_file(engine: Engine, source: Path) -> Imported:
-    """Add the rows of an exported file; rows whose crawl and path are there are left alone.
+    """Add the rows of an exported file; rows with an existing crawl and path stay unchanged.
 
-    Each few thousand rows are a transaction: an import that was killed can be run again.
+    Each few thousand rows are a transaction. An interrupted import can be run again.
 
     Raises:
-        ExportError: names the line that cannot be read.
-        UnknownLabel: a person's label that neither a model nor the file itself explains.
+        ExportError: a line cannot be read; the message names it.
+        UnknownLabel: a human label of no registered taxonomy that is no label in the file either.
     """
     added = present = 0
-    for numbered in _chunks(_records(source)):
+    for numbered in chunks(_records(source), ROWS_PER_TRANSACTION):
         with writing(engine) as connection:
             new = _import(connection, [_row(source, n, record) for n, record in numbered])
         added, present = added + new, present + len(numbered) - new
     return Imported(added, present)
 
 
-def _chunks(records: Iterable[Any]) -> Iterator[list[Any]]:
-    iterator = iter(records)
-    while chunk := list(islice(iterator, ROWS_A_TRANSACTION)):
-        yield chunk
-
-
 def _records(source: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """(line number, record) of either form, told apart by how the file begins."""
+    """(line number, record) of a JSON lines or CSV file; JSON lines begin with ``{``."""
     with source.open(encoding="utf-8", newline="") as file:
-        begins = file.read(1)
+        first = file.read(1)
         file.seek(0)
-        if begins == "{":
+        if first == "{":
             for number, line in enumerate(file, 1):
                 try:
                     yield number, json.loads(line)
@@ -86,11 +79,11 @@ def _records(source: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 
 def _row(source: Path, number: int, record: Mapping[str, Any]) -> dict[str, Any]:
-    """One record as values for the table."""
+    """One record as column values."""
     try:
-        missing = [name for name in NEEDED if not record.get(name)]
+        missing = [name for name in REQUIRED if not record.get(name)]
         if missing or record["status"] not in STATUSES:
-            raise ValueError(f"expected {', '.join(NEEDED)}, received {dict(record)!r:.200}")
+            raise ValueError(f"expected {', '.join(REQUIRED)}, received {dict(record)!r:.200}")
         row = {name: _value(name, record.get(name)) for name in ROW_NAMES if name != "id"}
     except (ValueError, TypeError, AttributeError) as error:
         raise ExportError(f"{source}, line {number}: {error}") from error
@@ -110,17 +103,17 @@ def _value(name: str, value: Any) -> Any:
     if value is None:
         return None
     if name in _TIMES:
-        made = datetime.fromisoformat(value)
-        if made.tzinfo is None:
-            raise ValueError(f"{name}: expected a time with its zone, received {value!r}")
-        return made
+        time = datetime.fromisoformat(value)
+        if time.tzinfo is None:
+            raise ValueError(f"{name}: expected a time with a time zone, received {value!r}")
+        return time
     if name in CONFIDENCES:
-        return confidence(float(value), name)
+        return checked_confidence(float(value), name)
     if name in _NUMBERS:
         return float(value)
-    if name in _WHOLE:
+    if name in _INTEGERS:
         return int(value)
-    return text(str(value), name)
+    return checked_text(str(value), name)
 
 
 def _import(connection: Connection, rows: list[dict[str, Any]]) -> int:
@@ -128,16 +121,16 @@ def _import(connection: Connection, rows: list[dict[str, Any]]) -> int:
     added = 0
     for crawl in sorted({row["crawl"] for row in rows}):
         registry.ensure_crawl(connection, crawl, datetime.now(UTC))
-        mine = {row["path_key"]: row for row in rows if row["crawl"] == crawl}
-        found = leases.states(connection, catalogue, crawl, mine)
-        new = [row for key, row in sorted(mine.items()) if key not in found]
+        of_crawl = {row["path_key"]: row for row in rows if row["crawl"] == crawl}
+        found = leases.locked_rows(connection, catalogue, crawl, of_crawl)
+        new = [row for key, row in sorted(of_crawl.items()) if key not in found]
         bulk.insert(connection, catalogue, new)
         added += len(new)
     return added
 
 
 def _register(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Make the models and labels that the rows name known; a row explains its own label."""
+    """Register the models and labels of the rows; a row has all parts of its own label."""
     entries = {
         row["label"]: LabelEntry(
             row["label"],
@@ -150,13 +143,13 @@ def _register(connection: Connection, rows: list[dict[str, Any]]) -> None:
         if row["label"] is not None
     }
     versions = {row["model_version"] for row in rows if row["model_version"] is not None}
-    known = set(connection.execute(sa.select(model_versions.c.version)).scalars())
+    known = set(registry.versions(connection))
     if entries or versions - known:
         for version in sorted(versions):
             registry.register(connection, version, list(entries.values()), None, {})
-    said = {row["human_label"] for row in rows if row["human_label"] is not None}
-    if unknown := said - registry.label_names(connection):
+    human = {row["human_label"] for row in rows if row["human_label"] is not None}
+    if unknown := human - registry.label_names(connection):
         raise UnknownLabel(
             f"expected labels of a registered taxonomy, received {sorted(unknown)}; "
-            "label something with the model that knows them first"
+            "first label a picture with a model that has them"
         )

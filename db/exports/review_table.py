@@ -6,9 +6,9 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-from db.corrections import Correction
 from db.errors import ExportError
 from db.exports.text_encoding import from_cell, to_cell
+from db.human_labels import Correction
 from db.records import Row
 
 COLUMNS = ("id", "path", "label", "confidence", "correct_label", "note")

@@ -1,4 +1,4 @@
-"""Values as text: JSON, CSV cells that no spreadsheet runs, and lines that no terminal obeys."""
+"""Encoding values as text: JSON, CSV cells safe in a spreadsheet, lines safe on a terminal."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from typing import Any
 
 from rendering.text import printable
 
-# a spreadsheet takes a cell that begins with one of these for a formula; the apostrophe is the
-# escape itself, so that `from_cell` can take it off again without guessing
-_RUNS = ("=", "+", "-", "@", "\t", "\r", "\n", "'", "＝", "＋", "－", "＠")
+# A spreadsheet runs a cell that begins with one of these as a formula. The apostrophe is the escape
+# character, so it is escaped too and `from_cell` can decode without guessing.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "'", "＝", "＋", "－", "＠")
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON knows it: times as ISO 8601 in UTC."""
+    """The value as JSON can encode it: times as ISO 8601 in UTC."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     return value
 
 
 def json_line(record: Mapping[str, Any]) -> str:
-    """One record as one line of JSON, without its newline."""
+    """One record as one line of JSON, without the newline."""
     return json.dumps({name: plain(value) for name, value in record.items()}, ensure_ascii=False)
 
 
 def to_cell(value: Any) -> str:
-    """The value as a CSV cell; text that a spreadsheet would run gets an apostrophe in front."""
+    """The value as a CSV cell; an apostrophe is put before text that is a formula."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(_RUNS) else value
+        return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
     return str(plain(value))
 
 
 def from_cell(cell: str) -> str:
-    """The text that `to_cell` was given."""
+    """The text that `to_cell` encoded."""
     return cell[1:] if cell.startswith("'") else cell
 
 
 def to_terminal(value: Any) -> str:
-    """The value as text of one line, control and direction characters escaped."""
+    """The value as one line of text, with control and direction characters escaped."""
     if value is None:
         return ""
     if isinstance(value, float):

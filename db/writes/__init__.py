@@ -1,1 +1,1 @@
-"""What claims, batches and crawls write to the catalogue. Called by `db.catalogue`."""
+"""The write operations behind `db.catalogue`: claims, pending rows, history, counters."""

@@ -1,17 +1,17 @@
-"""Many rows in one statement, the fast way of each database.
+"""Bulk inserts, upserts and updates: many rows in one statement, by each database's fast way.
 
-PostgreSQL takes one array a column and unnests them: one statement, and so one run of a
-statement-level trigger. The arrays are written as text here, since psycopg looks at each element
-with a regular expression. SQLite takes executemany with tuples; going by SQLAlchemy's own way for
-many rows, with a dictionary and a chain of calls for each, took longer than the writing. Both make
-a value of another form (a time, a truth) once where rows in a run share it.
+PostgreSQL receives one array per column and unnests them: one statement, so a statement-level
+trigger runs once. The arrays are rendered as text here, because psycopg checks each element with a
+regular expression. SQLite receives executemany with tuples, because SQLAlchemy's own way (a
+dictionary and a chain of calls per row) took longer than the write itself. On both, a value that
+needs conversion (a time, a boolean) is converted once for consecutive rows that share it.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,17 +19,21 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Dialect
 
+from db.chunks import chunks
+
 Rows = Sequence[Mapping[str, Any]]
 Names = tuple[str, ...]
-AS_THEY_ARE = (sa.Boolean, sa.LargeBinary)  # SQLite's driver takes a bool, and bytes
+UNCONVERTED = (sa.Boolean, sa.LargeBinary)  # SQLite's driver accepts bool and bytes
+# well under the bound parameters of one statement: SQLite 32,766, PostgreSQL 65,535
+KEYS_PER_STATEMENT = 5000
 
 
 def insert(connection: Connection, table: sa.Table, rows: Rows) -> None:
-    """Insert `rows`, all with the same keys; a row that is there already is left as it is."""
+    """Insert `rows`, all with the same keys; existing rows stay unchanged."""
     if rows:
         names = tuple(rows[0])
-        made = _inserting(connection.dialect.name, table, names)
-        _execute(connection, table, made.on_conflict_do_nothing(), rows)
+        statement = _insert_statement(connection.dialect.name, table, names)
+        _execute(connection, table, statement.on_conflict_do_nothing(), rows)
 
 
 def upsert(
@@ -40,44 +44,59 @@ def upsert(
     key: Sequence[str],
     keep: Sequence[str] = (),
 ) -> None:
-    """Insert `rows`, all with the same keys; one that is there by `key` takes the new values.
+    """Insert `rows`, all with the same columns; existing rows take the new values.
 
-    Columns in `keep` are written when the row is new, and left alone otherwise. No key may stand
-    twice in `rows`: PostgreSQL refuses that (error 21000), SQLite would hide it.
+    Args:
+        connection: Inside a transaction that writes.
+        table: The table.
+        rows: Column values. No key may occur twice: PostgreSQL refuses that (error 21000), while
+            SQLite would hide it.
+        key: The columns that identify a row.
+        keep: Columns to write only when the row is new.
     """
     if rows:
         names = tuple(rows[0])
-        fresh = tuple(name for name in names if name not in key and name not in keep)
-        made = _upserting(connection.dialect.name, table, names, tuple(key), fresh)
-        _execute(connection, table, made, rows)
+        replaced = tuple(name for name in names if name not in key and name not in keep)
+        statement = _upsert_statement(connection.dialect.name, table, names, tuple(key), replaced)
+        _execute(connection, table, statement, rows)
 
 
 def update(connection: Connection, table: sa.Table, rows: Rows) -> None:
-    """Give the rows named by `id` their other values; all with the same keys."""
+    """Update the rows identified by `id` with the other values; all with the same columns."""
     if rows:
-        made = _updating(connection.dialect.name, table, tuple(rows[0]))
-        _execute(connection, table, made, rows)
+        statement = _update_statement(connection.dialect.name, table, tuple(rows[0]))
+        _execute(connection, table, statement, rows)
 
 
-# Statements are built once: that took longer than their part of writing a batch of rows.
+def update_all(
+    connection: Connection, table: sa.Table, ids: Iterable[int], values: Mapping[str, Any]
+) -> None:
+    """Update all rows of `ids` with the same values."""
+    for chunk in chunks(ids, KEYS_PER_STATEMENT):
+        connection.execute(sa.update(table).where(table.c.id.in_(chunk)).values(dict(values)))
+
+
+# Statements are cached: building one took longer than its share of writing a batch.
 
 
 @functools.lru_cache(maxsize=64)
-def _inserting(dialect: str, table: sa.Table, names: Names) -> Any:
+def _insert_statement(dialect: str, table: sa.Table, names: Names) -> Any:
     if dialect == "postgresql":
         return postgresql.insert(table).from_select(list(names), _unnest(table, names))
     return sqlite.insert(table).values({name: sa.bindparam(name) for name in names})
 
 
 @functools.lru_cache(maxsize=64)
-def _upserting(dialect: str, table: sa.Table, names: Names, key: Names, fresh: Names) -> Any:
-    statement = _inserting(dialect, table, names)
-    taken = {name: statement.excluded[name] for name in fresh}
-    return statement.on_conflict_do_update(index_elements=list(key), set_=taken)
+def _upsert_statement(
+    dialect: str, table: sa.Table, names: Names, key: Names, replaced: Names
+) -> Any:
+    statement = _insert_statement(dialect, table, names)
+    new_values = {name: statement.excluded[name] for name in replaced}
+    return statement.on_conflict_do_update(index_elements=list(key), set_=new_values)
 
 
 @functools.lru_cache(maxsize=64)
-def _updating(dialect: str, table: sa.Table, names: Names) -> Any:
+def _update_statement(dialect: str, table: sa.Table, names: Names) -> Any:
     others = [name for name in names if name != "id"]
     if dialect == "postgresql":
         source = _unnest(table, names).subquery("source")
@@ -89,7 +108,7 @@ def _updating(dialect: str, table: sa.Table, names: Names) -> Any:
 
 
 def _unnest(table: sa.Table, names: Names) -> sa.Select[Any]:
-    """A SELECT of rows out of one array parameter a column, each named after it with a _."""
+    """A SELECT of rows from one array parameter per column; parameter names begin with `_`."""
     arrays = [
         sa.cast(sa.bindparam(f"_{name}", type_=sa.Text), postgresql.ARRAY(table.c[name].type))
         for name in names
@@ -103,7 +122,7 @@ def _execute(connection: Connection, table: sa.Table, statement: Any, rows: Rows
     dialect = connection.dialect
     if dialect.name == "postgresql":
         arrays = {
-            f"_{name}": array([row[name] for row in rows], table.c[name].type, dialect)
+            f"_{name}": array_literal([row[name] for row in rows], table.c[name].type, dialect)
             for name in rows[0]
         }
         connection.execute(statement, arrays)
@@ -111,40 +130,40 @@ def _execute(connection: Connection, table: sa.Table, statement: Any, rows: Rows
     text, names = _compiled(statement, dialect)
     columns = []
     for name in names:
-        kind, values = table.c[name].type, [row[name] for row in rows]
-        process = kind.dialect_impl(dialect).bind_processor(dialect)
-        if process is not None and not isinstance(kind, AS_THEY_ARE):
-            values = each(process, values)
+        column_type, values = table.c[name].type, [row[name] for row in rows]
+        convert = column_type.dialect_impl(dialect).bind_processor(dialect)
+        if convert is not None and not isinstance(column_type, UNCONVERTED):
+            values = _convert_each(convert, values)
         columns.append(values)
     connection.exec_driver_sql(text, list(zip(*columns, strict=True)))
 
 
 @functools.lru_cache(maxsize=64)
 def _compiled(statement: Any, dialect: Dialect) -> tuple[str, Names]:
-    """SQLite's text with question marks, and the columns that they stand for."""
+    """The SQL for SQLite, and the column of each question mark in it."""
     compiled = statement.compile(dialect=dialect)
     return str(compiled), tuple(name.removeprefix("_") for name in compiled.positiontup)
 
 
-def each(process: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
-    """`process` of each value; worked out once for a run of the same object."""
-    last, done, made = object(), None, []
+def _convert_each(convert: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
+    """`convert` of each value, called once for consecutive occurrences of the same object."""
+    last, converted, results = object(), None, []
     for value in values:
         if value is not last:
-            last, done = value, process(value)
-        made.append(done)
-    return made
+            last, converted = value, convert(value)
+        results.append(converted)
+    return results
 
 
-def array(values: Sequence[Any], kind: Any, dialect: Dialect) -> str:
-    """`values` of the SQL type `kind` as the text of a PostgreSQL array.
+def array_literal(values: Sequence[Any], column_type: Any, dialect: Dialect) -> str:
+    """`values` as the text of a PostgreSQL array.
 
     Raises:
-        TypeError: a value of another type than None, text, number, truth, bytes, time or object.
+        TypeError: a value that is not None, str, number, bool, bytes, datetime or dict.
     """
-    if isinstance(kind, sa.types.TypeDecorator):
-        values = each(lambda value: kind.process_bind_param(value, dialect), values)
-    return "{" + ",".join(each(_element, values)) + "}"
+    if isinstance(column_type, sa.types.TypeDecorator):
+        values = _convert_each(lambda value: column_type.process_bind_param(value, dialect), values)
+    return "{" + ",".join(_convert_each(_element, values)) + "}"
 
 
 def _quoted(text: str) -> str:
@@ -165,10 +184,10 @@ _ELEMENTS: dict[type, Callable[[Any], str]] = {
 
 
 def _element(value: Any) -> str:
-    make = _ELEMENTS.get(type(value))
-    if make is None:  # such as a number of numpy's that is a float as well
-        kinds = (kind for kind in _ELEMENTS if isinstance(value, kind))
-        make = _ELEMENTS.get(next(kinds, object))
-    if make is None:
+    render = _ELEMENTS.get(type(value))
+    if render is None:  # a subclass, such as numpy.float64 of float
+        bases = (base for base in _ELEMENTS if isinstance(value, base))
+        render = _ELEMENTS.get(next(bases, object))
+    if render is None:
         raise TypeError(f"expected a value for a column, received {value!r}")
-    return make(value)
+    return render(value)

@@ -1,4 +1,7 @@
-"""The counters behind `stats`: kept by triggers (migration 0003), added up and checked here."""
+"""Merging, checking and repairing the counters behind `stats`.
+
+Triggers write them (migration 0003).
+"""
 
 from __future__ import annotations
 
@@ -16,39 +19,36 @@ from db.tables import (
     catalogue_counts,
 )
 
-_LOCK = 0x636F756E  # 'coun': one settles, the others go on writing
+_LOCK = 0x636F756E  # 'coun': one transaction merges while the others keep writing
+SUMS = ("rows", "sum_confidence")
 
 
-def settle(connection: Connection) -> None:
-    """Add the appended changes up into the counters. Nothing to do on SQLite.
+def merge_changes(connection: Connection) -> None:
+    """Merge the appended changes into the counters. Does nothing on SQLite.
 
-    One transaction at a time does so; a second one that comes meanwhile leaves it to the first.
+    One transaction at a time merges; a concurrent one returns at once.
     """
     if connection.dialect.name != "postgresql":
         return
     if not connection.execute(sa.select(sa.func.pg_try_advisory_xact_lock(_LOCK))).scalar():
         return
-    gone = sa.delete(catalogue_count_changes).returning(catalogue_count_changes).cte("gone")
-    rows, sure = sa.func.sum(gone.c.rows), sa.func.sum(gone.c.sum_confidence)
-    keys = [gone.c[name] for name in COUNTED]
-    added = sa.select(*keys, rows, sure).group_by(*keys)
-    names = [*COUNTED, "rows", "sum_confidence"]
-    insert = postgresql.insert(catalogue_counts).from_select(names, added)
-    sums: dict[str, Any] = {
-        name: catalogue_counts.c[name] + insert.excluded[name]
-        for name in ("rows", "sum_confidence")
-    }
+    changes = sa.delete(catalogue_count_changes).returning(catalogue_count_changes).cte("changes")
+    keys = [changes.c[name] for name in COUNTED]
+    totals = [sa.func.sum(changes.c[name]) for name in SUMS]
+    added = sa.select(*keys, *totals).group_by(*keys)
+    insert = postgresql.insert(catalogue_counts).from_select([*COUNTED, *SUMS], added)
+    sums: dict[str, Any] = {name: catalogue_counts.c[name] + insert.excluded[name] for name in SUMS}
     connection.execute(insert.on_conflict_do_update(index_elements=list(COUNTED), set_=sums))
 
 
-def tidy(connection: Connection) -> None:
-    """Settle, and drop the counters that stand at zero."""
-    settle(connection)
+def compact(connection: Connection) -> None:
+    """Merge the changes and delete counters that are zero."""
+    merge_changes(connection)
     connection.execute(sa.delete(catalogue_counts).where(catalogue_counts.c.rows == 0))
 
 
 def differences(connection: Connection) -> list[str]:
-    """Where the counters and a count of the rows themselves disagree; empty when they add up."""
+    """Where the counters differ from a count of the rows; empty when they agree."""
     by = ("crawl", "status", "label", "reason")
     label = sa.func.coalesce(catalogue.c.human_label, catalogue.c.label, "").label("label")
     reason = sa.func.coalesce(catalogue.c.reason, "").label("reason")
@@ -67,10 +67,10 @@ def differences(connection: Connection) -> list[str]:
 
 
 def recount(connection: Connection) -> None:
-    """Count the rows anew and replace the counters: the remedy when they do not add up."""
+    """Count all rows and replace the counters: the repair when `differences` finds any."""
     from db.migrations.versions.r0003_counters import KEYS, counted
 
-    if connection.dialect.name == "postgresql":  # nobody writes or settles until this is done
+    if connection.dialect.name == "postgresql":  # no writes or merges until this is done
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         connection.execute(sa.text("LOCK TABLE catalogue IN SHARE MODE"))
     connection.execute(sa.delete(catalogue_count_changes))

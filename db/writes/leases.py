@@ -1,48 +1,47 @@
-"""Who may work on a row now: one pure function, so that its table can be tested case by case.
+"""Who may work on a row: the rules of claims and leases, and reading rows for them.
 
-A claim is a lease, `claimed_by` until `claimed_until`. A worker that stops cleanly gives its
-leases back; so a lease that ran out belonged to a worker that died (or hung), and only then does
-`attempts` rise. Once `attempts` is above 0 the row is a suspect: it is only ever run alone, under
-a lease with `claimed_alone` set, and two deaths under such a lease (`deaths_alone`) quarantine it.
+A claim is a lease: `claimed_by` until `claimed_until`. A worker that stops cleanly releases its
+leases. An expired lease therefore means that its worker died or hung, and only then does `attempts`
+rise. A row with `attempts` above 0 is a suspect: it is only run alone, under a lease with
+`claimed_alone` set. Two deaths under such a lease (`deaths_alone`) quarantine it.
+
+`decide` is a pure function, so that a test can check its decisions case by case.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
-from db.records import FINAL, FileState
+from db.chunks import chunks
+from db.records import FINAL_STATUSES, FileState
 from db.writes import bulk
 
 DEATHS_ALONE_TO_QUARANTINE = 2
-# well under SQLite's 32,766 and PostgreSQL's 65,535 bound parameters a statement
-KEYS_A_STATEMENT = 5000
-
-T = TypeVar("T")
 
 
-class Verdict(Enum):
-    """What is to become of a row when somebody asks for it."""
+class Decision(Enum):
+    """What happens to a row that a worker claims."""
 
-    TODO = "lease it"
+    LEASE = "lease it"
     REOPEN = "make it pending again, then lease it"
-    SUSPECT = "its worker died once: to be run alone"
-    TAKE_OVER = "its worker died now: count that, to be run alone"
+    SUSPECT = "a worker died on it before: run it alone"
+    COUNT_DEATH = "its worker died: count that, then run it alone"
     QUARANTINE = "its worker died for the last time: count that and quarantine it"
-    BUSY = "another worker's lease is alive"
+    BUSY = "another worker's lease is live"
     DONE = "nothing to do"
 
 
 @dataclass(frozen=True)
 class RowState:
-    """What decides about a row."""
+    """The columns that a decision depends on."""
 
     id: int
     path_key: bytes
@@ -61,8 +60,11 @@ class RowState:
 
 
 @dataclass(frozen=True)
-class Asking:
-    """Who asks, for which model, at what time. `reopen`: final rows that changed count as new."""
+class ClaimRequest:
+    """Who claims rows, for which model, and when.
+
+    With `reopen`, a finished row is worked again if its file changed or another model labelled it.
+    """
 
     owner: str
     model_version: str
@@ -71,92 +73,84 @@ class Asking:
     reopen: bool = True
 
 
-def changed(row: RowState, file: FileState) -> bool:
-    """Whether the file is another than the row was written for; unknown counts as the same."""
+def file_changed(row: RowState, file: FileState) -> bool:
+    """Whether size or mtime differ from the row's; unknown values count as equal."""
     return any(
         old is not None and new is not None and old != new
         for old, new in ((row.size, file.size), (row.mtime, file.mtime))
     )
 
 
-def _came_back(row: RowState, file: FileState) -> bool:
-    """Whether a file that was missing has been seen by a scan since."""
+def _reappeared(row: RowState, file: FileState) -> bool:
+    """Whether a scan has found a file that was missing."""
     return row.reason == "missing" and file.size is not None
 
 
-def judge(row: RowState, file: FileState, asking: Asking) -> Verdict:
-    """What becomes of `row`, of which `file` is the picture, when `asking` claims it."""
-    if row.status in FINAL:
-        return _judge_final(row, file, asking)
-    if row.claimed_by is None or row.claimed_by == asking.owner:
-        wanted_by_another = row.model_version not in (None, asking.model_version)
-        if wanted_by_another and not asking.reopen:
-            return Verdict.DONE  # a late message: the row now waits for another model
-        return Verdict.TODO if row.attempts == 0 else Verdict.SUSPECT
-    if row.claimed_until is not None and row.claimed_until > asking.now:
-        return Verdict.BUSY
+def decide(row: RowState, file: FileState, request: ClaimRequest) -> Decision:
+    """What happens to `row`, whose picture is `file`, under `request`."""
+    if row.status in FINAL_STATUSES:
+        return _decide_final(row, file, request)
+    if row.claimed_by is None or row.claimed_by == request.owner:
+        for_another_model = row.model_version not in (None, request.model_version)
+        if for_another_model and not request.reopen:
+            return Decision.DONE  # a late message: the row is now pending for another model
+        return Decision.LEASE if row.attempts == 0 else Decision.SUSPECT
+    if row.claimed_until is not None and row.claimed_until > request.now:
+        return Decision.BUSY
     if row.claimed_alone and row.deaths_alone + 1 >= DEATHS_ALONE_TO_QUARANTINE:
-        return Verdict.QUARANTINE
-    return Verdict.TAKE_OVER
+        return Decision.QUARANTINE
+    return Decision.COUNT_DEATH
 
 
-def _judge_final(row: RowState, file: FileState, asking: Asking) -> Verdict:
-    if not asking.reopen or row.status == "cancelled":
-        return Verdict.DONE
-    if changed(row, file) or _came_back(row, file):
-        return Verdict.REOPEN
-    # what killed workers kills them under any model; only another file is another chance
-    if row.status == "quarantined" or row.model_version == asking.model_version:
-        return Verdict.DONE
-    return Verdict.REOPEN
+def _decide_final(row: RowState, file: FileState, request: ClaimRequest) -> Decision:
+    if not request.reopen or row.status == "cancelled":
+        return Decision.DONE
+    if file_changed(row, file) or _reappeared(row, file):
+        return Decision.REOPEN
+    # a picture that kills workers does so under any model; only a changed file is retried
+    if row.status == "quarantined" or row.model_version == request.model_version:
+        return Decision.DONE
+    return Decision.REOPEN
 
 
-def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """`items` in runs that fit into one statement."""
-    for start in range(0, len(items), KEYS_A_STATEMENT):
-        yield items[start : start + KEYS_A_STATEMENT]
-
-
-def states(
-    connection: Connection, table: sa.Table, crawl: str, keys: Iterable[bytes], *, lock: bool = True
+def locked_rows(
+    connection: Connection, table: sa.Table, crawl: str, keys: Iterable[bytes]
 ) -> dict[bytes, RowState]:
-    """The rows of `keys` that exist, by key; locked in key order until the transaction ends.
+    """The existing rows of `keys`, by key; locked until the transaction ends.
 
-    One order for all writers, so that two of them wait for each other and never deadlock.
+    All writers lock in the order of the keys, so that they wait for each other and never deadlock.
     """
     found: dict[bytes, RowState] = {}
     columns = [table.c[name] for name in RowState.__dataclass_fields__]
-    for chunk in chunks(sorted(keys)):
-        query = _by_key(connection, sa.select(*columns), table, crawl, chunk)
-        query = query.order_by(table.c.path_key)
-        if lock:
-            query = query.with_for_update(of=table)
+    for chunk in chunks(sorted(keys), bulk.KEYS_PER_STATEMENT):
+        query = _with_keys(connection, sa.select(*columns), table, crawl, chunk)
+        query = query.order_by(table.c.path_key).with_for_update(of=table)
         for values in connection.execute(query):
             row = RowState(*values)
             found[row.path_key] = row
     return found
 
 
-def _by_key(
+def _with_keys(
     connection: Connection,
     query: sa.Select[Any],
     table: sa.Table,
     crawl: str,
     keys: Sequence[bytes],
 ) -> sa.Select[Any]:
-    """`query` of the rows with these keys.
+    """`query` restricted to the rows with these keys.
 
-    PostgreSQL is given both parts of the key as rows to be joined, not a crawl that is equal to a
-    value: of a crawl that is newer than its statistics it believes that there is a row or two,
-    takes the index of the crawls for it, and so reads all of the crawl for each batch.
+    PostgreSQL gets both parts of the key as rows to join, not the crawl as an equality: for a crawl
+    newer than its statistics it expects a row or two, chooses the index on the crawl, and reads all
+    of the crawl for each batch.
     """
-    if connection.dialect.name != "postgresql":
-        return query.where(table.c.crawl == crawl, table.c.path_key.in_(keys))
     dialect = connection.dialect
+    if dialect.name != "postgresql":
+        return query.where(table.c.crawl == crawl, table.c.path_key.in_(keys))
     names = ("crawl", "path_key")
     arrays = [
         sa.cast(
-            sa.literal(bulk.array(values, table.c[name].type, dialect), sa.Text),
+            sa.literal(bulk.array_literal(values, table.c[name].type, dialect), sa.Text),
             postgresql.ARRAY(table.c[name].type),
         )
         for name, values in zip(names, ([crawl] * len(keys), keys), strict=True)

@@ -1,4 +1,4 @@
-"""Statements that every batch asks, built once: building one takes longer than its answer."""
+"""The query that every batch runs, cached: building it takes longer than running it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from db.writes.row_values import FIELD_NAMES
 
 @functools.lru_cache(maxsize=8)
 def labels_by_hash(table: sa.Table, on_postgresql: bool) -> sa.Select[Any]:
-    """The label fields of one labelled row for each content hash asked for, where there is one.
+    """A query for the label fields of one labelled row per content hash.
 
-    Parameters: `asked`, the hashes, as a list on PostgreSQL and as the text of a JSON list on
-    SQLite; and `model_version`.
+    Its parameters are `asked`, the hashes (a list on PostgreSQL, the text of a JSON list on
+    SQLite), and `model_version`.
     """
     if on_postgresql:
         listed = sa.bindparam("asked", type_=postgresql.ARRAY(sa.Text))
         source = sa.func.unnest(listed).table_valued("value").render_derived()
     else:
         source = sa.func.json_each(sa.bindparam("asked", type_=sa.Text)).table_valued("value")
-    # one row a hash, by the index: a "photo unavailable" picture has rows without number
+    # one row per hash, by the index: a "photo unavailable" picture has any number of rows
     first = (
         sa.select(table.c.id)
         .where(table.c.content_hash == source.c.value)

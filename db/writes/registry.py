@@ -1,4 +1,4 @@
-"""Crawls, model versions and their labels: the rows that others refer to."""
+"""Crawls, model versions and labels: the rows that pictures refer to."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from db.records import LabelEntry, ModelRecord, check_labels
+from db.records import LabelEntry, ModelVersion, check_labels
 from db.tables import catalogue_counted, crawls, labels, model_versions, relabels
 from db.writes import bulk
-from db.writes.row_values import text
+from db.writes.row_values import checked_text
 
 
 def ensure_crawl(connection: Connection, crawl: str, now: datetime) -> None:
-    """Make the crawl's row where there is none."""
-    name = text(crawl, "crawl")
+    """Add the crawl if it does not exist."""
+    name = checked_text(crawl, "crawl")
     bulk.insert(connection, crawls, [{"name": name, "created_at": now}])
 
 
@@ -27,10 +27,10 @@ def register(
     source: str | None,
     figures: dict[str, object],
 ) -> None:
-    """Write a model version and the labels of its taxonomy; what is known already stays.
+    """Add a model version and the labels of its taxonomy; existing rows stay unchanged.
 
     Raises:
-        ValueError: a label stands twice, or has no category.
+        ValueError: a label is listed twice, or has no category.
     """
     check_labels(entries)
     row = {
@@ -39,30 +39,18 @@ def register(
         "figures": figures,
         "first_seen_at": datetime.now(UTC),
     }
-    known = connection.execute(
-        sa.select(model_versions.c.version).where(model_versions.c.version == version)
-    ).first()
-    if known is None:
+    if version not in versions(connection):
         bulk.insert(connection, model_versions, [row])
-    rows = [
-        {
-            "label": entry.label,
-            "category": entry.category,
-            "gender": entry.gender,
-            "type": entry.type,
-            "is_leaf": entry.is_leaf,
-        }
-        for entry in sorted(entries, key=lambda entry: entry.label)
-    ]
+    rows = [vars(entry) for entry in sorted(entries, key=lambda entry: entry.label)]
     bulk.insert(connection, labels, rows)
 
 
 def put_in_use(
     connection: Connection, version: str, now: datetime, *, only_if_none: bool = False
 ) -> None:
-    """Write that `version` is the model in use from now on, and no other.
+    """Mark `version` as the one model in use from now on.
 
-    With `only_if_none` nothing is changed where another model is in use.
+    With `only_if_none`, change nothing while another model is in use.
     """
     table = model_versions
     others = sa.and_(table.c.in_use, table.c.version != version)
@@ -77,19 +65,24 @@ def put_in_use(
 
 
 def label_names(connection: Connection) -> frozenset[str]:
-    """All labels of all registered taxonomies."""
+    """The labels of all registered taxonomies."""
     return frozenset(connection.execute(sa.select(labels.c.label)).scalars())
 
 
-def models(connection: Connection) -> list[ModelRecord]:
-    """The registered models, oldest first."""
-    counted = (
+def versions(connection: Connection) -> list[str]:
+    """The names of the registered model versions."""
+    return list(connection.execute(sa.select(model_versions.c.version)).scalars())
+
+
+def registered_models(connection: Connection) -> list[ModelVersion]:
+    """The registered model versions, oldest first, with the number of rows of each."""
+    labelled = (
         sa.select(sa.func.coalesce(sa.func.sum(catalogue_counted.c.rows), 0))
         .where(catalogue_counted.c.model_version == model_versions.c.version)
         .where(catalogue_counted.c.status == "labelled")
         .scalar_subquery()
     )
-    query = sa.select(model_versions, counted.label("rows")).order_by(
+    query = sa.select(model_versions, labelled.label("rows")).order_by(
         model_versions.c.first_seen_at, model_versions.c.version
     )
     relabelled = {
@@ -101,7 +94,7 @@ def models(connection: Connection) -> list[ModelRecord]:
         )
     }
     return [
-        ModelRecord(
+        ModelVersion(
             **{
                 **row,
                 "rows": int(row["rows"]),

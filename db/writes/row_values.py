@@ -1,4 +1,4 @@
-"""Between the records and the columns: outcomes to rows, rows to records, checked on the way."""
+"""Conversion between records and column values, with checks."""
 
 from __future__ import annotations
 
@@ -11,47 +11,86 @@ from typing import Any
 from sqlalchemy.engine import RowMapping
 
 from db.errors import InvalidRecord
-from db.records import LabelFields, Outcome, Row
+from db.records import FileState, LabelFields, Outcome, PendingRow, Row
 from db.tables import CONFIDENCES, LABEL_COLUMNS, path_key
 
-# sums of float32 probabilities pass 1 by rounding; more than this is a fault of the model
+# sums of float32 probabilities exceed 1 by rounding; a larger excess is a fault of the model
 ROUNDING = 1e-4
 FIELD_NAMES = tuple(LabelFields.__dataclass_fields__)
-_FIELDS = operator.attrgetter(*FIELD_NAMES)
-_TEXTS = tuple(name for name in FIELD_NAMES if name not in (*CONFIDENCES, "needs_review"))
 ROW_NAMES = tuple(Row.__dataclass_fields__)
+_field_values = operator.attrgetter(*FIELD_NAMES)
+_TEXT_FIELDS = tuple(name for name in FIELD_NAMES if name not in (*CONFIDENCES, "needs_review"))
+
+# column values that several writes share
 NO_LABEL: dict[str, Any] = {**dict.fromkeys(LABEL_COLUMNS), "needs_review": False}
+NO_LEASE: dict[str, Any] = {"claimed_by": None, "claimed_until": None, "claimed_alone": False}
+PENDING_AGAIN: dict[str, Any] = {
+    **NO_LABEL,
+    **NO_LEASE,
+    "status": "pending",
+    "reason": None,
+    "attempts": 0,
+    "deaths_alone": 0,
+}
 
 
-def confidence(value: float | None, what: str) -> float | None:
-    """A plain float in [0, 1]. Raises InvalidRecord for NaN and for what lies clearly outside."""
+def checked_text(value: str | None, name: str) -> str | None:
+    """`value`, if both databases can store it. `name` is what an error message calls it.
+
+    Raises:
+        InvalidRecord: it contains NUL or surrogates.
+    """
+    if value is None:
+        return None
+    if "\0" in value:
+        raise InvalidRecord(f"{name}: expected text without NUL, received {value!r}")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidRecord(
+            f"{name}: expected text in UTF-8, received {value!r}; write such a path as a "
+            "file:// URL with %XX escapes"
+        ) from error
+    return value
+
+
+def checked_confidence(value: float | None, name: str) -> float | None:
+    """`value` as a Python float, clipped to [0, 1].
+
+    Raises:
+        InvalidRecord: NaN, or outside [0, 1] by more than `ROUNDING`.
+    """
     if value is None:
         return None
     number = float(value)
     if 0.0 <= number <= 1.0:
         return number
     if math.isnan(number) or not -ROUNDING <= number <= 1 + ROUNDING:
-        raise InvalidRecord(f"{what}: expected a confidence from 0 to 1, received {value!r}")
+        raise InvalidRecord(f"{name}: expected a confidence from 0 to 1, received {value!r}")
     return min(1.0, max(0.0, number))
 
 
-def label_values(fields: LabelFields, path: str) -> dict[str, Any]:
-    """The label columns of a picture, without model version and time."""
-    values: dict[str, Any] = dict(zip(FIELD_NAMES, _FIELDS(fields), strict=True))
-    for name in CONFIDENCES:
-        if values[name] is not None:
-            values[name] = confidence(values[name], f"{path}: {name}")
-    for name in _TEXTS:
-        if values[name] is not None:
-            values[name] = str(values[name])
-    values["needs_review"] = bool(values["needs_review"])
-    return values
+def pending_values(
+    crawl: str, row: PendingRow | FileState, model_version: str | None, now: datetime
+) -> dict[str, Any]:
+    """The values of a new pending row."""
+    return {
+        "crawl": crawl,
+        "path": checked_text(row.path, "path"),
+        "path_key": path_key(row.path),
+        "size": row.size,
+        "mtime": row.mtime,
+        "model_version": model_version,
+        "status": "pending",
+        "created_at": now,
+        "updated_at": now,
+    }
 
 
 def outcome_values(
     crawl: str, outcome: Outcome, model_version: str, now: datetime
 ) -> dict[str, Any]:
-    """A whole row for `outcome`, its lease cleared.
+    """The values of a row with the result `outcome` and without a lease.
 
     Raises:
         InvalidRecord: the status is neither 'labelled' with fields nor 'rejected' with a reason.
@@ -65,7 +104,7 @@ def outcome_values(
         )
     values = {
         "crawl": crawl,
-        "path": text(outcome.path, "path"),
+        "path": checked_text(outcome.path, "path"),
         "path_key": path_key(outcome.path),
         "size": outcome.size,
         "mtime": outcome.mtime,
@@ -74,39 +113,34 @@ def outcome_values(
         "model_version": model_version,
         "status": outcome.status,
         "reason": outcome.reason if rejected else None,
-        "claimed_by": None,
-        "claimed_until": None,
-        "claimed_alone": False,
+        **NO_LEASE,
         "created_at": now,
         "updated_at": now,
     }
     if labelled and outcome.fields is not None:
-        values |= label_values(outcome.fields, outcome.path)
+        values |= _label_values(outcome.fields, outcome.path)
         values["labelled_at"] = now
     return values
 
 
-def text(value: str | None, what: str) -> str | None:
-    """`value` as text that both databases hold. Raises InvalidRecord for NUL and surrogates."""
-    if value is None:
-        return None
-    if "\0" in value:
-        raise InvalidRecord(f"{what}: expected text without NUL, received {value!r}")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InvalidRecord(
-            f"{what}: expected text in UTF-8, received {value!r}; write such a path as a "
-            "file:// URL with %XX escapes"
-        ) from error
-    return value
+def _label_values(fields: LabelFields, path: str) -> dict[str, Any]:
+    """The label columns of a picture, without model version and time."""
+    values: dict[str, Any] = dict(zip(FIELD_NAMES, _field_values(fields), strict=True))
+    for name in CONFIDENCES:
+        if values[name] is not None:
+            values[name] = checked_confidence(values[name], f"{path}: {name}")
+    for name in _TEXT_FIELDS:
+        if values[name] is not None:
+            values[name] = str(values[name])
+    values["needs_review"] = bool(values["needs_review"])
+    return values
 
 
 def unique_by_path(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """The outcomes with each path once; the last word on a path counts."""
+    """One outcome per path: the last one given."""
     return list({outcome.path: outcome for outcome in outcomes}.values())
 
 
-def fields_of(values: RowMapping) -> LabelFields:
-    """The label fields out of a row's columns."""
+def label_fields(values: RowMapping) -> LabelFields:
+    """The label fields from a row's columns."""
     return LabelFields(**{name: values[name] for name in FIELD_NAMES})

@@ -13,7 +13,7 @@ from tests.dying import die_before
 from worker import local
 
 if __name__ == "__main__":
-    relabelling.ROWS_A_TRANSACTION = 8
+    relabelling.ROWS_PER_TRANSACTION = 8
     local.PATHS_PER_SHARD = 16
     place, number, *arguments = sys.argv[1:]
     die_before(place, int(number))

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-from db import corrections, relabelling
+from db import human_labels, relabelling
 from db.catalogue import Catalogue
-from db.corrections import Correction
-from db.exports import text as text_exports
+from db.exports.text import export_text
+from db.human_labels import Correction
 from db.queries import Filter, page
 from db.records import FileState
 from tests.db.samples import CRAWL, LEASE_SECONDS, MODEL, OTHER_MODEL, labelled, sandals
@@ -48,7 +48,7 @@ def correct(store: Catalogue, _name: str, seconds: float, _folder: Path) -> obje
     for _ in rounds(seconds):
         rows = page(store.engine, Filter(corrected=False), order_by="-id", limit=5).rows
         wanted = [Correction(row.id, BOOTS) for row in rows]
-        applied = corrections.apply(store.engine, wanted, "mara")
+        applied = human_labels.apply(store.engine, wanted, "mara")
         assert applied.changed == len(rows)
         corrected += [row.id for row in rows]
     return corrected
@@ -58,7 +58,7 @@ def export(store: Catalogue, _name: str, seconds: float, folder: Path) -> object
     before = 0
     for number in rounds(seconds):
         target = folder / f"{number}.jsonl"
-        done = text_exports.export_text(store.engine, Filter(), target, "jsonl")
+        done = export_text(store.engine, Filter(), target, "jsonl")
         lines = [json.loads(line) for line in target.read_text().splitlines()]
         assert len(lines) == done.rows >= before
         before = done.rows

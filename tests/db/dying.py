@@ -12,30 +12,29 @@ from pathlib import Path
 
 from sqlalchemy.engine import Engine
 
-from db.exports import arrow, folders, parquet
-from db.exports import text as text_exports
+from db.exports import arrow, files, folders, parquet, sqlite_file, text
 from db.filters import Filter
 from db.session import make_engine
 from tests.dying import die_before
 
 EVERYTHING = Filter()
 EXPORTS: dict[str, Callable[[Engine, Path], object]] = {
-    "csv": lambda engine, to: text_exports.export_text(engine, EVERYTHING, to, "csv"),
-    "jsonl": lambda engine, to: text_exports.export_text(engine, EVERYTHING, to, "jsonl"),
-    "sqlite": lambda engine, to: text_exports.export_sqlite(engine, EVERYTHING, to),
+    "csv": lambda engine, to: text.export_text(engine, EVERYTHING, to, "csv"),
+    "jsonl": lambda engine, to: text.export_text(engine, EVERYTHING, to, "jsonl"),
+    "sqlite": lambda engine, to: sqlite_file.export_sqlite(engine, EVERYTHING, to),
     "parquet": lambda engine, to: parquet.export_parquet(engine, EVERYTHING, to),
     "parts": lambda engine, to: parquet.export_parquet_by_category(engine, EVERYTHING, to),
     "tree": lambda engine, to: folders.export_tree(
-        engine, EVERYTHING, to, kind="copy", to_os_path=str
+        engine, EVERYTHING, to, link_type="copy", to_os_path=str
     ),
 }
 
 
 def small_steps() -> None:
     """So that forty rows are many batches."""
-    text_exports.ROWS_A_FETCH = text_exports.ROWS_A_CHECKPOINT = 4
-    arrow.ROWS_A_FETCH = arrow.ROWS_A_TABLE = 4
-    arrow.BYTES_A_PARSE = 100
+    files.ROWS_PER_FETCH = text.ROWS_PER_CHECKPOINT = 4
+    arrow.ROWS_PER_FETCH = arrow.ROWS_PER_TABLE = 4
+    arrow.BYTES_PER_PARSE = 100
 
 
 def main(url: str, what: str, target: str, place: str, number: str) -> None:

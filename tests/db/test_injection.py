@@ -19,7 +19,8 @@ import sqlalchemy as sa
 
 from db.catalogue import Catalogue
 from db.exports import parquet
-from db.exports import text as text_exports
+from db.exports.sqlite_file import export_sqlite
+from db.exports.text import export_text
 from db.exports.text_encoding import from_cell
 from db.filters import Filter
 from db.queries import count, page, rows
@@ -150,10 +151,10 @@ def test_every_export_holds_every_text(
     """Read by programs that share no code with us."""
     expected = [filled[number] for number in sorted(filled)]
     csv_file, lines = tmp_path / "o.csv", tmp_path / "o.jsonl"
-    text_exports.export_text(catalogue.engine, Filter(), csv_file, "csv")
-    text_exports.export_text(catalogue.engine, Filter(), lines, "jsonl")
+    export_text(catalogue.engine, Filter(), csv_file, "csv")
+    export_text(catalogue.engine, Filter(), lines, "jsonl")
     parquet.export_parquet(catalogue.engine, Filter(), tmp_path / "o.parquet")
-    text_exports.export_sqlite(catalogue.engine, Filter(), tmp_path / "o.db")
+    export_sqlite(catalogue.engine, Filter(), tmp_path / "o.db")
 
     with csv_file.open(newline="", encoding="utf-8") as file:
         cells = [line["path"] for line in csv.DictReader(file)]
@@ -180,7 +181,7 @@ def test_an_export_may_have_any_name(
     catalogue: Catalogue, filled: dict[int, str], tmp_path: Path, name: str
 ) -> None:
     target = tmp_path / f"{name}.csv"
-    done = text_exports.export_text(catalogue.engine, Filter(), target, "csv")
+    done = export_text(catalogue.engine, Filter(), target, "csv")
     assert done.rows == len(TEXTS)
     assert sorted(p.name for p in tmp_path.glob("*.csv*")) == sorted(
         [target.name, f"{target.name}.sha256"]

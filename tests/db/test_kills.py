@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from db import corrections, relabelling, schema
+from db import human_labels, relabelling, schema
 from db.catalogue import Catalogue
 from db.check import check
-from db.corrections import Correction
+from db.human_labels import Correction
 from db.queries import Filter, count, rows
 from db.records import FileState
 from db.session import make_engine, reading
@@ -27,8 +27,8 @@ ROWS = 40
 KILLED = """
 import os, signal, sys
 import sqlalchemy as sa
-from db import corrections, relabelling, schema
-from db.corrections import Correction
+from db import human_labels, relabelling, schema
+from db.human_labels import Correction
 from db.queries import Filter, rows
 from db.session import make_engine
 what, url, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -38,13 +38,13 @@ def statement(*_):
     seen += 1
     if seen == number:
         os.kill(os.getpid(), signal.SIGKILL)
-relabelling.ROWS_A_TRANSACTION = 8
+relabelling.ROWS_PER_TRANSACTION = 8
 ids = [row.id for row in rows(engine, Filter())] if what == "apply" else []
 sa.event.listen(engine, "before_cursor_execute", statement)
 if what == "upgrade":
     schema.upgrade(engine)
 elif what == "apply":
-    corrections.apply(engine, [Correction(i, "shoes/male/boots") for i in ids], "mara")
+    human_labels.apply(engine, [Correction(i, "shoes/male/boots") for i in ids], "mara")
 else:
     relabelling.promote(engine, "model-2")
 """
@@ -88,7 +88,7 @@ def test_a_killed_apply_has_applied_nothing(
     assert count(filled.engine, Filter(corrected=True)) == 0
     ids = [row.id for row in rows(filled.engine, Filter())]
     wanted = [Correction(row_id, "shoes/male/boots") for row_id in ids]
-    assert corrections.apply(filled.engine, wanted, "mara").changed == ROWS
+    assert human_labels.apply(filled.engine, wanted, "mara").changed == ROWS
     assert check(filled.engine) == []
 
 
@@ -102,7 +102,7 @@ def test_a_killed_promotion_goes_on(filled: Catalogue, catalogue_url: str, numbe
     relabels.store(CRAWL, "me", OTHER_MODEL, said)
     killed("promote", catalogue_url, number)
     promoted = count(filled.engine, Filter(model_version=OTHER_MODEL))
-    left = relabelling.progress(filled.engine, OTHER_MODEL)["labelled"]
+    left = relabelling.counts(filled.engine, OTHER_MODEL)["labelled"]
     assert promoted + left == ROWS
     assert left > 0
     with reading(filled.engine) as connection:

@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from db import corrections, relabelling
+from db import human_labels, relabelling
 from db.catalogue import Catalogue
 from db.check import check
-from db.corrections import Accuracy, Applied, Correction
 from db.errors import InvalidRecord
+from db.human_labels import Accuracy, Applied, Correction
 from db.queries import Filter, count, rows
 from db.records import FileState, Row
 from db.session import reading, writing
 from db.tables import corrections as log
 from db.tables import label_history
-from db.writes import registry
+from db.writes.registry import registered_models
 from tests.db.samples import (
     CRAWL,
     LEASE_SECONDS,
@@ -67,13 +67,13 @@ def test_one_wrong_line_and_nothing_is_applied(filled: Catalogue) -> None:
         Correction(b, "shoes", path="/somewhere/else"),
     ]
     with pytest.raises(InvalidRecord) as caught:
-        corrections.apply(filled.engine, wrong, "mara")
+        human_labels.apply(filled.engine, wrong, "mara")
     for part in ("nothing was applied", "no row 99", "shoes/male/bots", "'/b', not"):
         assert part in str(caught.value)
     with pytest.raises(InvalidRecord, match="twice"):
-        corrections.apply(filled.engine, [Correction(a, BOOTS), Correction(a, "shoes")], "mara")
-    with pytest.raises(InvalidRecord, match="name of who"):
-        corrections.apply(filled.engine, [Correction(a, BOOTS)], " ")
+        human_labels.apply(filled.engine, [Correction(a, BOOTS), Correction(a, "shoes")], "mara")
+    with pytest.raises(InvalidRecord, match="name of the person"):
+        human_labels.apply(filled.engine, [Correction(a, BOOTS)], " ")
     assert logged(filled) == []
     assert by_path(filled) == found
 
@@ -81,8 +81,8 @@ def test_one_wrong_line_and_nothing_is_applied(filled: Catalogue) -> None:
 def test_corrections_are_recorded_once_and_win(filled: Catalogue) -> None:
     a = by_path(filled)["/a"].id
     wanted = [Correction(a, "shoes-Male-boots", "look at the sole", path="/a")]
-    assert corrections.apply(filled.engine, wanted, "mara") == Applied(1, 0)
-    assert corrections.apply(filled.engine, wanted, "mara") == Applied(0, 1)
+    assert human_labels.apply(filled.engine, wanted, "mara") == Applied(1, 0)
+    assert human_labels.apply(filled.engine, wanted, "mara") == Applied(0, 1)
     assert logged(filled) == [("mara", "shoes/female/sandals", BOOTS, "look at the sole")]
     row = by_path(filled)["/a"]
     assert (row.human_label, row.label) == (BOOTS, "shoes/female/sandals")
@@ -93,7 +93,7 @@ def test_corrections_are_recorded_once_and_win(filled: Catalogue) -> None:
             sa.text("SELECT label, gender, labelled_by FROM catalogue_labels WHERE path = '/a'")
         ).one()
     assert tuple(view) == (BOOTS, "male", "human")
-    assert corrections.apply(filled.engine, [Correction(a, None)], "mara") == Applied(1, 0)
+    assert human_labels.apply(filled.engine, [Correction(a, None)], "mara") == Applied(1, 0)
     assert count(filled.engine, Filter(label="shoes/male/*")) == 0
     assert check(filled.engine) == []
 
@@ -101,7 +101,7 @@ def test_corrections_are_recorded_once_and_win(filled: Catalogue) -> None:
 def test_a_settled_row_needs_no_review(filled: Catalogue) -> None:
     assert count(filled.engine, Filter(needs_review=True)) == 2
     b = by_path(filled)["/b"].id
-    corrections.apply(filled.engine, [Correction(b, "shoes/female/sandals")], "mara")
+    human_labels.apply(filled.engine, [Correction(b, "shoes/female/sandals")], "mara")
     assert count(filled.engine, Filter(needs_review=True)) == 1
 
 
@@ -109,8 +109,8 @@ def test_accuracy_is_counted_on_corrected_rows(filled: Catalogue) -> None:
     found = by_path(filled)
     said = {"/a": "shoes/female/sandals", "/b": BOOTS, "/c": "glasses/sunglasses"}
     wanted = [Correction(found[path].id, label) for path, label in said.items()]
-    corrections.apply(filled.engine, wanted, "mara")
-    assert corrections.accuracy(filled.engine) == [
+    human_labels.apply(filled.engine, wanted, "mara")
+    assert human_labels.accuracy(filled.engine) == [
         Accuracy("all", "all", 3, 2, 2),
         Accuracy("label", "glasses/sunglasses", 1, 1, 1),
         Accuracy("label", "shoes/female/sandals", 1, 1, 1),
@@ -129,8 +129,8 @@ def test_a_label_that_stops_early_is_right_as_far_as_it_goes(store: Catalogue) -
     ]
     store.store(CRAWL, "me", MODEL, made)
     said = [Correction(row.id, "shoes/female/sandals") for row in by_path(store).values()]
-    corrections.apply(store.engine, said, "mara")
-    assert corrections.accuracy(store.engine)[0] == Accuracy("all", "all", 3, 1, 0)
+    human_labels.apply(store.engine, said, "mara")
+    assert human_labels.accuracy(store.engine)[0] == Accuracy("all", "all", 3, 1, 0)
 
 
 def relabel(store: Catalogue, wanted: Filter, model: str, paths: list[str]) -> None:
@@ -146,16 +146,16 @@ def relabel(store: Catalogue, wanted: Filter, model: str, paths: list[str]) -> N
 
 def test_nothing_changes_before_the_promotion_and_there_is_a_way_back(filled: Catalogue) -> None:
     before = by_path(filled)
-    corrections.apply(filled.engine, [Correction(before["/b"].id, "shoes")], "mara")
+    human_labels.apply(filled.engine, [Correction(before["/b"].id, "shoes")], "mara")
     before = by_path(filled)
     assert relabelling.begin(filled.engine, Filter(category="shoes"), OTHER_MODEL) == 2
     relabel(filled, Filter(category="shoes"), OTHER_MODEL, ["/a"])
-    assert relabelling.progress(filled.engine, OTHER_MODEL)["pending"] == 1  # half done, visible
+    assert relabelling.counts(filled.engine, OTHER_MODEL)["pending"] == 1  # half done, visible
     relabel(filled, Filter(category="shoes"), OTHER_MODEL, ["/a", "/b"])
     assert by_path(filled) == before
     assert [
         (f.old, f.new, f.rows, sorted(f.samples))
-        for f in relabelling.flow(filled.engine, OTHER_MODEL)
+        for f in relabelling.label_changes(filled.engine, OTHER_MODEL)
     ] == [("shoes/female/sandals", BOOTS, 2, ["/a", "/b"])]
     assert relabelling.promote(filled.engine, OTHER_MODEL) == 2
     assert relabelling.promote(filled.engine, OTHER_MODEL) == 0
@@ -168,7 +168,7 @@ def test_nothing_changes_before_the_promotion_and_there_is_a_way_back(filled: Ca
     again = by_path(filled)
     assert (again["/a"].label, again["/a"].confidence) == ("shoes/female/sandals", 0.97)
     with reading(filled.engine) as connection:
-        assert [m.version for m in registry.models(connection) if m.in_use] == [MODEL]
+        assert [m.version for m in registered_models(connection) if m.in_use] == [MODEL]
         kept = connection.execute(sa.select(label_history.c.label, label_history.c.model_version))
         assert sorted(tuple(row) for row in kept) == [
             ("shoes/female/sandals", MODEL),
@@ -199,7 +199,9 @@ def test_one_model_is_in_use_and_since_when_is_known(store: Catalogue) -> None:
     def used() -> list[tuple[str, bool]]:
         with reading(store.engine) as connection:
             return [
-                (m.version, m.in_use_until is None) for m in registry.models(connection) if m.in_use
+                (m.version, m.in_use_until is None)
+                for m in registered_models(connection)
+                if m.in_use
             ]
 
     assert used() == []
@@ -207,14 +209,14 @@ def test_one_model_is_in_use_and_since_when_is_known(store: Catalogue) -> None:
     store.put_in_use(OTHER_MODEL, only_if_none=True)
     assert used() == [(MODEL, True)]
     with reading(store.engine) as connection:
-        since = registry.models(connection)[0].in_use_since
+        since = registered_models(connection)[0].in_use_since
     store.put_in_use(MODEL)
     with reading(store.engine) as connection:
-        assert registry.models(connection)[0].in_use_since == since  # it was in use all along
+        assert registered_models(connection)[0].in_use_since == since
     store.put_in_use(OTHER_MODEL)
     assert used() == [(OTHER_MODEL, True)]
     with reading(store.engine) as connection:
-        old, _ = registry.models(connection)
+        old, _ = registered_models(connection)
     assert since is not None
     assert old.in_use_until is not None
     assert old.in_use_until >= since
@@ -223,16 +225,16 @@ def test_one_model_is_in_use_and_since_when_is_known(store: Catalogue) -> None:
 def test_models_are_compared_on_what_people_said(filled: Catalogue) -> None:
     found = by_path(filled)
     said = [Correction(found[path].id, "shoes/male/boots") for path in ("/a", "/b")]
-    corrections.apply(filled.engine, said, "mara")
+    human_labels.apply(filled.engine, said, "mara")
     none = Accuracy("model", OTHER_MODEL, 0, 0, 0)
-    assert corrections.accuracy_of(filled.engine, OTHER_MODEL) == none
+    assert human_labels.accuracy_of_model(filled.engine, OTHER_MODEL) == none
     relabel(filled, Filter(category="shoes"), OTHER_MODEL, ["/a"])
     waiting = Accuracy("model", OTHER_MODEL, 1, 1, 1)
-    assert corrections.accuracy_of(filled.engine, OTHER_MODEL) == waiting
-    assert corrections.accuracy_of(filled.engine, MODEL) == Accuracy("model", MODEL, 2, 0, 0)
+    assert human_labels.accuracy_of_model(filled.engine, OTHER_MODEL) == waiting
+    assert human_labels.accuracy_of_model(filled.engine, MODEL) == Accuracy("model", MODEL, 2, 0, 0)
     relabelling.promote(filled.engine, OTHER_MODEL)
-    assert corrections.accuracy_of(filled.engine, OTHER_MODEL) == waiting
-    assert corrections.accuracy_of(filled.engine, MODEL) == Accuracy("model", MODEL, 2, 0, 0)
+    assert human_labels.accuracy_of_model(filled.engine, OTHER_MODEL) == waiting
+    assert human_labels.accuracy_of_model(filled.engine, MODEL) == Accuracy("model", MODEL, 2, 0, 0)
 
 
 def test_an_unknown_model_cannot_be_used(filled: Catalogue) -> None:
@@ -242,7 +244,7 @@ def test_an_unknown_model_cannot_be_used(filled: Catalogue) -> None:
 
 def test_a_human_label_survives_another_model_but_not_other_bytes(filled: Catalogue) -> None:
     a = by_path(filled)["/a"].id
-    corrections.apply(filled.engine, [Correction(a, BOOTS)], "mara")
+    human_labels.apply(filled.engine, [Correction(a, BOOTS)], "mara")
     filled.claim(CRAWL, [FileState("/a", 10, 9.0)], "me", LEASE_SECONDS, OTHER_MODEL)
     filled.store(CRAWL, "me", OTHER_MODEL, [labelled("/a")])
     assert by_path(filled)["/a"].human_label == BOOTS

@@ -28,7 +28,7 @@ def test_the_documented_filters_use_their_index(
     catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        index_pages, "ROWS_NEAR", 0
+        index_pages, "ROWS_SCANNED_FIRST", 0
     )  # so few that the first look would find them all
     fill(catalogue, ROWS)
     wrong = {}

@@ -151,7 +151,7 @@ def test_filters_find_what_the_reference_finds(
     asked: list[Filter],
     near: int,
 ) -> None:
-    monkeypatch.setattr(index_pages, "ROWS_NEAR", near)
+    monkeypatch.setattr(index_pages, "ROWS_SCANNED_FIRST", near)
     made = fill(store, drawn)
     for wanted in asked:
         expected = [r["id"] for r in made if fits(r, wanted, made, TREE)]
@@ -177,7 +177,7 @@ def test_pages_are_the_whole_cut_up(
     order_by: str,
     near: int,
 ) -> None:
-    monkeypatch.setattr(index_pages, "ROWS_NEAR", near)
+    monkeypatch.setattr(index_pages, "ROWS_SCANNED_FIRST", near)
     made = fill(store, drawn)
     name, down = order_by.removeprefix("-"), order_by.startswith("-")
     fitting = [r for r in made if fits(r, wanted, made, TREE) and r[name] is not None]
@@ -229,7 +229,7 @@ def test_counters_follow_every_kind_of_change(store: Catalogue) -> None:
         ("s", "shoes/male/boots", 2, 0.75),
     ]
     with writing(store.engine) as connection:
-        counters.tidy(connection)
+        counters.compact(connection)
     assert stats(store.engine, by="shop") == before
     with writing(store.engine) as connection:
         connection.execute(sa.text("DELETE FROM catalogue_counts WHERE shop = 'other'"))

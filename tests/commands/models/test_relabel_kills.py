@@ -51,7 +51,7 @@ class Labelled:
 
     def waiting(self) -> dict[str, int]:
         """What stands beside the catalogue, by status."""
-        found = relabelling.progress(self.engine, open_model(NEW_MODEL).version)
+        found = relabelling.counts(self.engine, open_model(NEW_MODEL).version)
         return {status: number for status, number in found.items() if number}
 
     def kill(self, place: str, number: int) -> None:
@@ -103,7 +103,7 @@ def test_killed_while_the_model_labels(sandals: Labelled) -> None:
 
 
 def test_killed_while_labels_are_taken_over(sandals: Labelled) -> None:
-    sandals.kill("db.relabelling:_take_over", 3)
+    sandals.kill("db.relabelling:_replace_labels", 3)
     assert sandals.waiting() == {"labelled": 24}
     assert sandals.labels() == {OLD: 24, NEW: 16}
     assert sandals.history() == [OLD] * 16

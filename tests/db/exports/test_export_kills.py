@@ -19,14 +19,21 @@ ROOT = Path(__file__).parents[3]
 ROWS = 40
 # where half of it is written
 HALFWAY = {
-    "csv": ("db.exports.text:_checkpoint", 5),
-    "jsonl": ("db.exports.text:_checkpoint", 5),
-    "sqlite": ("db.exports.text:plain", 600),
+    "csv": ("db.exports.text:_save_checkpoint", 5),
+    "jsonl": ("db.exports.text:_save_checkpoint", 5),
+    "sqlite": ("db.exports.sqlite_file:plain", 600),
     "parquet": ("pyarrow.parquet:ParquetWriter.write_table", 5),
     "parts": ("pyarrow.parquet:ParquetWriter.write_table", 5),
     "tree": ("db.exports.folders:_place", 20),
 }
-RENAMING = ("pathlib:Path.replace", 1)  # CSV and JSON lines rename their notes before
+FINISHING = {
+    "csv": "db.exports.text:finish_file",  # their checkpoints are renamed too
+    "jsonl": "db.exports.text:finish_file",
+    "sqlite": "db.exports.sqlite_file:finish_file",
+    "parquet": "pathlib:Path.replace",
+    "parts": "pathlib:Path.replace",
+    "tree": "db.exports.folders:finish_folder",  # each copy is renamed too
+}
 
 
 @pytest.fixture
@@ -89,8 +96,5 @@ def test_killed_halfway(filled: Catalogue, catalogue_url: str, target: Path, wha
 def test_killed_before_it_has_its_name(
     filled: Catalogue, catalogue_url: str, target: Path, what: str
 ) -> None:
-    finishing = "db.exports.text:_finish" if what in ("csv", "jsonl", "sqlite") else RENAMING[0]
-    if what == "tree":
-        finishing = "db.exports.folders:finish_folder"  # each copy is renamed too
-    killed(catalogue_url, what, target, finishing, 1)
+    killed(catalogue_url, what, target, FINISHING[what], 1)
     check(filled, what, target)

@@ -15,15 +15,16 @@ import duckdb
 import pytest
 import sqlalchemy as sa
 
-from db import corrections, housekeeping, queries
+from db import housekeeping, human_labels, queries
 from db.catalogue import Catalogue
 from db.check import check
-from db.corrections import Correction
 from db.errors import ExportError, InvalidRecord, UnknownLabel
 from db.exports import parquet
-from db.exports import text as text_exports
 from db.exports.folders import export_tree
 from db.exports.read_back import import_file
+from db.exports.sqlite_file import export_sqlite
+from db.exports.text import export_text
+from db.human_labels import Correction
 from db.queries import Filter, count, rows
 from db.records import LabelEntry, PendingRow, Row
 from db.session import reading
@@ -52,7 +53,7 @@ def filled(store: Catalogue) -> Catalogue:
     outcomes += [labelled("@sum", SUNGLASSES), rejected("/bad")]
     store.store(CRAWL, "me", MODEL, outcomes)
     first = next(rows(store.engine, Filter(path=NASTY_PATHS[0])))
-    corrections.apply(store.engine, [Correction(first.id, "shoes/male/boots")], "mara")
+    human_labels.apply(store.engine, [Correction(first.id, "shoes/male/boots")], "mara")
     return store
 
 
@@ -62,7 +63,7 @@ def whole(store: Catalogue) -> list[Row]:
 
 def test_json_lines_are_the_table(filled: Catalogue, tmp_path: Path) -> None:
     target = tmp_path / "out.jsonl"
-    done = text_exports.export_text(filled.engine, EVERYTHING, target, "jsonl")
+    done = export_text(filled.engine, EVERYTHING, target, "jsonl")
     found = [json.loads(line) for line in target.read_bytes().split(b"\n") if line]
     assert [line["path"] for line in found] == [row.path for row in whole(filled)]
     assert found[0]["confidence"] == whole(filled)[0].confidence
@@ -84,7 +85,7 @@ def assert_checksum(target: Path, expected: str) -> None:
 
 def test_a_spreadsheet_runs_nothing_and_duckdb_reads_csv(filled: Catalogue, tmp_path: Path) -> None:
     target = tmp_path / "out.csv"
-    text_exports.export_text(filled.engine, EVERYTHING, target, "csv")
+    export_text(filled.engine, EVERYTHING, target, "csv")
     with target.open(newline="", encoding="utf-8") as file:
         cells = [cell for line in csv.reader(file) for cell in line]
     assert not [cell for cell in cells if cell[:1] in ("=", "+", "-", "@", "\t", "\r")]
@@ -137,7 +138,7 @@ def test_parquet_by_category(filled: Catalogue, tmp_path: Path) -> None:
 
 def test_the_snapshot_is_a_sqlite_file(filled: Catalogue, tmp_path: Path) -> None:
     target = tmp_path / "out.db"
-    text_exports.export_sqlite(filled.engine, EVERYTHING, target)
+    export_sqlite(filled.engine, EVERYTHING, target)
     connection = sqlite3.connect(target)
     found = connection.execute("SELECT path, final_label FROM catalogue ORDER BY id").fetchall()
     connection.close()
@@ -147,7 +148,7 @@ def test_the_snapshot_is_a_sqlite_file(filled: Catalogue, tmp_path: Path) -> Non
 def test_the_round_trip_loses_nothing(filled: Catalogue, tmp_path: Path) -> None:
     original = [strip(row) for row in whole(filled)]
     for form in ("csv", "jsonl"):
-        text_exports.export_text(filled.engine, EVERYTHING, tmp_path / f"out.{form}", form)
+        export_text(filled.engine, EVERYTHING, tmp_path / f"out.{form}", form)
         other = Catalogue.open(f"sqlite:///{tmp_path / form}.db")
         other.register_model(MODEL, [LabelEntry("shoes/male/boots", "shoes", "male", "boots")])
         first = import_file(other.engine, tmp_path / f"out.{form}")
@@ -192,7 +193,7 @@ def test_a_tree_holds_the_labelled_files_that_are_there(store: Catalogue, tmp_pa
     store.store(CRAWL, "me", MODEL, outcomes)
     for kind in ("symlink", "hardlink", "copy"):
         done, gone = export_tree(
-            store.engine, EVERYTHING, tmp_path / kind, kind=kind, to_os_path=str
+            store.engine, EVERYTHING, tmp_path / kind, link_type=kind, to_os_path=str
         )
         (file,) = [path for path in (tmp_path / kind).rglob("*") if path.is_file()]
         assert file.read_bytes() == b"picture"
@@ -203,20 +204,19 @@ def test_a_tree_holds_the_labelled_files_that_are_there(store: Catalogue, tmp_pa
 EXPORTER = """
 import os, signal, sys
 from pathlib import Path
-from db.exports import text as text_exports
+from db.exports import files, text
 from db.filters import Filter
 from db.session import make_engine
-text_exports.ROWS_A_FETCH, text_exports.ROWS_A_CHECKPOINT = 10, 20
-plain, seen = text_exports.json_line, 0
+files.ROWS_PER_FETCH, text.ROWS_PER_CHECKPOINT = 10, 20
+json_line, seen = text.json_line, 0
 def counted(record):
     global seen
     seen += 1
     if seen == 75:
         os.kill(os.getpid(), signal.SIGKILL)
-    return plain(record)
-text_exports.json_line = counted
-text_exports.export_text.__globals__["batches"].__defaults__ = (0, 10)
-text_exports.export_text(make_engine(sys.argv[1]), Filter(), Path(sys.argv[2]), "jsonl")
+    return json_line(record)
+text.json_line = counted
+text.export_text(make_engine(sys.argv[1]), Filter(), Path(sys.argv[2]), "jsonl")
 """
 
 
@@ -230,9 +230,9 @@ def test_a_killed_export_goes_on_where_it_stopped(
     assert not target.exists()
     state = json.loads(Path(f"{target}.partial.json").read_text())
     assert 0 < state["rows"] < 75
-    with pytest.raises(ExportError, match="another export"):
-        text_exports.export_text(store.engine, Filter(status="pending"), target, "jsonl")
-    done = text_exports.export_text(store.engine, EVERYTHING, target, "jsonl")
+    with pytest.raises(ExportError, match="unfinished, different export"):
+        export_text(store.engine, Filter(status="pending"), target, "jsonl")
+    done = export_text(store.engine, EVERYTHING, target, "jsonl")
     found = [json.loads(line)["path"] for line in target.read_text().splitlines()]
     assert found == [row.path for row in whole(store)]
     assert done.rows == 100
@@ -275,7 +275,7 @@ def test_an_archive_comes_back(filled: Catalogue, tmp_path: Path) -> None:
     filled.store(CRAWL, "me", MODEL, [labelled("/waiting")])
     original = [strip(row) for row in whole(filled)]
     done = housekeeping.archive(filled.engine, CRAWL, tmp_path / "spring.jsonl")
-    assert (done.exported.rows, count(filled.engine, EVERYTHING)) == (13, 0)
+    assert (done.rows, count(filled.engine, EVERYTHING)) == (13, 0)
     assert check(filled.engine) == []
     import_file(filled.engine, tmp_path / "spring.jsonl")
     assert sorted(map(str, original)) == sorted(str(strip(row)) for row in whole(filled))

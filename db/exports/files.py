@@ -1,0 +1,104 @@
+"""What all exports share: the columns, the rows, and finishing a file or folder.
+
+An export is written under a temporary name (``TARGET.partial``) and renamed when it is complete.
+Beside it, ``TARGET.sha256`` can be checked with ``sha256sum -c``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from db.errors import ExportError
+from db.filters import Filter, conditions
+from db.index_pages import crawl_id_range
+from db.session import reading
+from db.tables import catalogue, effective_label
+from db.writes.row_values import ROW_NAMES
+
+FINAL_LABEL = "final_label"  # a person's label, or else the model's
+COLUMNS = (*ROW_NAMES, FINAL_LABEL)
+ROWS_PER_FETCH = 5000
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The result of an export: the number of rows and the checksum of the file or folder."""
+
+    target: str
+    rows: int
+    sha256: str
+
+
+def export_query(connection: Connection, wanted: Filter, after: int = 0) -> sa.Select[Any]:
+    """The `COLUMNS` of matching rows with ids above `after`, in order of id."""
+    ids = crawl_id_range(connection, wanted).after(after, descending=False)
+    columns = [*(catalogue.c[name] for name in ROW_NAMES), effective_label.label(FINAL_LABEL)]
+    rows = sa.select(*columns).where(*conditions(connection, wanted), *ids.conditions())
+    return rows.order_by(catalogue.c.id)
+
+
+def batches(engine: Engine, wanted: Filter, after: int = 0) -> Iterator[Sequence[Sequence[Any]]]:
+    """The rows of `export_query` in batches of `ROWS_PER_FETCH`, from one snapshot."""
+    with reading(engine) as connection:
+        streamed = connection.execution_options(yield_per=ROWS_PER_FETCH)
+        with streamed.execute(export_query(connection, wanted, after)) as result:
+            yield from result.partitions()
+
+
+def partial_path(target: Path) -> Path:
+    """The temporary name of an unfinished export."""
+    return Path(f"{target}.partial")
+
+
+def finish_file(target: Path, rows: int, *leftovers: Path) -> Exported:
+    """Rename a complete file to `target`, write its checksum and delete `leftovers`."""
+    partial_path(target).replace(target)
+    for leftover in leftovers:
+        leftover.unlink(missing_ok=True)
+    checksum = _sha256(target)
+    _write_checksum(target, checksum)
+    return Exported(str(target), rows, checksum)
+
+
+def finish_folder(target: Path, rows: int) -> Exported:
+    """Rename a complete folder to `target`, which must not exist, and write its checksum."""
+    refuse_existing(target)
+    partial_path(target).replace(target)
+    checksum = _sha256(target)
+    Path(f"{target}.sha256").write_text(f"{checksum}  {target.name} (names and checksums)\n")
+    return Exported(str(target), rows, checksum)
+
+
+def refuse_existing(target: Path) -> None:
+    """Raise ExportError if the target folder exists."""
+    if target.exists():
+        raise ExportError(f"{target} exists: delete it, or export to another name")
+
+
+def _write_checksum(target: Path, checksum: str) -> None:
+    """Write the line for ``sha256sum -c``; a leading backslash marks an escaped name."""
+    name, mark = target.name, ""
+    if "\n" in name or "\r" in name:
+        mark = "\\"
+        for plain_text, escaped in (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r")):
+            name = name.replace(plain_text, escaped)
+    Path(f"{target}.sha256").write_text(f"{mark}{checksum}  {name}\n")
+
+
+def _sha256(target: Path) -> str:
+    """The checksum of a file, or of a folder's sorted file names and checksums."""
+    if target.is_file():
+        with target.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    total = hashlib.sha256()
+    for path in sorted(path for path in target.rglob("*") if path.is_file()):
+        total.update(os.fsencode(f"{_sha256(path)}  {path.relative_to(target)}\n"))
+    return total.hexdigest()

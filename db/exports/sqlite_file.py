@@ -1,0 +1,46 @@
+"""Exports as a SQLite file with one table, for Datasette or the sqlite3 shell."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy.engine import Engine
+
+from db.exports.files import COLUMNS, FINAL_LABEL, Exported, batches, finish_file, partial_path
+from db.exports.text_encoding import plain
+from db.filters import Filter
+from db.tables import CONFIDENCES
+
+COLUMN_TYPES = {
+    **dict.fromkeys(COLUMNS, "TEXT"),
+    **dict.fromkeys((*CONFIDENCES, "mtime"), "REAL"),
+    "id": "INTEGER PRIMARY KEY",
+    "size": "INTEGER",
+    "needs_review": "INTEGER",
+}
+
+
+def export_sqlite(engine: Engine, wanted: Filter, target: Path) -> Exported:
+    """Write the matching rows into the table `catalogue` of a new SQLite file."""
+    partial = partial_path(target)
+    partial.unlink(missing_ok=True)
+    definitions = ", ".join(f"{name} {COLUMN_TYPES[name]}" for name in COLUMNS)
+    marks = ", ".join("?" * len(COLUMNS))
+    connection, rows = sqlite3.connect(partial), 0
+    try:
+        # an interrupted export starts over: it needs no journal and must not leave one behind
+        connection.execute("PRAGMA journal_mode = OFF")
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute(f"CREATE TABLE catalogue ({definitions})")
+        for batch in batches(engine, wanted):
+            connection.executemany(
+                f"INSERT INTO catalogue VALUES ({marks})",  # noqa: S608 - only question marks
+                [[plain(value) for value in row] for row in batch],
+            )
+            rows += len(batch)
+        connection.execute(f"CREATE INDEX by_label ON catalogue ({FINAL_LABEL})")
+        connection.commit()
+    finally:
+        connection.close()
+    return finish_file(target, rows)

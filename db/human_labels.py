@@ -1,0 +1,270 @@
+"""Labels by people: recording corrections, and the model's accuracy on corrected rows.
+
+A correction never changes the model's label. It sets `human_label`, which takes precedence, and
+adds a row to the table `corrections`: who, when, from, to, note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from db import clocks
+from db.chunks import chunks
+from db.errors import InvalidRecord
+from db.filters import label_entries
+from db.label_patterns import label_matches
+from db.session import reading, writing
+from db.tables import (
+    catalogue,
+    corrections,
+    label_history,
+    relabels,
+    same_bytes,
+    same_picture,
+)
+from db.writes import bulk
+from db.writes.leases import RowState
+from db.writes.row_values import checked_text
+
+CONFIDENCE_BANDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)  # lower ends
+FILE_CHANGED = "the file's bytes changed"
+_CORRECTED = (catalogue.c.human_label.isnot(None), catalogue.c.status == "labelled")
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A person's label for the row `id`; `label` None withdraws an earlier correction."""
+
+    id: int
+    label: str | None
+    note: str | None = None
+    path: str | None = None  # if given, the row must have this path
+
+
+@dataclass(frozen=True)
+class Applied:
+    """How many corrections changed a row, and how many were recorded before."""
+
+    changed: int
+    unchanged: int
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How often the model was right on the corrected rows of a label or confidence band.
+
+    A label that stops early is right if it is an ancestor of the person's: `shoes` for
+    `shoes/female/sandals`. Its confidence means the same. `exact` counts labels equal to the
+    person's.
+    """
+
+    kind: str  # 'all', 'label' (the person's) or 'confidence'
+    name: str
+    rows: int
+    right: int
+    exact: int
+
+    @property
+    def accuracy(self) -> float:
+        return self.right / self.rows
+
+
+def apply(engine: Engine, wanted: Iterable[Correction], by: str) -> Applied:
+    """Record all corrections in one transaction, or none. Idempotent.
+
+    Labels may be written with slashes or hyphens and must be in a registered taxonomy.
+
+    Raises:
+        InvalidRecord: names every wrong correction; nothing is recorded.
+    """
+    asked = list(wanted)
+    if not by.strip():
+        raise InvalidRecord("expected the name of the person who corrects, received none")
+    with writing(engine) as connection:
+        rows = _locked_rows(connection, [correction.id for correction in asked])
+        labels = _resolved_labels(connection, asked)
+        problems = [
+            *_unknown_rows(asked, rows),
+            *_unknown_labels(asked, labels),
+            *_contradictions(asked, labels),
+        ]
+        if problems:
+            raise InvalidRecord("nothing was applied: " + "; ".join(problems[:20]))
+        now = clocks.now(connection)
+        log: dict[int, dict[str, Any]] = {}
+        for correction in asked:
+            row, label = rows[correction.id], labels[correction.label]
+            if row["human_label"] != label:
+                log[correction.id] = _log_entry(row, label, by, correction.note, now)
+        _write_corrections(connection, list(log.values()), now)
+    changed = len(log)
+    return Applied(changed, len({correction.id for correction in asked}) - changed)
+
+
+def withdraw_outdated(
+    connection: Connection,
+    found: Mapping[bytes, RowState],
+    rows: Sequence[Mapping[str, Any]],
+    now: datetime,
+) -> None:
+    """Withdraw the human labels of rows whose file has other bytes now."""
+    changed = [
+        {"id": old.id, "human_label": old.human_label, "label": None}
+        for row in rows
+        if (old := found.get(row["path_key"])) is not None
+        and old.human_label is not None
+        and None not in (old.content_hash, row["content_hash"])
+        and old.content_hash != row["content_hash"]
+    ]
+    entries = [_log_entry(row, None, "fashion-cascade", FILE_CHANGED, now) for row in changed]
+    _write_corrections(connection, entries, now)
+
+
+def accuracy(engine: Engine) -> list[Accuracy]:
+    """The model's accuracy on corrected rows: overall, by label, by confidence band.
+
+    Confirmed rows count like changed ones. Corrected rows are rarely a random sample: a sheet of
+    the least confident pictures shows the model at its worst.
+    """
+    band = sa.case(
+        *((catalogue.c.confidence >= low, low) for low in reversed(CONFIDENCE_BANDS)),
+        else_=CONFIDENCE_BANDS[0],
+    )
+    label, human = catalogue.c.label, catalogue.c.human_label
+    ancestor = sa.func.substr(human, 1, sa.func.length(label) + 1) == label + "/"
+    exact = sa.func.sum(sa.case((label == human, 1), else_=0))
+    right = sa.func.sum(sa.case((label == human, 1), (ancestor, 1), else_=0))
+    query = (
+        sa.select(human, band, sa.func.count(), right, exact)
+        .where(*_CORRECTED)
+        .group_by(human, band)
+    )
+    with reading(engine) as connection:
+        found = [tuple(row) for row in connection.execute(query)]
+    sums: dict[tuple[str, str], list[int]] = {}
+    for name, low, *numbers in sorted(found):
+        for key in (("all", "all"), ("label", name), ("confidence", _band_name(float(low)))):
+            total = sums.setdefault(key, [0, 0, 0])
+            for index, number in enumerate(numbers):
+                total[index] += int(number)
+    order = {"all": 0, "label": 1, "confidence": 2}
+    keys = sorted(sums, key=lambda key: (order[key[0]], key[1]))
+    return [Accuracy(kind, name, *sums[kind, name]) for kind, name in keys]
+
+
+def accuracy_of_model(engine: Engine, model: str) -> Accuracy:
+    """The accuracy of the model version `model` on the corrected rows that it has labelled.
+
+    Its label is the row's current one, or one not yet promoted (`relabels`), or one of the same
+    bytes in the history. Two models can thus be compared on corrected rows, whichever is in use.
+    """
+    columns = (catalogue.c.id, catalogue.c.human_label)
+    history = catalogue.join(label_history, label_history.c.catalogue_id == catalogue.c.id)
+    sources: list[tuple[Any, Any]] = [  # a later one overrides an earlier one
+        (label_history, history),
+        (relabels, catalogue.join(relabels, same_picture)),
+        (catalogue, catalogue),
+    ]
+    answers: dict[int, tuple[str, str]] = {}
+    with reading(engine) as connection:
+        for table, source in sources:
+            query = (
+                sa.select(*columns, table.c.label)
+                .select_from(source)
+                .where(*_CORRECTED, table.c.model_version == model, table.c.label.isnot(None))
+                .where(same_bytes(table))
+                .order_by(table.c.id)
+            )
+            found = connection.execute(query)
+            answers |= {row_id: (human, label) for row_id, human, label in found}
+    right = sum(f"{human}/".startswith(f"{label}/") for human, label in answers.values())
+    exact = sum(human == label for human, label in answers.values())
+    return Accuracy("model", model, len(answers), right, exact)
+
+
+def _band_name(low: float) -> str:
+    high = next((end for end in CONFIDENCE_BANDS if end > low), 1.0)
+    return f"{low:.2f}-{high:.2f}"
+
+
+def _locked_rows(connection: Connection, ids: Sequence[int]) -> dict[int, Mapping[str, Any]]:
+    found: dict[int, Mapping[str, Any]] = {}
+    columns = [catalogue.c[name] for name in ("id", "path", "label", "human_label")]
+    for chunk in chunks(sorted(set(ids)), bulk.KEYS_PER_STATEMENT):
+        query = sa.select(*columns).where(catalogue.c.id.in_(chunk)).order_by(catalogue.c.id)
+        for row in connection.execute(query.with_for_update()).mappings():
+            found[row["id"]] = dict(row)
+    return found
+
+
+def _resolved_labels(
+    connection: Connection, asked: Sequence[Correction]
+) -> dict[str | None, str | None]:
+    """The label meant by each spelling; spellings of no known label are left out."""
+    names = [entry.label for entry in label_entries(connection)]
+    resolved: dict[str | None, str | None] = {None: None}
+    for written in {correction.label for correction in asked if correction.label is not None}:
+        if "*" in written:
+            continue
+        meant = [name for name in names if label_matches(written.strip(), name)]
+        if len(meant) == 1:
+            resolved[written] = meant[0]
+    return resolved
+
+
+def _unknown_rows(asked: Sequence[Correction], rows: Mapping[int, Any]) -> list[str]:
+    problems = [f"there is no row {c.id}" for c in asked if c.id not in rows]
+    for c in asked:
+        if c.id in rows and c.path not in (None, rows[c.id]["path"]):
+            problems.append(f"row {c.id} is {rows[c.id]['path']!r}, not {c.path!r}")
+    return problems
+
+
+def _unknown_labels(asked: Sequence[Correction], labels: Mapping[str | None, Any]) -> list[str]:
+    return [
+        f"row {c.id}: expected a label of the taxonomy, received {c.label!r}"
+        for c in asked
+        if c.label not in labels
+    ]
+
+
+def _contradictions(
+    asked: Sequence[Correction], labels: Mapping[str | None, str | None]
+) -> list[str]:
+    first: dict[int, str | None] = {}
+    problems = []
+    for correction in asked:
+        label = labels.get(correction.label)
+        if first.setdefault(correction.id, label) != label:
+            problems.append(f"row {correction.id} is corrected twice, to different labels")
+    return problems
+
+
+def _log_entry(
+    row: Mapping[str, Any], label: str | None, by: str, note: str | None, now: datetime
+) -> dict[str, Any]:
+    return {
+        "catalogue_id": row["id"],
+        "corrected_by": checked_text(by, "corrected_by"),
+        "corrected_at": now,
+        "from_label": row["human_label"] or row["label"],
+        "to_label": label,
+        "model_label": row["label"],
+        "note": checked_text(note, "note"),
+    }
+
+
+def _write_corrections(
+    connection: Connection, entries: list[dict[str, Any]], now: datetime
+) -> None:
+    bulk.insert(connection, corrections, entries)
+    values = [
+        {"id": e["catalogue_id"], "human_label": e["to_label"], "updated_at": now} for e in entries
+    ]
+    bulk.update(connection, catalogue, values)
