@@ -1,7 +1,8 @@
-"""HTML pages from Jinja2 templates: one base page, one stylesheet, pictures inside the page.
+"""Self-contained HTML pages from Jinja2 templates, with one base page and one stylesheet.
 
-Values are escaped, and characters that no browser shows (line ends, directions, surrogates) appear
-as escapes such as ``\\n``. So a hostile file name is text, and a page can always be saved as UTF-8.
+All values are escaped. Characters that a browser does not show (line ends, direction marks,
+surrogates) appear as escapes such as ``\\n``. So any file name is shown as text, and every page can
+be saved as UTF-8. To add a page, write a template that extends ``base.html``.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def render(template: str, **values: object) -> str:
 
 
 def data_uri(content: bytes, media_type: str) -> str:
-    """A file as an address that holds it, so that a page needs nothing beside itself."""
+    """A file as a ``data:`` address, which embeds it in a page."""
     return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
@@ -59,5 +60,5 @@ def _environment() -> Environment:
 
 
 def _printable_value(value: Any) -> Any:
-    """What a template prints for a value. Text with ``__html__`` is output of a template macro."""
+    """The value as a template prints it. Text with ``__html__`` is the output of a macro."""
     return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value

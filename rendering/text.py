@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 
 def printable(text: str) -> str:
-    """The text on one line: control, direction and surrogate characters as ``\\n``, ``\\udcff``."""
+    """The text on one line; control, direction and surrogate characters as ``\\n``, ``\\udcff``."""
     if text.isprintable():
         return text
     return "".join(
@@ -44,10 +44,10 @@ def table_lines(
         header: Column names. None prints neither header nor rule.
         rows: Cells of each row, as many as there are columns.
         numeric: Align all columns but the first to the right.
-        measured_rows: Number of rows that set the widths; the others are printed as they come, so
-            that a million rows need no memory. None measures all of them.
+        measured_rows: Number of rows that determine the widths. The others are printed as they
+            come, so a million rows need no memory. None measures all rows.
         widest_cell: Columns wider than this many characters go to the end of the line, where they
-            push nothing out of place. None keeps the order.
+            do not break the alignment. None keeps the order.
     """
     remaining = iter(rows)
     first = list(itertools.islice(remaining, measured_rows))
@@ -74,6 +74,6 @@ def text_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown, aligned in the same way."""
+    """A table in Markdown, with the same alignment."""
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,4 +1,4 @@
-"""Two cascades side by side, and the page that shows one."""
+"""Paired comparison of two cascades, bootstrap intervals, and the HTML report."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from cascade.taxonomy import Taxonomy
 TREE = Taxonomy.load()
 
 
-def answers(
-    labels: list[str], said: list[str], certainty: float = 0.9, **items: str
+def predict(
+    labels: list[str], predicted: list[str], probability: float = 0.9, **items: str
 ) -> LabelledPredictions:
-    """Logits of a cascade that says ``said`` with about this probability at each decision."""
+    """Predictions of ``predicted`` with about this probability at each decision on the way."""
     routing = Routing(TREE, TREE.decisions())
-    logits = np.zeros((len(said), routing.decisions.width), np.float32)
-    for row, leaf in enumerate(said):
+    logits = np.zeros((len(predicted), routing.decisions.width), np.float32)
+    for row, leaf in enumerate(predicted):
         for decision, columns in routing.decisions.with_columns():
             for number, outcome in enumerate(decision.outcomes, columns.start):
                 if leaf == outcome or leaf.startswith(outcome + "/"):
-                    odds = certainty * (len(decision.outcomes) - 1) / (1 - certainty)
+                    odds = probability * (len(decision.outcomes) - 1) / (1 - probability)
                     logits[row, number] = np.log(odds)
     return LabelledPredictions(
         routing, logits, tuple(Item(f"{n}.jpg", label, **items) for n, label in enumerate(labels))
@@ -50,7 +50,7 @@ def answers(
         (2000, 2000, 1.0),
     ],
 )
-def test_mcnemar_is_a_fair_coin(only_first: int, only_second: int, p: float) -> None:
+def test_mcnemar_is_an_exact_binomial_test(only_first: int, only_second: int, p: float) -> None:
     assert mcnemar(only_first, only_second) == pytest.approx(p)
     assert mcnemar(only_second, only_first) == pytest.approx(p)
 
@@ -73,12 +73,17 @@ def test_points_for_gender_and_type() -> None:
         "trousers_jeans/female/jeans",
         "shoes/?/boots",
     ]
-    said = ["shoes/female/boots", "shoes/male/formal", "trousers_jeans/female/jeans", labels[0]]
-    found = gender_and_type_points(answers(labels, said))
+    predicted = [
+        "shoes/female/boots",
+        "shoes/male/formal",
+        "trousers_jeans/female/jeans",
+        labels[0],
+    ]
+    found = gender_and_type_points(predict(labels, predicted))
     assert found == {"trousers_jeans": (1, 1, 2, 2), "shoes": (1, 1, 2, 4)}
 
 
-def test_groups_are_drawn_whole() -> None:
+def test_the_bootstrap_draws_complete_groups() -> None:
     weights = bootstrap_weights(["a", "a", "b", "", ""], resamples=50, seed=1)
     assert weights.shape == (50, 5)
     assert (weights[:, 0] == weights[:, 1]).all()
@@ -87,17 +92,17 @@ def test_groups_are_drawn_whole() -> None:
     assert (drawn == 4).all()  # four groups each time
 
 
-def test_intervals_hold_the_figure_and_are_the_same_each_time() -> None:
+def test_bootstrap_intervals_contain_the_figure_and_are_reproducible() -> None:
     labels = ["glasses/optical", "glasses/sunglasses"] * 30
-    found = evaluate_predictions(answers(labels, labels[:50] + labels[49:59]))
+    found = evaluate_predictions(predict(labels, labels[:50] + labels[49:59]))
     low, high = found.intervals["macro-F1 of the leaves, in scope"]
     assert low < (found.figures["macro-F1 of the leaves, in scope"] or 0) < high < 1
-    again = evaluate_predictions(answers(labels, labels[:50] + labels[49:59]))
+    again = evaluate_predictions(predict(labels, labels[:50] + labels[49:59]))
     assert again.intervals == found.intervals
 
 
 class Links(HTMLParser):
-    """Collects what a page would load from elsewhere."""
+    """The tags of a page, and the addresses that it would load."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,10 +116,10 @@ class Links(HTMLParser):
                 self.outside.append(f"{tag} {value}")
 
 
-def test_the_page_needs_nothing_beside_itself_and_shows_the_mistakes() -> None:
+def test_the_report_is_self_contained_and_shows_the_mistakes() -> None:
     labels = ["glasses/optical"] * 3 + ["shoes/male/boots"]
-    said = ["glasses/optical", "glasses/sunglasses", "glasses/optical", "shoes/male/formal"]
-    given = answers(labels, said, source="a<b>&shop")
+    predicted = ["glasses/optical", "glasses/sunglasses", "glasses/optical", "shoes/male/formal"]
+    given = predict(labels, predicted, source="a<b>&shop")
     pixels = np.zeros((4, 120, 90, 3), np.uint8)
     pixels[3] = (200, 40, 40)
     page = html_report(evaluate_predictions(given), given, pixels, "<script>alert(1)</script>")
@@ -131,9 +136,9 @@ def test_the_page_needs_nothing_beside_itself_and_shows_the_mistakes() -> None:
     assert "is shoes/male/boots" in page.replace("<wbr>", "")
 
 
-def test_the_surest_mistake_comes_first() -> None:
+def test_the_most_confident_mistake_comes_first() -> None:
     labels = ["glasses/optical"] * 3
-    given = answers(labels, ["glasses/sunglasses"] * 3, 0.8)
+    given = predict(labels, ["glasses/sunglasses"] * 3, 0.8)
     given.logits[1] *= 3
     again = LabelledPredictions(given.routing, given.logits, given.items)
     assert most_confident_mistakes(again, 2) == [1, 0]

@@ -1,4 +1,4 @@
-"""Measures against numbers worked out by hand."""
+"""Metrics against numbers computed by hand."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_wilson_interval_of_a_textbook_case() -> None:
         wilson_interval(3, 2)
 
 
-def test_a_rate_of_nothing_has_no_value() -> None:
+def test_the_rate_of_no_pictures_has_no_value() -> None:
     assert Rate.of([]).value is None
     assert Rate.of([True, False, True, True]) == Rate(3, 4)
 
@@ -90,23 +90,23 @@ def test_calibration_error_by_hand() -> None:
     assert expected_calibration_error(np.array([]), np.array([])) is None
 
 
-def test_cuts_by_hand() -> None:
+def test_operating_points_by_hand() -> None:
     #                      right: yes  yes  no   yes  yes  yes  no
     confidence = np.array([0.99, 0.90, 0.80, 0.80, 0.70, 0.70, 0.60])[[3, 0, 6, 1, 5, 2, 4]]
     right = np.array([True, True, False, True, True, True, False])[[3, 0, 6, 1, 5, 2, 4]]
-    point = operating_point(confidence, right, 0.8)  # the threshold itself is in
+    point = operating_point(confidence, right, 0.8)  # the threshold is inclusive
     assert (point.precision, point.coverage) == (Rate(3, 4), Rate(4, 7))
     assert operating_point(confidence, right, 0.999).precision.value is None
     found = coverage_at_precision(confidence, right, (1.0, 0.8, 0.7, 0.5))
-    # the two of 0.80 come together: all right are the first two only
+    # the two of 0.80 are accepted together, so only the first two are all right
     assert (found[1.0].threshold, found[1.0].coverage) == (0.90, Rate(2, 7))
-    # 3 of 4 is too few, 5 of 6 is enough: what lies between does not end the search
+    # 3 of 4 is too few, 5 of 6 is enough: the search continues past the dip
     assert (found[0.8].precision, found[0.8].coverage) == (Rate(5, 6), Rate(6, 7))
     assert found[0.7].coverage == found[0.5].coverage == Rate(7, 7)
     assert found[0.7].precision == Rate(5, 7)
 
 
-def test_a_precision_that_no_cut_reaches_is_left_out() -> None:
+def test_an_unreachable_precision_is_left_out() -> None:
     assert coverage_at_precision(
         np.array([0.9, 0.5]), np.array([False, True]), (0.9, 0.5)
     ).keys() == {0.5}
@@ -117,15 +117,15 @@ def test_a_precision_that_no_cut_reaches_is_left_out() -> None:
     )
 
 
-def test_an_answer_is_right_where_all_leaves_that_fit_lie_below_it() -> None:
-    fits = compatible_leaves_mask(
+def test_an_answer_is_right_where_all_compatible_leaves_are_below_it() -> None:
+    compatible = compatible_leaves_mask(
         ["shoes/?/boots", "shoes/male/boots", "shoes/female", "glasses"], TREE
     )
-    assert fits.sum(axis=1).tolist() == [2, 1, 6, 2]
-    right, known = correct_at("shoes/male/boots", fits, TREE)
+    assert compatible.sum(axis=1).tolist() == [2, 1, 6, 2]
+    right, known = correct_at("shoes/male/boots", compatible, TREE)
     assert (right & known).tolist() == [False, True, False, False]
     assert known.tolist() == [False, True, True, True]  # which gender's boots: not known
-    right, known = correct_at("shoes", fits, TREE)
+    right, known = correct_at("shoes", compatible, TREE)
     assert right.tolist() == [True, True, True, False]
     assert known.all()
 
@@ -135,7 +135,7 @@ def logits_for(*rows: tuple[float, ...]) -> np.ndarray:
     return np.array([[math.log(p) for p in row] for row in rows], np.float32)
 
 
-def test_an_evaluation_counts_what_a_person_counts() -> None:
+def test_an_evaluation_counted_by_hand() -> None:
     cat, none = (0.9, 0.05, 0.05, 0.8, 0.2, 0.5, 0.5), (0.1, 0.1, 0.8, 0.5, 0.5, 0.5, 0.5)
     toy = (0.2, 0.7, 0.1, 0.3, 0.7, 0.6, 0.4)
     logits = logits_for(cat, cat, none, toy, toy, none)
@@ -173,7 +173,7 @@ def test_an_evaluation_counts_what_a_person_counts() -> None:
     assert found.to_json()["rates"]["primary"]["right"] == 5
 
 
-def test_gender_and_type_are_judged_by_their_summed_probability() -> None:
+def test_gender_and_type_are_measured_by_their_summed_probability() -> None:
     names = [leaf for leaf in TREE.leaves if leaf.startswith("shoes/")]
     row = np.full(21, -20.0)
     row[:4] = np.log([0.01, 0.01, 0.97, 0.01])
