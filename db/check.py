@@ -90,7 +90,7 @@ def _orphan_findings(connection: Connection) -> list[Finding]:
     return [
         Finding(
             f"{number} rows were labelled by model {version}, which is not registered",
-            "register it: fashion-cascade models use with its bundle, or label with it once",
+            "register it: fashion-cascade label with its bundle as --model",
         )
         for version, number in connection.execute(query)
     ]

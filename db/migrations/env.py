@@ -1,4 +1,4 @@
-"""Alembic's environment: runs on the connection that ``db.schema`` hands over."""
+"""Alembic's environment: runs the migrations on the connection of ``db.schema``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run() -> None:
     context.configure(
         connection=connection,
         target_metadata=metadata,
-        transactional_ddl=True,  # true of SQLite as well, the way db.session begins
+        transactional_ddl=True,  # on SQLite too, because db.session issues BEGIN itself
         render_as_batch=connection.dialect.name == "sqlite",
     )
     context.run_migrations()

@@ -1,6 +1,6 @@
 """One process of test_concurrency.py: ``python -m tests.db.churn ROLE URL SECONDS FOLDER``.
 
-Each works until the time is over, then prints what it did as one line of JSON.
+Each role works until the time is over, then prints its result as one line of JSON.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BATCH = 32
 
 
 def rounds(seconds: float) -> Iterator[int]:
-    """Numbers, until the time is over; at least one."""
+    """Count up until the time is over, at least once."""
     end = time.monotonic() + seconds
     for number in count():
         yield number
@@ -76,8 +76,8 @@ def relabel(store: Catalogue, name: str, seconds: float, _folder: Path) -> objec
         for start in range(0, len(waiting), BATCH):
             files = [FileState(path) for path in waiting[start : start + BATCH]]
             found = relabels.claim(CRAWL, files, name, LEASE_SECONDS, model, reopen=False)
-            said = [labelled(file.path, sandals(confidence=0.5)) for file in found.todo]
-            relabels.store(CRAWL, name, model, said)
+            outcomes = [labelled(file.path, sandals(confidence=0.5)) for file in found.todo]
+            relabels.store(CRAWL, name, model, outcomes)
         moved += relabelling.promote(store.engine, model)
     return moved
 

@@ -1,4 +1,4 @@
-"""A catalogue that knows the sample labels, on each database."""
+"""A catalogue with the sample labels, on each database."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""An export that dies at one place: ``python -m tests.db.dying URL WHAT TARGET PLACE NUMBER``.
+"""An export killed at a given call: ``python -m tests.db.dying URL WHAT TARGET PLACE NUMBER``.
 
-It exports the catalogue at URL as WHAT and dies right before call NUMBER of the function PLACE,
-given as MODULE:NAME.
+It exports the catalogue at URL as WHAT and kills itself right before call NUMBER of the function
+PLACE, given as MODULE:NAME.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EXPORTS: dict[str, Callable[[Engine, Path], object]] = {
 
 
 def small_steps() -> None:
-    """So that forty rows are many batches."""
+    """Make many batches of forty rows."""
     files.ROWS_PER_FETCH = text.ROWS_PER_CHECKPOINT = 4
     arrow.ROWS_PER_FETCH = arrow.ROWS_PER_TABLE = 4
     arrow.BYTES_PER_PARSE = 100

@@ -1,7 +1,6 @@
-"""The query language in plain Python over plain dicts: what the SQL is held against.
+"""A reference implementation of the query language in Python, to compare the SQL with.
 
-Written from the documentation, not from the code under test: labels are compared level by level,
-patterns by walking through them.
+Written from the documentation, not from the code under test.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ CONFIDENCES = (
 
 
 def star_match(pattern: str, text: str) -> bool:
-    """Whether `text` is `pattern` with each * replaced by something."""
+    """Whether `text` matches `pattern`, in which only * is special."""
     if "*" not in pattern:
         return pattern == text
     first, *middle, last = pattern.split("*")
@@ -46,7 +45,7 @@ def label_match(pattern: str, label: str) -> bool:
 def fits(
     row: dict[str, Any], wanted: Filter, rows: list[dict[str, Any]], tree: dict[str, Any]
 ) -> bool:
-    """Whether a row fits; `tree` gives each label its category, gender and type."""
+    """Whether a row matches; `tree` gives each label its category, gender and type."""
     label = row["human_label"] or row["label"]
     if wanted.label is not None and not (label and label_match(wanted.label, label)):
         return False

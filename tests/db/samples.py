@@ -1,4 +1,4 @@
-"""Labels and outcomes that the database tests share. Plain values: no model is behind them."""
+"""Labels and outcomes shared by the database tests. No model computes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MODEL = "model-1"
 OTHER_MODEL = "model-2"
 CRAWL = "spring"
 LEASE_SECONDS = 300.0
-DEAD_AT_ONCE = -1.0  # a lease that has run out when it is taken: its worker died
+DEAD_AT_ONCE = -1.0  # a lease that has expired when it is taken: its worker died
 
 LABELS = [
     LabelEntry("glasses", "glasses", is_leaf=False),
@@ -68,22 +68,22 @@ NASTY_PATHS = [
 
 
 def register(catalogue: Catalogue) -> Catalogue:
-    """Make the sample labels known under both sample models."""
+    """Register the sample labels for both sample models."""
     for model in (MODEL, OTHER_MODEL):
         catalogue.register_model(model, LABELS)
     return catalogue
 
 
 def labelled(path: str, fields: LabelFields = SANDALS, content_hash: str | None = None) -> Outcome:
-    """An outcome with a label; the content hash is made of the path unless given."""
+    """A labelled outcome; the content hash is derived from the path unless given."""
     return Outcome(path, "labelled", 10, 1.5, content_hash or f"hash of {path}", fields=fields)
 
 
 def rejected(path: str, reason: str = "truncated") -> Outcome:
-    """An outcome that says why there is no label."""
+    """A rejected outcome with a reason."""
     return Outcome(path, "rejected", 10, 1.5, f"hash of {path}", reason=reason)
 
 
 def sandals(**changes: object) -> LabelFields:
-    """The sandals with other values."""
+    """`SANDALS` with other values."""
     return replace(SANDALS, **changes)  # type: ignore[arg-type]

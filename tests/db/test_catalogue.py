@@ -1,4 +1,4 @@
-"""The writes, on SQLite and PostgreSQL: claims, deaths, stores, and what they leave behind."""
+"""The write operations on SQLite and PostgreSQL: claims, deaths of workers, stores."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def history(store: Catalogue) -> list[tuple[str, str]]:
 # failures first
 
 
-def test_a_label_of_no_registered_model_stores_nothing(catalogue: Catalogue) -> None:
+def test_store_with_unregistered_label_stores_nothing(catalogue: Catalogue) -> None:
     catalogue.register_model(MODEL, [LabelEntry("glasses/sunglasses", "glasses")])
     claim(catalogue, "/a", "/b")
     batch = [labelled("/a", SUNGLASSES), labelled("/b", SANDALS)]
@@ -67,14 +67,14 @@ def test_a_label_of_no_registered_model_stores_nothing(catalogue: Catalogue) -> 
 
 
 @pytest.mark.parametrize("bad", [float("nan"), 1.2, -0.2])
-def test_a_confidence_that_is_none_stores_nothing(store: Catalogue, bad: float) -> None:
+def test_store_with_invalid_confidence_stores_nothing(store: Catalogue, bad: float) -> None:
     claim(store, "/a", "/b")
     with pytest.raises(InvalidRecord, match="/b: margin"):
         store.store(CRAWL, "me", MODEL, [labelled("/a"), labelled("/b", sandals(margin=bad))])
     assert [row["status"] for row in everything(store)] == ["pending", "pending"]
 
 
-def test_rounding_past_one_is_one(store: Catalogue) -> None:
+def test_confidence_above_one_by_rounding_is_clipped(store: Catalogue) -> None:
     claim(store, "/a")
     store.store(CRAWL, "me", MODEL, [labelled("/a", sandals(category_confidence=1.0000001))])
     assert one(store, "/a")["category_confidence"] == 1.0
@@ -88,13 +88,13 @@ def test_rounding_past_one_is_one(store: Catalogue) -> None:
         replace(labelled("/a"), status="pending"),
     ],
 )
-def test_an_outcome_that_says_nothing_is_refused(store: Catalogue, outcome: Any) -> None:
+def test_incomplete_outcome_is_refused(store: Catalogue, outcome: Any) -> None:
     with pytest.raises(InvalidRecord, match="/a: expected status"):
         store.store(CRAWL, "me", MODEL, [outcome])
 
 
 @pytest.mark.parametrize("path", ["/nul\0.jpg", "/surrogate\udce9.jpg"])
-def test_a_path_that_is_no_text_is_refused(store: Catalogue, path: str) -> None:
+def test_path_that_is_no_valid_text_is_refused(store: Catalogue, path: str) -> None:
     with pytest.raises(InvalidRecord, match="path: expected text"):
         claim(store, path)
     with pytest.raises(InvalidRecord, match="path: expected text"):
@@ -102,7 +102,7 @@ def test_a_path_that_is_no_text_is_refused(store: Catalogue, path: str) -> None:
     assert everything(store) == []
 
 
-def test_the_tables_themselves_refuse_half_a_label(store: Catalogue) -> None:
+def test_constraints_refuse_incomplete_rows(store: Catalogue) -> None:
     claim(store, "/a")
     for values in (
         {"status": "labelled"},
@@ -119,7 +119,7 @@ def test_the_tables_themselves_refuse_half_a_label(store: Catalogue) -> None:
 # claiming
 
 
-def test_a_claim_leases_new_paths_and_is_committed(store: Catalogue) -> None:
+def test_claim_leases_new_paths_and_commits(store: Catalogue) -> None:
     found = claim(store, "/a", "/b")
     assert [file.path for file in found.todo] == ["/a", "/b"]
     assert (found.suspects, found.done, found.busy, found.busy_seconds) == ([], [], [], None)
@@ -127,12 +127,12 @@ def test_a_claim_leases_new_paths_and_is_committed(store: Catalogue) -> None:
     assert [row["claimed_until"] > row["created_at"] for row in everything(store)] == [True, True]
 
 
-def test_a_path_twice_in_one_claim_is_one_row(store: Catalogue) -> None:
+def test_path_twice_in_one_claim_is_one_row(store: Catalogue) -> None:
     assert [file.path for file in claim(store, "/a", "/a").todo] == ["/a"]
     assert len(everything(store)) == 1
 
 
-def test_a_live_lease_is_busy_and_says_for_how_long(store: Catalogue) -> None:
+def test_live_lease_is_busy_with_remaining_seconds(store: Catalogue) -> None:
     claim(store, "/a")
     found = claim(store, "/a", "/b", owner="you")
     assert (found.busy, [file.path for file in found.todo]) == (["/a"], ["/b"])
@@ -140,14 +140,14 @@ def test_a_live_lease_is_busy_and_says_for_how_long(store: Catalogue) -> None:
     assert one(store, "/a")["attempts"] == 0
 
 
-def test_the_same_path_in_two_crawls_is_two_rows(store: Catalogue) -> None:
+def test_same_path_in_two_crawls_is_two_rows(store: Catalogue) -> None:
     for crawl in ("spring", "summer"):
         store.claim(crawl, [FileState("/a")], "me", LEASE_SECONDS, MODEL)
     assert [row["crawl"] for row in everything(store)] == ["spring", "summer"]
     assert ledger.crawl_names(store.engine) == ["spring", "summer"]
 
 
-def test_what_is_done_needs_nothing(store: Catalogue) -> None:
+def test_claim_of_finished_rows_changes_nothing(store: Catalogue) -> None:
     claim(store, "/a", "/b")
     store.store(CRAWL, "me", MODEL, [labelled("/a"), rejected("/b")])
     before = everything(store)
@@ -157,7 +157,7 @@ def test_what_is_done_needs_nothing(store: Catalogue) -> None:
     assert everything(store) == before
 
 
-def test_a_release_gives_all_leases_back_without_a_mark(store: Catalogue) -> None:
+def test_release_ends_leases_without_counting_a_death(store: Catalogue) -> None:
     claim(store, "/a", "/b")
     store.store(CRAWL, "me", MODEL, [labelled("/a")])
     assert store.release(CRAWL, "me") == 1
@@ -165,7 +165,7 @@ def test_a_release_gives_all_leases_back_without_a_mark(store: Catalogue) -> Non
     assert one(store, "/b")["attempts"] == 0
 
 
-def test_renewing_prolongs_only_what_is_still_ours(store: Catalogue) -> None:
+def test_renew_extends_only_own_leases(store: Catalogue) -> None:
     claim(store, "/a", seconds=DEAD_AT_ONCE)
     claim(store, "/b", owner="you")
     assert store.renew(CRAWL, "me", ["/a", "/b", "/unknown"], LEASE_SECONDS) == 1
@@ -175,7 +175,7 @@ def test_renewing_prolongs_only_what_is_still_ours(store: Catalogue) -> None:
 # deaths
 
 
-def test_a_lease_that_ran_out_makes_a_suspect_and_counts_once(store: Catalogue) -> None:
+def test_expired_lease_makes_a_suspect_and_counts_once(store: Catalogue) -> None:
     claim(store, "/a", "/b", seconds=DEAD_AT_ONCE)
     found = claim(store, "/a", "/b", owner="you")
     assert [file.path for file in found.suspects] == ["/a", "/b"]
@@ -187,13 +187,13 @@ def test_a_lease_that_ran_out_makes_a_suspect_and_counts_once(store: Catalogue) 
     assert one(store, "/a")["attempts"] == 1
 
 
-def test_a_worker_that_was_seen_to_die_is_not_waited_for(store: Catalogue) -> None:
+def test_expire_frees_rows_of_a_dead_worker_at_once(store: Catalogue) -> None:
     claim(store, "/a")
     assert store.expire("me") == 1
     assert [file.path for file in claim(store, "/a", owner="you").suspects] == ["/a"]
 
 
-def test_a_suspect_is_had_by_one_worker_and_visibly_alone(store: Catalogue) -> None:
+def test_suspect_is_leased_by_one_worker_and_marked_alone(store: Catalogue) -> None:
     claim(store, "/a", seconds=DEAD_AT_ONCE)
     claim(store, "/a", owner="you")
     assert store.claim_alone(CRAWL, "/a", "you", LEASE_SECONDS, MODEL)
@@ -206,11 +206,11 @@ def test_a_suspect_is_had_by_one_worker_and_visibly_alone(store: Catalogue) -> N
     assert not store.claim_alone(CRAWL, "/a", "you", LEASE_SECONDS, MODEL)
 
 
-def test_poison_is_quarantined_after_two_deaths_alone_and_its_neighbours_are_labelled(
+def test_poison_is_quarantined_after_two_deaths_alone_and_other_rows_are_labelled(
     store: Catalogue,
 ) -> None:
     paths, poison, lives = [f"/{n}" for n in range(8)], {"/2", "/5"}, 0
-    # one life of a worker after the other; each poison picture ends the life that holds it
+    # one life of a worker after the other; a poison picture ends the life that runs it
     while ledger.counts(store.engine, CRAWL)["pending"] or lives == 0:
         lives += 1
         assert lives < 20
@@ -230,7 +230,7 @@ def test_poison_is_quarantined_after_two_deaths_alone_and_its_neighbours_are_lab
 
 
 def work_until_death(store: Catalogue, owner: str, paths: list[str], poison: set[str]) -> None:
-    """What a worker does with a shard, as the top of db/catalogue.py says; death is a return."""
+    """Process a shard as described in db/catalogue.py; a return stands for the worker's death."""
     found = claim(store, *paths, owner=owner, seconds=DEAD_AT_ONCE)
     if poison & {file.path for file in found.todo}:
         return
@@ -243,7 +243,7 @@ def work_until_death(store: Catalogue, owner: str, paths: list[str], poison: set
         store.store(CRAWL, owner, MODEL, [labelled(suspect.path)])
 
 
-def test_a_quarantine_is_reported_by_the_claim_that_made_it(store: Catalogue) -> None:
+def test_quarantine_is_reported_by_the_claim_that_made_it(store: Catalogue) -> None:
     claim(store, "/a", seconds=DEAD_AT_ONCE)
     for _ in range(2):
         assert store.claim_alone(CRAWL, "/a", f"life {_}", DEAD_AT_ONCE, MODEL)
@@ -266,7 +266,7 @@ def test_storing_twice_changes_nothing(store: Catalogue) -> None:
     assert everything(store) == before
 
 
-def test_what_is_stored_is_what_was_said(store: Catalogue) -> None:
+def test_stored_values_equal_the_outcome(store: Catalogue) -> None:
     claim(store, "/a", "/b", "/c")
     batch = [labelled("/a"), labelled("/b", SUNGLASSES), rejected("/c", "empty")]
     store.store(CRAWL, "me", MODEL, batch)
@@ -282,14 +282,14 @@ def test_what_is_stored_is_what_was_said(store: Catalogue) -> None:
     assert row["labelled_at"] is None
 
 
-def test_a_path_twice_in_one_batch_is_stored_once(store: Catalogue) -> None:
+def test_path_twice_in_one_batch_is_stored_once(store: Catalogue) -> None:
     claim(store, "/a")
     batch = [labelled("/a", SUNGLASSES), labelled("/a", SANDALS)]
     assert store.store(CRAWL, "me", MODEL, batch) == 1
     assert one(store, "/a")["label"] == "shoes/female/sandals"
 
 
-def test_a_row_that_another_holds_now_is_left_alone(store: Catalogue) -> None:
+def test_row_leased_by_another_worker_is_not_stored(store: Catalogue) -> None:
     claim(store, "/a", seconds=DEAD_AT_ONCE)
     claim(store, "/a", owner="you")
     assert store.claim_alone(CRAWL, "/a", "you", LEASE_SECONDS, MODEL)
@@ -298,13 +298,13 @@ def test_a_row_that_another_holds_now_is_left_alone(store: Catalogue) -> None:
     assert (row["status"], row["claimed_by"]) == ("pending", "you")
 
 
-def test_a_path_that_was_never_claimed_can_be_stored(store: Catalogue) -> None:
+def test_path_that_was_never_claimed_is_stored(store: Catalogue) -> None:
     assert store.store("new crawl", "me", MODEL, [labelled("/a")]) == 1
     row = one(store, "/a")
     assert (row["crawl"], row["status"], row["claimed_by"]) == ("new crawl", "labelled", None)
 
 
-def test_a_cancelled_row_stays_cancelled(store: Catalogue) -> None:
+def test_cancelled_row_stays_cancelled(store: Catalogue) -> None:
     claim(store, "/a", "/b")
     store.store(CRAWL, "me", MODEL, [labelled("/b")])
     assert ledger.cancel(store.engine, CRAWL) == 1
@@ -327,7 +327,7 @@ def test_adding_pending_rows_twice_adds_nothing(store: Catalogue) -> None:
     assert one(store, "/77")["url"] == "https://shop/77"
 
 
-def test_only_what_is_not_done_is_to_be_worked(store: Catalogue) -> None:
+def test_only_unfinished_rows_are_pending(store: Catalogue) -> None:
     rows = [PendingRow(path, 10, 1.5) for path in ("/a", "/b", "/c")]
     store.add_pending(CRAWL, rows, MODEL)
     claim(store, "/a", "/b", reopen=False)
@@ -336,14 +336,14 @@ def test_only_what_is_not_done_is_to_be_worked(store: Catalogue) -> None:
     assert list(ledger.pending_paths(store.engine, CRAWL)) == [("/c", MODEL)]
 
 
-def test_leased_rows_wait_for_nobody_else(store: Catalogue) -> None:
+def test_leased_rows_are_not_pending_paths(store: Catalogue) -> None:
     store.add_pending(CRAWL, [PendingRow("/a"), PendingRow("/b"), PendingRow("/c")], MODEL)
     claim(store, "/a")
     claim(store, "/b", seconds=DEAD_AT_ONCE)
     assert [path for path, _ in ledger.pending_paths(store.engine, CRAWL)] == ["/b", "/c"]
 
 
-def test_a_recrawl_adds_what_it_knows_and_forgets_nothing(store: Catalogue) -> None:
+def test_recrawl_updates_descriptions_and_keeps_the_others(store: Catalogue) -> None:
     store.add_pending(CRAWL, [PendingRow("/a", url="https://old", shop="s")], MODEL)
     store.add_pending(CRAWL, [PendingRow("/a", url="https://new", product_id="7")], MODEL)
     row = one(store, "/a")
@@ -351,7 +351,7 @@ def test_a_recrawl_adds_what_it_knows_and_forgets_nothing(store: Catalogue) -> N
 
 
 @pytest.mark.parametrize("by", ["claim", "add_pending"])
-def test_a_changed_file_is_pending_again_and_its_label_history(store: Catalogue, by: str) -> None:
+def test_changed_file_is_pending_again_and_its_label_is_kept(store: Catalogue, by: str) -> None:
     claim(store, "/a", "/b")
     store.store(CRAWL, "me", MODEL, [labelled("/a"), labelled("/b", SUNGLASSES)])
     if by == "claim":
@@ -366,7 +366,7 @@ def test_a_changed_file_is_pending_again_and_its_label_history(store: Catalogue,
     assert one(store, "/a")["status"] == "labelled"
 
 
-def test_another_model_labels_again_and_keeps_the_old_label(store: Catalogue) -> None:
+def test_another_model_replaces_the_label_and_keeps_the_old_one(store: Catalogue) -> None:
     claim(store, "/a")
     store.store(CRAWL, "me", MODEL, [labelled("/a")])
     assert claim(store, "/a", model=OTHER_MODEL).todo
@@ -376,7 +376,7 @@ def test_another_model_labels_again_and_keeps_the_old_label(store: Catalogue) ->
     assert history(store) == [("/a", "shoes/female/sandals", MODEL)]
 
 
-def test_a_late_message_of_an_old_model_undoes_nothing(store: Catalogue) -> None:
+def test_late_message_of_an_old_model_changes_nothing(store: Catalogue) -> None:
     claim(store, "/a", model=OTHER_MODEL)
     store.store(CRAWL, "me", OTHER_MODEL, [labelled("/a")])
     store.add_pending(CRAWL, [PendingRow("/b")], OTHER_MODEL)
@@ -388,7 +388,7 @@ def test_a_late_message_of_an_old_model_undoes_nothing(store: Catalogue) -> None
 # the same bytes
 
 
-def test_labels_by_hash_are_of_this_model_only(store: Catalogue) -> None:
+def test_labels_by_hash_are_of_one_model(store: Catalogue) -> None:
     claim(store, "/a", "/b", "/c", "/d")
     batch = [
         labelled("/a", content_hash="same"),
@@ -403,7 +403,7 @@ def test_labels_by_hash_are_of_this_model_only(store: Catalogue) -> None:
     assert store.labels_by_hash([], MODEL) == {}
 
 
-def test_nasty_paths_come_back_as_they_went_in(store: Catalogue) -> None:
+def test_unusual_paths_are_stored_unchanged(store: Catalogue) -> None:
     store.add_pending(CRAWL, [PendingRow(path, 10, 1.5) for path in NASTY_PATHS], MODEL)
     found = claim(store, *NASTY_PATHS, reopen=False)
     assert [file.path for file in found.todo] == NASTY_PATHS
@@ -413,5 +413,5 @@ def test_nasty_paths_come_back_as_they_went_in(store: Catalogue) -> None:
     )
 
 
-def test_counts_name_every_status(store: Catalogue) -> None:
+def test_counts_include_every_status(store: Catalogue) -> None:
     assert ledger.counts(store.engine) == dict.fromkeys(STATUSES, 0)

@@ -1,4 +1,4 @@
-"""Two processes write, one corrects, one exports, one relabels: no error, nothing lost."""
+"""Two processes write, one corrects, one exports, one relabels, all at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [20, pytest.param(60, marks=pytest.mark.heavy)])
-def test_all_at_once(store: Catalogue, catalogue_url: str, tmp_path: Path, seconds: int) -> None:
+def test_concurrent_writes_corrections_exports_and_relabelling(
+    store: Catalogue, catalogue_url: str, tmp_path: Path, seconds: int
+) -> None:
     workers = {
         role: subprocess.Popen(
             [sys.executable, "-m", "tests.db.churn", role, catalogue_url, str(seconds), tmp_path],

@@ -1,6 +1,6 @@
-"""What people might type, or shops call their files, through every filter and into every export.
+"""Injection: unusual and hostile texts through every filter and into every export.
 
-Nothing is run and nothing is guessed: a text finds the rows that hold it, letter for letter.
+Nothing is executed, and a text finds exactly the rows that contain it.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ PATTERNS = ("path", "url", "product_id")
 
 @pytest.fixture
 def filled(catalogue: Catalogue) -> Iterator[dict[int, str]]:
-    """One row a text, which stands in each of its text columns; the texts by the rows' ids."""
+    """One row per text, with the text in each text column; returns the texts by row id."""
     entries = [LabelEntry(f"{n}{text}", f"c{text}", f"g{text}", f"t{text}") for n, text in LABELS]
     catalogue.register_model(MODEL, entries)
     now = sa.func.current_timestamp()
@@ -109,9 +109,7 @@ def found(store: Catalogue, wanted: Filter) -> list[int]:
 
 
 @pytest.mark.parametrize("name", FREE)
-def test_a_text_finds_its_row_and_no_other(
-    catalogue: Catalogue, filled: dict[int, str], name: str
-) -> None:
+def test_text_finds_only_its_row(catalogue: Catalogue, filled: dict[int, str], name: str) -> None:
     for number, text in filled.items():
         assert found(catalogue, Filter(**{name: text})) == [number], (name, text)
     for text in NEVER:
@@ -120,7 +118,7 @@ def test_a_text_finds_its_row_and_no_other(
 
 
 @pytest.mark.parametrize("name", PATTERNS)
-def test_only_the_star_is_a_pattern(
+def test_only_the_star_is_special_in_patterns(
     catalogue: Catalogue, filled: dict[int, str], name: str
 ) -> None:
     for text in TEXTS:
@@ -136,7 +134,7 @@ def test_only_the_star_is_a_pattern(
 
 
 @pytest.mark.parametrize(("name", "before"), [("category", "c"), ("gender", "g"), ("type", "t")])
-def test_levels_are_compared_letter_for_letter(
+def test_levels_are_compared_literally(
     catalogue: Catalogue, filled: dict[int, str], name: str, before: str
 ) -> None:
     for number, text in filled.items():
@@ -145,10 +143,10 @@ def test_levels_are_compared_letter_for_letter(
         assert found(catalogue, Filter(label=f"{number - 1}{text}")) == [number]
 
 
-def test_every_export_holds_every_text(
+def test_every_export_contains_every_text(
     catalogue: Catalogue, filled: dict[int, str], tmp_path: Path
 ) -> None:
-    """Read by programs that share no code with us."""
+    """Read by independent programs."""
     expected = [filled[number] for number in sorted(filled)]
     csv_file, lines = tmp_path / "o.csv", tmp_path / "o.jsonl"
     export_text(catalogue.engine, Filter(), csv_file, "csv")
@@ -177,7 +175,7 @@ def column(cursor: Any) -> list[str]:
 @pytest.mark.parametrize(
     "name", ["it's; rm -rf ~", "100%_", "line\nfeed", "back\\slash", "\u202egpj", "-n", "$(x)"]
 )
-def test_an_export_may_have_any_name(
+def test_export_file_may_have_any_name(
     catalogue: Catalogue, filled: dict[int, str], tmp_path: Path, name: str
 ) -> None:
     target = tmp_path / f"{name}.csv"

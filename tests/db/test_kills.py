@@ -1,6 +1,6 @@
-"""kill -9 in the middle of a migration, of review apply, of a promotion: before or after, no half.
+"""kill -9 during a migration, `review apply` or a promotion: no step is half done.
 
-The process kills itself right before its Nth SQL statement, so that no timing is left to chance.
+The process kills itself right before its Nth SQL statement, so no test depends on timing.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ else:
 
 
 def killed(what: str, url: str, number: int) -> None:
-    """Do `what` in a process of its own that dies before its statement `number`."""
+    """Do `what` in another process that kills itself before its statement `number`."""
     arguments = [sys.executable, "-c", KILLED, what, url, str(number)]
     assert subprocess.run(arguments, cwd=ROOT, check=False).returncode == -signal.SIGKILL
 
@@ -66,7 +66,7 @@ def filled(store: Catalogue) -> Catalogue:
 
 
 @pytest.mark.parametrize("number", [6, 14, 25, 35, 37])
-def test_a_killed_migration_leaves_the_old_schema(catalogue_url: str, number: int) -> None:
+def test_killed_migration_leaves_the_old_schema(catalogue_url: str, number: int) -> None:
     engine = make_engine(catalogue_url)
     schema.upgrade(engine, "0001")
     with reading(engine) as connection:
@@ -81,7 +81,7 @@ def test_a_killed_migration_leaves_the_old_schema(catalogue_url: str, number: in
 
 
 @pytest.mark.parametrize("number", [4, 5])
-def test_a_killed_apply_has_applied_nothing(
+def test_killed_apply_has_applied_nothing(
     filled: Catalogue, catalogue_url: str, number: int
 ) -> None:
     killed("apply", catalogue_url, number)
@@ -93,7 +93,7 @@ def test_a_killed_apply_has_applied_nothing(
 
 
 @pytest.mark.parametrize("number", [4, 9, 17])
-def test_a_killed_promotion_goes_on(filled: Catalogue, catalogue_url: str, number: int) -> None:
+def test_killed_promotion_is_resumed(filled: Catalogue, catalogue_url: str, number: int) -> None:
     relabelling.begin(filled.engine, Filter(), OTHER_MODEL)
     relabels = relabelling.open_relabels(filled.engine)
     files = [FileState(f"/{n}") for n in range(ROWS)]

@@ -1,4 +1,4 @@
-"""The documented filters are answered by their index, on both databases."""
+"""The documented filters use their index, on both databases."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SQLITE_KEYS = {"uq_catalogue_crawl_path_key": "sqlite_autoindex_catalogue_1"}
 
 
 def plan(catalogue: Catalogue, work: Callable[[], object], part: str = "") -> str:
-    """How the database does what `work` asks it last, in its own words."""
-    # a table as small as this would be read as a whole
+    """The database's plan of the last statement of `work`."""
+    # without this, so small a table would be scanned
     return "\n".join(explained(catalogue.engine, work, part, "SET enable_seqscan = off"))
 
 
-def test_the_documented_filters_use_their_index(
+def test_documented_filters_use_their_index(
     catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -43,14 +43,14 @@ def test_the_documented_filters_use_their_index(
 
 
 @pytest.mark.parametrize("order_by", ["id", "-id"])
-def test_the_first_page_of_everything_sorts_nothing(catalogue: Catalogue, order_by: str) -> None:
+def test_first_page_without_filter_needs_no_sort(catalogue: Catalogue, order_by: str) -> None:
     said = plan(catalogue, lambda: page(catalogue.engine, Filter(), order_by=order_by)).lower()
     assert "sort" not in said
     assert "b-tree" not in said
 
 
-def test_a_batch_of_a_new_crawl_is_looked_up_by_its_keys(catalogue: Catalogue) -> None:
-    """The statistics know nothing of it; PostgreSQL took the index of the crawls, all of it."""
+def test_batch_of_a_new_crawl_is_found_by_its_keys(catalogue: Catalogue) -> None:
+    """Without statistics on the crawl, PostgreSQL used to read all of it by the crawl's index."""
     fill(catalogue, ROWS)
     store_some(catalogue, "new")
     said = plan(catalogue, lambda: store_some(catalogue, "new"), "FROM catalogue")
@@ -59,8 +59,8 @@ def test_a_batch_of_a_new_crawl_is_looked_up_by_its_keys(catalogue: Catalogue) -
     assert "ix_catalogue_crawl_id" not in said
 
 
-def test_so_is_a_batch_of_a_table_that_was_never_analysed(catalogue: Catalogue) -> None:
-    """Of a few thousand rows PostgreSQL may well read all; it must not where they are many."""
+def test_batch_of_a_table_without_statistics_is_found_by_its_keys(catalogue: Catalogue) -> None:
+    """PostgreSQL may scan a few thousand rows, but not many."""
     waiting = [PendingRow(f"/crawl/{number:06d}.jpg") for number in range(ROWS)]
     catalogue.add_pending_chunk("new", waiting, None)
     store_some(catalogue, "new")

@@ -1,4 +1,4 @@
-"""The query language against a plain Python reference, over random catalogues."""
+"""The query language, compared with a reference implementation on random catalogues."""
 
 from __future__ import annotations
 
@@ -112,17 +112,17 @@ FILTERS = st.builds(
         for name in ("confidence", "margin", "type_confidence", "gender_confidence")
     },
 )
-# a filter with every part set finds nothing: keep two or three parts of it
+# a filter with every condition finds nothing: keep up to three
 SPARSE = st.builds(
     lambda full, kept: Filter(**{name: getattr(full, name) for name in kept}),
     FILTERS,
     st.sets(st.sampled_from(sorted(Filter.__dataclass_fields__)), max_size=3),
 )
-NEAR = st.sampled_from([0, 1, 5])  # rows that are looked at before any index
+NEAR = st.sampled_from([0, 1, 5])  # rows scanned before any index is used
 
 
 def fill(store: Catalogue, drawn: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put the rows in by plain SQL, past the code that writes; each gets its id."""
+    """Insert the rows by plain SQL and give each an id."""
     with writing(store.engine) as connection:
         connection.execute(sa.delete(table))
         connection.execute(sa.delete(crawls))
@@ -144,7 +144,7 @@ ON_BOTH = settings(
 
 @ON_BOTH
 @given(drawn=CATALOGUES, asked=st.lists(SPARSE, min_size=5, max_size=15), near=NEAR)
-def test_filters_find_what_the_reference_finds(
+def test_filters_agree_with_the_reference(
     store: Catalogue,
     monkeypatch: pytest.MonkeyPatch,
     drawn: list[dict[str, Any]],
@@ -168,7 +168,7 @@ def test_filters_find_what_the_reference_finds(
     order_by=st.sampled_from(["id", "-id", "confidence", "-confidence", "margin", "-labelled_at"]),
     near=NEAR,
 )
-def test_pages_are_the_whole_cut_up(
+def test_pages_concatenate_to_the_full_result(
     store: Catalogue,
     monkeypatch: pytest.MonkeyPatch,
     drawn: list[dict[str, Any]],
@@ -194,7 +194,7 @@ def test_pages_are_the_whole_cut_up(
 
 @ON_BOTH
 @given(drawn=CATALOGUES, wanted=SPARSE, by=st.sampled_from([None, "crawl", "shop", "model", "day"]))
-def test_stats_count_what_the_reference_counts(
+def test_stats_agree_with_the_reference(
     store: Catalogue, drawn: list[dict[str, Any]], wanted: Filter, by: str | None
 ) -> None:
     made = fill(store, drawn)
@@ -210,8 +210,8 @@ def test_stats_count_what_the_reference_counts(
     assert sum(c.rows for c in found) == sum(expected.values())
 
 
-def test_counters_follow_every_kind_of_change(store: Catalogue) -> None:
-    """By plain SQL of somebody else, too; and settling changes no answer."""
+def test_counters_follow_every_change(store: Catalogue) -> None:
+    """Also changes by plain SQL; merging the changes alters no answer."""
     fill(store, [dict(r, path=f"/{n}") for n, r in enumerate([EXAMPLE] * 6)])
     for change in (
         "UPDATE catalogue SET human_label = 'shoes' WHERE id < 3",
@@ -257,18 +257,18 @@ EXAMPLE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("order_by", ["", "path", "id; DROP TABLE catalogue", "--id"])
-def test_an_order_that_is_none_is_refused(store: Catalogue, order_by: str) -> None:
+def test_invalid_order_is_refused(store: Catalogue, order_by: str) -> None:
     with pytest.raises(InvalidQuery, match="expected an order"):
         page(store.engine, Filter(), order_by=order_by)
 
 
 @pytest.mark.parametrize("after", ["", "x", "bnVsbA", "WyJpZCIsIGZhbHNlLCAiMSJd", "é"])
-def test_a_token_that_is_none_is_refused(store: Catalogue, after: str) -> None:
+def test_invalid_token_is_refused(store: Catalogue, after: str) -> None:
     with pytest.raises(InvalidQuery, match="next"):
         page(store.engine, Filter(), after=after)
 
 
-def test_stats_by_something_else_is_refused(store: Catalogue) -> None:
+def test_stats_by_an_unknown_group_is_refused(store: Catalogue) -> None:
     with pytest.raises(InvalidQuery, match="crawl"):
         stats(store.engine, by="path")
     with reading(store.engine) as connection:

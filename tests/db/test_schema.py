@@ -1,4 +1,4 @@
-"""The schema's version: made, upgraded, refused; and equal to the models."""
+"""The schema: creation, upgrade, downgrade, refusal, and equality with `db.tables`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from db.session import make_engine, reading, writing
 from tests.db.samples import CRAWL, labelled
 
 
-def test_no_catalogue_is_said_so_and_none_is_made(catalogue_url: str, tmp_path: Path) -> None:
+def test_missing_catalogue_is_an_error_and_not_created(catalogue_url: str, tmp_path: Path) -> None:
     with pytest.raises(SchemaMissing, match="label a folder"):
         Catalogue.open(catalogue_url, create=False)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_later_schema_is_refused_by_all(catalogue_url: str) -> None:
+def test_later_schema_is_refused(catalogue_url: str) -> None:
     Catalogue.open(catalogue_url).close()
     engine = make_engine(catalogue_url)
     with writing(engine) as connection:
@@ -35,7 +35,7 @@ def test_a_later_schema_is_refused_by_all(catalogue_url: str) -> None:
     engine.dispose()
 
 
-def test_an_earlier_schema_is_refused_or_upgraded(catalogue_url: str) -> None:
+def test_earlier_schema_is_refused_or_upgraded(catalogue_url: str) -> None:
     Catalogue.open(catalogue_url).close()
     engine = make_engine(catalogue_url)
     schema.downgrade(engine, "0001")
@@ -46,7 +46,7 @@ def test_an_earlier_schema_is_refused_or_upgraded(catalogue_url: str) -> None:
     engine.dispose()
 
 
-def test_the_migrations_make_what_the_models_say(catalogue: Catalogue) -> None:
+def test_migrations_create_the_defined_tables(catalogue: Catalogue) -> None:
     assert check(catalogue.engine) == []
 
 
@@ -59,20 +59,20 @@ def test_the_migrations_make_what_the_models_say(catalogue: Catalogue) -> None:
         "DROP INDEX ix_catalogue_pending",
     ],
 )
-def test_check_finds_a_schema_that_differs(catalogue: Catalogue, damage: str) -> None:
+def test_check_finds_a_different_schema(catalogue: Catalogue, damage: str) -> None:
     with writing(catalogue.engine) as connection:
         connection.execute(sa.text(damage))
     assert len(check(catalogue.engine)) == 1
 
 
-def test_check_leaves_tables_alone_that_people_added(catalogue: Catalogue) -> None:
+def test_check_ignores_tables_and_indexes_of_users(catalogue: Catalogue) -> None:
     with writing(catalogue.engine) as connection:
         connection.execute(sa.text("CREATE TABLE notes (text TEXT)"))
         connection.execute(sa.text("CREATE INDEX mine ON catalogue (url)"))
     assert check(catalogue.engine) == []
 
 
-def test_check_finds_rows_of_an_unknown_model(store: Catalogue) -> None:
+def test_check_finds_rows_of_an_unregistered_model(store: Catalogue) -> None:
     store.store(CRAWL, "me", "never registered", [labelled("/a"), labelled("/b")])
     (finding,) = check(store.engine)
     assert "2 rows" in finding.what
@@ -94,8 +94,8 @@ INSERT INTO label_history (catalogue_id, label, category, replaced_at)
 
 
 @pytest.mark.parametrize("revision", schema.known())
-def test_rows_survive_the_way_up_and_down(catalogue_url: str, revision: str) -> None:
-    """From every revision, with rows in it: up to the newest, and down to the first and up."""
+def test_rows_survive_upgrade_and_downgrade(catalogue_url: str, revision: str) -> None:
+    """From every revision, with rows: up to the newest, down to the first and up again."""
     engine = make_engine(catalogue_url)
     schema.upgrade(engine, revision)
     with writing(engine) as connection:
@@ -119,7 +119,7 @@ def test_rows_survive_the_way_up_and_down(catalogue_url: str, revision: str) -> 
     engine.dispose()
 
 
-def test_down_to_nothing_and_up_again(catalogue: Catalogue) -> None:
+def test_downgrade_to_no_tables_and_upgrade(catalogue: Catalogue) -> None:
     schema.downgrade(catalogue.engine, "base")
     with reading(catalogue.engine) as connection:
         assert set(sa.inspect(connection).get_table_names()) == {"alembic_version"}
@@ -127,8 +127,8 @@ def test_down_to_nothing_and_up_again(catalogue: Catalogue) -> None:
     schema.require_current(catalogue.engine)
 
 
-def test_an_upgrade_that_fails_midway_leaves_the_old_schema(catalogue_url: str) -> None:
-    """The whole upgrade is one transaction, on SQLite too."""
+def test_failed_upgrade_leaves_the_old_schema(catalogue_url: str) -> None:
+    """An upgrade is one transaction, on SQLite too."""
     engine = make_engine(catalogue_url)
     with writing(engine) as connection:  # the last table of the first revision is in the way
         connection.execute(sa.text("CREATE TABLE label_history (id INTEGER)"))
@@ -139,7 +139,7 @@ def test_an_upgrade_that_fails_midway_leaves_the_old_schema(catalogue_url: str) 
     engine.dispose()
 
 
-def test_many_may_open_a_new_catalogue_at_once(catalogue_url: str) -> None:
+def test_concurrent_first_opens(catalogue_url: str) -> None:
     barrier, failures = threading.Barrier(6), []
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""Engines and transactions: URLs, SQLite's modes, errors that say what to do, many writers."""
+"""Engines and transactions: URLs, SQLite's settings, error messages, many writers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     "url", ["", "mysql://host/db", "sqlite://", "sqlite:///:memory:", "://", "postgresql+foo://x"]
 )
-def test_a_url_of_no_supported_database_is_refused(url: str) -> None:
+def test_url_of_an_unsupported_database_is_refused(url: str) -> None:
     with pytest.raises(InvalidUrl, match=r"sqlite:///"):
         parse_url(url)
 
@@ -41,23 +41,23 @@ def test_a_url_of_no_supported_database_is_refused(url: str) -> None:
         ("postgresql+psycopg:///d?host=/run", "postgresql+psycopg"),
     ],
 )
-def test_urls_that_people_write(url: str, driver: str) -> None:
+def test_accepted_urls(url: str, driver: str) -> None:
     assert parse_url(url).drivername == driver
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnavailable, match=r"no/c\.db.*writable"):
         Catalogue.open(f"sqlite:///{tmp_path}/no/c.db")
 
 
-def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+def test_file_that_is_no_database(tmp_path: Path) -> None:
     file = tmp_path / "photo.jpg"
     file.write_bytes(b"\xff\xd8 this is a picture" * 100)
     with pytest.raises(DatabaseUnavailable, match=r"photo\.jpg"):
         Catalogue.open(str(file))
 
 
-def test_a_server_that_is_not_there_and_no_password_in_the_message(tmp_path: Path) -> None:
+def test_missing_server_and_no_password_in_the_message(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnavailable) as caught:
         Catalogue.open(f"postgresql://u:secret@/d?host={tmp_path}")
     assert "secret" not in str(caught.value)
@@ -66,7 +66,7 @@ def test_a_server_that_is_not_there_and_no_password_in_the_message(tmp_path: Pat
     assert "\n" not in str(caught.value)
 
 
-def test_a_server_tried_at_many_addresses_is_one_line() -> None:
+def test_message_about_many_addresses_is_one_line() -> None:
     with socket.socket() as held:  # bound and never listening: it refuses
         held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]
@@ -77,12 +77,12 @@ def test_a_server_tried_at_many_addresses_is_one_line() -> None:
     assert str(caught.value).count("refused") == 1
 
 
-def test_wrong_sql_is_a_bug_and_stays_one(catalogue: Catalogue) -> None:
+def test_wrong_sql_keeps_its_error_type(catalogue: Catalogue) -> None:
     with pytest.raises(sa.exc.DBAPIError), reading(catalogue.engine) as connection:
         connection.execute(sa.text("SELECT no_such_column FROM catalogue"))
 
 
-def test_sqlite_runs_as_many_writers_need_it(tmp_path: Path) -> None:
+def test_sqlite_settings_for_many_writers(tmp_path: Path) -> None:
     store = Catalogue.open(f"sqlite:///{tmp_path / 'c.db'}")
     for pragma, expected in (("journal_mode", "wal"), ("synchronous", 1), ("foreign_keys", 1)):
         with reading(store.engine) as connection:
@@ -91,7 +91,7 @@ def test_sqlite_runs_as_many_writers_need_it(tmp_path: Path) -> None:
 
 
 def test_sqlite_takes_the_write_lock_before_it_reads(tmp_path: Path) -> None:
-    """A writer that has only read so far already keeps other writers out: BEGIN IMMEDIATE."""
+    """A writer that has only read so far already blocks other writers: BEGIN IMMEDIATE."""
     file = tmp_path / "c.db"
     store = Catalogue.open(str(file))
     with writing(store.engine) as connection:
@@ -105,7 +105,7 @@ def test_sqlite_takes_the_write_lock_before_it_reads(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_lock_that_is_never_given_back_is_named(tmp_path: Path) -> None:
+def test_lock_that_is_never_released_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "c.db"
     store = Catalogue.open(str(file))
     holder = sqlite3.connect(file, isolation_level=None)
@@ -118,7 +118,7 @@ def test_a_lock_that_is_never_given_back_is_named(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_transaction_that_fails_leaves_nothing(catalogue: Catalogue) -> None:
+def test_failed_transaction_leaves_nothing(catalogue: Catalogue) -> None:
     with pytest.raises(RuntimeError, match="on purpose"), writing(catalogue.engine) as connection:
         connection.execute(
             sa.text("INSERT INTO labels (label, category, is_leaf) VALUES ('a', 'a', true)")
@@ -128,8 +128,8 @@ def test_a_transaction_that_fails_leaves_nothing(catalogue: Catalogue) -> None:
         assert connection.execute(sa.text("SELECT count(*) FROM labels")).scalar() == 0
 
 
-def test_two_claims_at_once_share_the_rows(store: Catalogue, catalogue_url: str) -> None:
-    """Each of 200 new paths goes to exactly one of the workers that ask at the same moment."""
+def test_concurrent_claims_share_the_rows(store: Catalogue, catalogue_url: str) -> None:
+    """Each of 200 new paths goes to exactly one of the workers that claim at the same time."""
     paths = [f"/{number}" for number in range(200)]
     workers, got = 6, {}
     barrier = threading.Barrier(workers)
@@ -167,7 +167,7 @@ for batch in range(25):
 """
 
 
-def test_many_processes_write_one_sqlite_file_and_none_is_locked_out(tmp_path: Path) -> None:
+def test_many_processes_write_one_sqlite_file(tmp_path: Path) -> None:
     from tests.db.samples import register
 
     url = f"sqlite:///{tmp_path / 'c.db'}"

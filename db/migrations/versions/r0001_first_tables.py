@@ -94,7 +94,7 @@ def upgrade() -> None:
 
 
 def create_pictures(table: str, *more: sa.schema.SchemaItem) -> None:
-    """A table of pictures with its constraints and the indexes that the work needs."""
+    """Create a table of pictures with its constraints and the indexes of the queue."""
     op.create_table(
         table,
         sa.Column("id", ID, nullable=False),

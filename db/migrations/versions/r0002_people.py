@@ -1,4 +1,4 @@
-"""People: corrections, what was forgotten, relabels before they are promoted; query indexes.
+"""Tables for corrections, deletions on record and relabelling; indexes for queries.
 
 Revision 0002.
 """
@@ -47,7 +47,7 @@ def upgrade() -> None:
     )
     for name, columns, where in INDEXES:
         part = None if where is None else sa.text(where)
-        # SQLite takes a partial index for a query with the same words only
+        # SQLite uses a partial index only for a query with the same words
         on_sqlite = sa.text("needs_review = 1") if where == "needs_review" else part
         op.create_index(name, "catalogue", columns, sqlite_where=on_sqlite, postgresql_where=part)
     _create_relabels()
@@ -104,6 +104,6 @@ def downgrade() -> None:
         op.drop_table(table)
     for name, _, _ in INDEXES:
         op.drop_index(name, "catalogue")
-    # plain SQL: Alembic would copy SQLite's whole table, and dropping the old one would take
-    # the history with it (ON DELETE CASCADE)
+    # plain SQL: Alembic would copy SQLite's table, and dropping the old one would delete the
+    # history (ON DELETE CASCADE)
     op.execute("ALTER TABLE catalogue DROP COLUMN human_label")

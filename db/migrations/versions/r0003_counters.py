@@ -1,4 +1,4 @@
-"""Counters that triggers keep, so that `stats` answers at once; the view catalogue_summary.
+"""Counters kept by triggers, for fast `stats`; the view catalogue_summary.
 
 Revision 0003.
 """
@@ -33,7 +33,7 @@ SOURCES = [
 
 
 def counted(dialect: str, row: str = "") -> str:
-    """The values of KEY for a row, '' for what it has not; `row` is a prefix such as 'NEW.'."""
+    """The values of KEY for a row, '' in place of NULL; `row` is a prefix such as 'NEW.'."""
     return ", ".join(
         (
             f"{row}crawl",
@@ -106,13 +106,13 @@ def _create_table(name: str, *more: sa.schema.SchemaItem) -> None:
         sa.Column("rows", sa.BigInteger, nullable=False),
         sa.Column("sum_confidence", sa.Double, nullable=False),
         *more,
-        # a table that is its own key: half the size, and one look-up in place of two
+        # the table is its own index: half the size, and one look-up instead of two
         sqlite_with_rowid=not more,
     )
 
 
 def triggers(dialect: str) -> list[str]:
-    """The statements that make the triggers: once a statement on PostgreSQL, a row on SQLite."""
+    """The statements that create the triggers: per statement on PostgreSQL, per row on SQLite."""
     if dialect == "postgresql":
         start = "CREATE TRIGGER catalogue_count_{0} AFTER {0} ON catalogue REFERENCING {1} "
         end = "FOR EACH STATEMENT EXECUTE FUNCTION catalogue_count()"
@@ -130,7 +130,7 @@ def triggers(dialect: str) -> list[str]:
 
 
 def _add(row: str, sign: str) -> str:
-    """Add one row to SQLite's counters, or take one away."""
+    """Add one row to SQLite's counters, or subtract one."""
     return (
         f"INSERT INTO catalogue_counts ({KEYS}, rows, sum_confidence) VALUES "
         f"({counted('sqlite', row)}, {sign}1, {sign}coalesce({row}confidence, 0)) "

@@ -21,7 +21,7 @@ COLUMNS = ("in_use_since", "in_use_until")
 def upgrade() -> None:
     for name in COLUMNS:
         op.add_column("model_versions", sa.Column(name, first.TIME))
-    # the best that is known of what was in use before this revision
+    # the best known value for a model in use before this revision
     op.execute("UPDATE model_versions SET in_use_since = first_seen_at WHERE in_use")
 
 

@@ -1,7 +1,7 @@
-"""Rows that wait stand in no index over labels and times; an index for `--reason`.
+"""Partial indexes on labels and times, without pending rows; an index for `--reason`.
 
-A row is written three times on its way (added, claimed, stored), each time into every index that
-it stands in; one without a label has no business in these.
+A row is written three times (added, claimed, stored), each time also to every index that contains
+it. A row without a label is not needed in these.
 
 Revision 0005.
 """

@@ -1,5 +1,4 @@
-"""kill -9 in the middle of every kind of export: no half file has the target's name, and the next
-export is whole."""
+"""kill -9 during every kind of export: nothing at the target, and the next export is complete."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ from tests.db.samples import CRAWL, LEASE_SECONDS, MODEL, SUNGLASSES, labelled
 
 ROOT = Path(__file__).parents[3]
 ROWS = 40
-# where half of it is written
+# a call at which half of the export is written
 HALFWAY = {
     "csv": ("db.exports.text:_save_checkpoint", 5),
     "jsonl": ("db.exports.text:_save_checkpoint", 5),
@@ -66,7 +65,7 @@ def content(target: Path) -> dict[str, bytes]:
 
 
 def check(filled: Catalogue, what: str, target: Path) -> None:
-    """Nothing has the target's name; begun again it is what an undisturbed one is, and alone."""
+    """There is no target; the repeated export equals an undisturbed one and leaves no rest."""
     beside = {path.name for path in target.parent.iterdir()}
     assert beside
     assert all(name.startswith(f"{target.name}.partial") for name in beside)
@@ -80,7 +79,7 @@ def check(filled: Catalogue, what: str, target: Path) -> None:
 
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
-    """A name in an empty folder."""
+    """A path in an empty folder."""
     (tmp_path / "to").mkdir()
     return tmp_path / "to" / "out"
 
@@ -93,7 +92,7 @@ def test_killed_halfway(filled: Catalogue, catalogue_url: str, target: Path, wha
 
 @pytest.mark.parametrize("catalogue_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("what", EXPORTS)
-def test_killed_before_it_has_its_name(
+def test_killed_before_the_final_rename(
     filled: Catalogue, catalogue_url: str, target: Path, what: str
 ) -> None:
     killed(catalogue_url, what, target, FINISHING[what], 1)

@@ -1,4 +1,4 @@
-"""Exports, opened by readers that share no code with us, and the way back in."""
+"""Exports, read by independent programs; import, forget and archive."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ def filled(store: Catalogue) -> Catalogue:
     return store
 
 
-def whole(store: Catalogue) -> list[Row]:
+def all_rows(store: Catalogue) -> list[Row]:
     return list(rows(store.engine, EVERYTHING))
 
 
-def test_json_lines_are_the_table(filled: Catalogue, tmp_path: Path) -> None:
+def test_json_lines_equal_the_table(filled: Catalogue, tmp_path: Path) -> None:
     target = tmp_path / "out.jsonl"
     done = export_text(filled.engine, EVERYTHING, target, "jsonl")
     found = [json.loads(line) for line in target.read_bytes().split(b"\n") if line]
-    assert [line["path"] for line in found] == [row.path for row in whole(filled)]
-    assert found[0]["confidence"] == whole(filled)[0].confidence
+    assert [line["path"] for line in found] == [row.path for row in all_rows(filled)]
+    assert found[0]["confidence"] == all_rows(filled)[0].confidence
     assert {line["final_label"] for line in found} >= {"shoes/male/boots", None}
     assert done.rows == len(found)
     assert_checksum(target, done.sha256)
@@ -77,13 +77,13 @@ def test_json_lines_are_the_table(filled: Catalogue, tmp_path: Path) -> None:
 
 
 def assert_checksum(target: Path, expected: str) -> None:
-    """As coreutils see it."""
+    """Check with coreutils."""
     command = ["sha256sum", "--check", f"{target.name}.sha256"]
     subprocess.run(command, cwd=target.parent, check=True, capture_output=True)
     assert expected in Path(f"{target}.sha256").read_text()
 
 
-def test_a_spreadsheet_runs_nothing_and_duckdb_reads_csv(filled: Catalogue, tmp_path: Path) -> None:
+def test_csv_has_no_formulas_and_duckdb_reads_it(filled: Catalogue, tmp_path: Path) -> None:
     target = tmp_path / "out.csv"
     export_text(filled.engine, EVERYTHING, target, "csv")
     with target.open(newline="", encoding="utf-8") as file:
@@ -91,9 +91,9 @@ def test_a_spreadsheet_runs_nothing_and_duckdb_reads_csv(filled: Catalogue, tmp_
     assert not [cell for cell in cells if cell[:1] in ("=", "+", "-", "@", "\t", "\r")]
     query = "SELECT path, confidence FROM read_csv(?, header=true, all_varchar=true, quote='\"')"
     found = duckdb.execute(query + " ORDER BY CAST(id AS BIGINT)", [str(target)]).fetchall()
-    said = [row.confidence for row in whole(filled)]
+    said = [row.confidence for row in all_rows(filled)]
     assert [None if c is None else float(c) for _, c in found] == said
-    assert [p.removeprefix("'") for p, _ in found] == [row.path for row in whole(filled)]
+    assert [p.removeprefix("'") for p, _ in found] == [row.path for row in all_rows(filled)]
 
 
 def test_parquet_is_typed_and_equal(filled: Catalogue, tmp_path: Path) -> None:
@@ -102,7 +102,8 @@ def test_parquet_is_typed_and_equal(filled: Catalogue, tmp_path: Path) -> None:
     names = "id, path, shop, confidence, needs_review, human_label"
     found = duckdb.execute(f"SELECT {names} FROM read_parquet(?)", [str(target)]).fetchall()
     assert found == [
-        (r.id, r.path, r.shop, r.confidence, r.needs_review, r.human_label) for r in whole(filled)
+        (r.id, r.path, r.shop, r.confidence, r.needs_review, r.human_label)
+        for r in all_rows(filled)
     ]
     kinds = dict(
         duckdb.execute(
@@ -115,7 +116,7 @@ def test_parquet_is_typed_and_equal(filled: Catalogue, tmp_path: Path) -> None:
     times = duckdb.execute("SELECT epoch_us(labelled_at) FROM read_parquet(?)", [str(target)])
     assert [None if us is None else us for (us,) in times.fetchall()] == [
         None if r.labelled_at is None else round(r.labelled_at.timestamp() * 1e6)
-        for r in whole(filled)
+        for r in all_rows(filled)
     ]
     frame = queries.table(filled.engine, Filter(category="glasses")).to_pandas()
     assert list(frame["path"]) == ["@sum"]
@@ -136,17 +137,17 @@ def test_parquet_by_category(filled: Catalogue, tmp_path: Path) -> None:
         parquet.export_parquet_by_category(filled.engine, EVERYTHING, target)
 
 
-def test_the_snapshot_is_a_sqlite_file(filled: Catalogue, tmp_path: Path) -> None:
+def test_sqlite_export(filled: Catalogue, tmp_path: Path) -> None:
     target = tmp_path / "out.db"
     export_sqlite(filled.engine, EVERYTHING, target)
     connection = sqlite3.connect(target)
     found = connection.execute("SELECT path, final_label FROM catalogue ORDER BY id").fetchall()
     connection.close()
-    assert found == [(r.path, r.human_label or r.label) for r in whole(filled)]
+    assert found == [(r.path, r.human_label or r.label) for r in all_rows(filled)]
 
 
-def test_the_round_trip_loses_nothing(filled: Catalogue, tmp_path: Path) -> None:
-    original = [strip(row) for row in whole(filled)]
+def test_export_and_import_lose_nothing(filled: Catalogue, tmp_path: Path) -> None:
+    original = [strip(row) for row in all_rows(filled)]
     for form in ("csv", "jsonl"):
         export_text(filled.engine, EVERYTHING, tmp_path / f"out.{form}", form)
         other = Catalogue.open(f"sqlite:///{tmp_path / form}.db")
@@ -155,13 +156,13 @@ def test_the_round_trip_loses_nothing(filled: Catalogue, tmp_path: Path) -> None
         assert (first.added, first.present) == (13, 0)
         again = import_file(other.engine, tmp_path / f"out.{form}")
         assert (again.added, again.present) == (0, 13)
-        assert sorted(map(str, original)) == sorted(str(strip(row)) for row in whole(other))
+        assert sorted(map(str, original)) == sorted(str(strip(row)) for row in all_rows(other))
         assert check(other.engine) == []
         other.close()
 
 
 def strip(row: Row) -> dict[str, Any]:
-    """A row without its id, which is each catalogue's own."""
+    """A row without its id, which differs between catalogues."""
     return {name: value for name, value in vars(row).items() if name != "id"}
 
 
@@ -176,7 +177,7 @@ def strip(row: Row) -> dict[str, Any]:
         ("crawl,path,status,human_label\nc,/a,pending,hats", UnknownLabel, "hats"),
     ],
 )
-def test_a_file_that_is_no_export(
+def test_import_of_an_invalid_file(
     catalogue: Catalogue, tmp_path: Path, text: str, error: type[Exception], message: str
 ) -> None:
     source = tmp_path / "in"
@@ -186,7 +187,7 @@ def test_a_file_that_is_no_export(
     assert count(catalogue.engine, EVERYTHING) == 0
 
 
-def test_a_tree_holds_the_labelled_files_that_are_there(store: Catalogue, tmp_path: Path) -> None:
+def test_tree_contains_the_existing_labelled_files(store: Catalogue, tmp_path: Path) -> None:
     picture = tmp_path / "a b\n.jpg"
     picture.write_bytes(b"picture")
     outcomes = [labelled(str(picture)), labelled("/gone.jpg"), rejected(str(tmp_path / "bad"))]
@@ -220,9 +221,7 @@ text.export_text(make_engine(sys.argv[1]), Filter(), Path(sys.argv[2]), "jsonl")
 """
 
 
-def test_a_killed_export_goes_on_where_it_stopped(
-    store: Catalogue, catalogue_url: str, tmp_path: Path
-) -> None:
+def test_killed_export_is_resumed(store: Catalogue, catalogue_url: str, tmp_path: Path) -> None:
     store.add_pending(CRAWL, [PendingRow(f"/{n}") for n in range(100)], MODEL)
     target = tmp_path / "out.jsonl"
     arguments = [sys.executable, "-c", EXPORTER, catalogue_url, str(target)]
@@ -234,20 +233,20 @@ def test_a_killed_export_goes_on_where_it_stopped(
         export_text(store.engine, Filter(status="pending"), target, "jsonl")
     done = export_text(store.engine, EVERYTHING, target, "jsonl")
     found = [json.loads(line)["path"] for line in target.read_text().splitlines()]
-    assert found == [row.path for row in whole(store)]
+    assert found == [row.path for row in all_rows(store)]
     assert done.rows == 100
 
 
-# taking rows out
+# deleting rows
 
 
-def everywhere(store: Catalogue, text: str) -> bool:
-    """Whether the bytes of `text` stand in any file of a SQLite catalogue."""
+def in_any_file(store: Catalogue, text: str) -> bool:
+    """Whether any file of a SQLite catalogue contains the bytes of `text`."""
     file = Path(str(store.engine.url.database))
     return any(text.encode() in path.read_bytes() for path in file.parent.glob(f"{file.name}*"))
 
 
-def test_what_is_forgotten_is_gone_and_that_is_on_record(filled: Catalogue) -> None:
+def test_forget_deletes_for_good_and_on_record(filled: Catalogue) -> None:
     secret = "/shop/take-me-down-please.jpg"
     filled.store(CRAWL, "me", MODEL, [labelled(secret, content_hash="h")])
     filled.store("summer", "me", MODEL, [labelled(secret, content_hash="h")])
@@ -263,22 +262,22 @@ def test_what_is_forgotten_is_gone_and_that_is_on_record(filled: Catalogue) -> N
             ("hash", 1, None),
         ]
     if filled.engine.dialect.name == "sqlite":
-        assert not everywhere(filled, secret)
-        assert everywhere(filled, "summer")
+        assert not in_any_file(filled, secret)
+        assert in_any_file(filled, "summer")
     assert housekeeping.forget(filled.engine, "crawl", CRAWL, by="mara") == 12
     assert check(filled.engine) == []
 
 
-def test_an_archive_comes_back(filled: Catalogue, tmp_path: Path) -> None:
+def test_archive_can_be_imported(filled: Catalogue, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="1 pending"):
         housekeeping.archive(filled.engine, CRAWL, tmp_path / "busy.jsonl")
     filled.store(CRAWL, "me", MODEL, [labelled("/waiting")])
-    original = [strip(row) for row in whole(filled)]
+    original = [strip(row) for row in all_rows(filled)]
     done = housekeeping.archive(filled.engine, CRAWL, tmp_path / "spring.jsonl")
     assert (done.rows, count(filled.engine, EVERYTHING)) == (13, 0)
     assert check(filled.engine) == []
     import_file(filled.engine, tmp_path / "spring.jsonl")
-    assert sorted(map(str, original)) == sorted(str(strip(row)) for row in whole(filled))
+    assert sorted(map(str, original)) == sorted(str(strip(row)) for row in all_rows(filled))
     with pytest.raises(InvalidRecord, match="no crawl"):
         housekeeping.archive(filled.engine, "autumn", tmp_path / "x.jsonl")
     housekeeping.vacuum(filled.engine)

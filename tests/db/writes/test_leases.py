@@ -1,4 +1,4 @@
-"""The table of who may work on a row, case by case."""
+"""The decisions about claims, case by case."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ DONE = replace(FREE, status="labelled")
 MISSING = replace(FREE, status="rejected", reason="missing", size=None, mtime=None)
 
 CASES = [
-    ("nobody has it", FREE, FILE, REQUEST, Decision.LEASE),
-    ("mine already", replace(HELD, claimed_by="me"), FILE, REQUEST, Decision.LEASE),
-    ("held", HELD, FILE, REQUEST, Decision.BUSY),
+    ("free", FREE, FILE, REQUEST, Decision.LEASE),
+    ("leased by the caller", replace(HELD, claimed_by="me"), FILE, REQUEST, Decision.LEASE),
+    ("leased by another", HELD, FILE, REQUEST, Decision.BUSY),
     ("its worker died", DEAD, FILE, REQUEST, Decision.COUNT_DEATH),
     (
         "its lease ends now",

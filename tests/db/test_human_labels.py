@@ -1,4 +1,4 @@
-"""Corrections and relabelling: people win, all or nothing, and there is a way back."""
+"""Corrections and relabelling: precedence of people, atomicity, switching back."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def logged(store: Catalogue) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in connection.execute(sa.select(*columns).order_by(log.c.id))]
 
 
-def test_one_wrong_line_and_nothing_is_applied(filled: Catalogue) -> None:
+def test_one_wrong_correction_and_none_is_applied(filled: Catalogue) -> None:
     found = by_path(filled)
     a, b = found["/a"].id, found["/b"].id
     wrong = [
@@ -78,7 +78,7 @@ def test_one_wrong_line_and_nothing_is_applied(filled: Catalogue) -> None:
     assert by_path(filled) == found
 
 
-def test_corrections_are_recorded_once_and_win(filled: Catalogue) -> None:
+def test_corrections_are_recorded_once_and_take_precedence(filled: Catalogue) -> None:
     a = by_path(filled)["/a"].id
     wanted = [Correction(a, "shoes-Male-boots", "look at the sole", path="/a")]
     assert human_labels.apply(filled.engine, wanted, "mara") == Applied(1, 0)
@@ -98,14 +98,14 @@ def test_corrections_are_recorded_once_and_win(filled: Catalogue) -> None:
     assert check(filled.engine) == []
 
 
-def test_a_settled_row_needs_no_review(filled: Catalogue) -> None:
+def test_confirmed_row_needs_no_review(filled: Catalogue) -> None:
     assert count(filled.engine, Filter(needs_review=True)) == 2
     b = by_path(filled)["/b"].id
     human_labels.apply(filled.engine, [Correction(b, "shoes/female/sandals")], "mara")
     assert count(filled.engine, Filter(needs_review=True)) == 1
 
 
-def test_accuracy_is_counted_on_corrected_rows(filled: Catalogue) -> None:
+def test_accuracy_on_corrected_rows(filled: Catalogue) -> None:
     found = by_path(filled)
     said = {"/a": "shoes/female/sandals", "/b": BOOTS, "/c": "glasses/sunglasses"}
     wanted = [Correction(found[path].id, label) for path, label in said.items()]
@@ -121,7 +121,7 @@ def test_accuracy_is_counted_on_corrected_rows(filled: Catalogue) -> None:
     ]
 
 
-def test_a_label_that_stops_early_is_right_as_far_as_it_goes(store: Catalogue) -> None:
+def test_ancestor_of_the_human_label_is_right(store: Catalogue) -> None:
     stops = {"shoes": "shoes", "shoes/male": "shoes", "glasses": "glasses"}
     made = [
         labelled(f"/{label}", sandals(label=label, category=category, confidence=0.99))
@@ -134,7 +134,7 @@ def test_a_label_that_stops_early_is_right_as_far_as_it_goes(store: Catalogue) -
 
 
 def relabel(store: Catalogue, wanted: Filter, model: str, paths: list[str]) -> None:
-    """Choose rows, and let `model` say boots of these paths."""
+    """Select rows, and let `model` label these paths as boots."""
     relabelling.begin(store.engine, wanted, model)
     relabels = relabelling.open_relabels(store.engine)
     files = [FileState(path) for path in paths]
@@ -144,7 +144,9 @@ def relabel(store: Catalogue, wanted: Filter, model: str, paths: list[str]) -> N
     relabels.store(CRAWL, "me", model, outcomes)
 
 
-def test_nothing_changes_before_the_promotion_and_there_is_a_way_back(filled: Catalogue) -> None:
+def test_relabelling_changes_nothing_before_promotion_and_can_be_reverted(
+    filled: Catalogue,
+) -> None:
     before = by_path(filled)
     human_labels.apply(filled.engine, [Correction(before["/b"].id, "shoes")], "mara")
     before = by_path(filled)
@@ -179,7 +181,7 @@ def test_nothing_changes_before_the_promotion_and_there_is_a_way_back(filled: Ca
     assert check(filled.engine) == []
 
 
-def test_a_row_whose_bytes_changed_is_not_relabelled(filled: Catalogue) -> None:
+def test_row_with_changed_bytes_is_not_promoted(filled: Catalogue) -> None:
     relabel(filled, Filter(category="shoes"), OTHER_MODEL, ["/a"])
     with writing(filled.engine) as connection:
         connection.execute(sa.text("UPDATE catalogue SET content_hash = 'x' WHERE path = '/a'"))
@@ -187,7 +189,7 @@ def test_a_row_whose_bytes_changed_is_not_relabelled(filled: Catalogue) -> None:
     assert by_path(filled)["/a"].model_version == MODEL
 
 
-def test_discarding_leaves_the_catalogue_as_it_was(filled: Catalogue) -> None:
+def test_discard_leaves_the_catalogue_unchanged(filled: Catalogue) -> None:
     before = by_path(filled)
     relabel(filled, Filter(), OTHER_MODEL, ["/a"])
     assert relabelling.discard(filled.engine, OTHER_MODEL) == 3
@@ -195,7 +197,7 @@ def test_discarding_leaves_the_catalogue_as_it_was(filled: Catalogue) -> None:
     assert by_path(filled) == before
 
 
-def test_one_model_is_in_use_and_since_when_is_known(store: Catalogue) -> None:
+def test_one_model_is_in_use_with_start_and_end(store: Catalogue) -> None:
     def used() -> list[tuple[str, bool]]:
         with reading(store.engine) as connection:
             return [
@@ -222,7 +224,7 @@ def test_one_model_is_in_use_and_since_when_is_known(store: Catalogue) -> None:
     assert old.in_use_until >= since
 
 
-def test_models_are_compared_on_what_people_said(filled: Catalogue) -> None:
+def test_models_are_compared_on_corrected_rows(filled: Catalogue) -> None:
     found = by_path(filled)
     said = [Correction(found[path].id, "shoes/male/boots") for path in ("/a", "/b")]
     human_labels.apply(filled.engine, said, "mara")
@@ -237,12 +239,12 @@ def test_models_are_compared_on_what_people_said(filled: Catalogue) -> None:
     assert human_labels.accuracy_of_model(filled.engine, MODEL) == Accuracy("model", MODEL, 2, 0, 0)
 
 
-def test_an_unknown_model_cannot_be_used(filled: Catalogue) -> None:
+def test_unknown_model_cannot_be_used(filled: Catalogue) -> None:
     with pytest.raises(InvalidRecord, match="model-1, model-2"):
         relabelling.use(filled.engine, "model-3")
 
 
-def test_a_human_label_survives_another_model_but_not_other_bytes(filled: Catalogue) -> None:
+def test_human_label_survives_another_model_but_not_other_bytes(filled: Catalogue) -> None:
     a = by_path(filled)["/a"].id
     human_labels.apply(filled.engine, [Correction(a, BOOTS)], "mara")
     filled.claim(CRAWL, [FileState("/a", 10, 9.0)], "me", LEASE_SECONDS, OTHER_MODEL)
