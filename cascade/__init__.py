@@ -1,4 +1,4 @@
 """The cascade: taxonomy, pictures, networks, routing, bundles, training and evaluation.
 
-Knows nothing of queues, databases, command lines or environment variables.
+It does not depend on queues, databases, command lines or environment variables.
 """

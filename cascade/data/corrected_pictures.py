@@ -1,7 +1,7 @@
-"""Labels that people gave to pictures of a catalogue, as training pictures.
+"""Adds pictures whose labels people corrected in the catalogue to the training pictures.
 
-They keep the group rule: what belongs together, by the catalogue's product or by likeness, lies in
-one split, also across the pictures that they are added to.
+The rule of groups holds: pictures of one product and near duplicates are in the same split, also
+across the pictures that the corrections are added to.
 """
 
 from __future__ import annotations
@@ -25,15 +25,18 @@ from cascade.taxonomy import Taxonomy
 
 log = logging.getLogger(__name__)
 
-CORRECTIONS = "corrections"  # their source, in weights, figures and on the model card
+CORRECTIONS = "corrections"  # the source of these pictures in figures and on the model card
 
 
 @dataclass(frozen=True)
 class CorrectionCounts:
-    """What became of corrections that were added to other pictures.
+    """What happened to corrections that were added to other pictures.
 
-    `held_out` are alike a picture of validation or test, or of one product with such a picture.
-    `replaced` are training pictures with the very pixels of a correction, whose label now counts.
+    Attributes:
+        trained: Corrections added to the training pictures.
+        held_out: Corrections left out, because they are near duplicates of a validation or test
+            picture, or of the same product.
+        replaced: Training pictures replaced by a correction with identical pixels.
     """
 
     trained: int
@@ -42,7 +45,7 @@ class CorrectionCounts:
 
 
 def taxonomy_of_labels(labels: Sequence[str]) -> Taxonomy:
-    """The tree that these labels span; one that is a part of another is no leaf of it."""
+    """The tree of these labels. A label that is the beginning of another is an inner node."""
     found = set(labels)
     inner = {label for label in found if any(other.startswith(f"{label}/") for other in found)}
     outside = OUT_OF_SCOPE if OUT_OF_SCOPE in found else None
@@ -50,12 +53,12 @@ def taxonomy_of_labels(labels: Sequence[str]) -> Taxonomy:
 
 
 def prepare_corrections(corrections: Pictures, taxonomy: Taxonomy, seed: int) -> DatasetSplits:
-    """Corrections alone, in three splits by group.
+    """Split corrections by group, for training on corrections alone.
 
-    A label that stops above the leaves and has too few groups to be split is trained on.
+    If an inner node has too few groups to be split, its pictures go to the training split.
 
     Raises:
-        DatasetError: a leaf with too few groups, with the numbers.
+        DatasetError: A leaf has too few groups; the message has the numbers.
     """
     groups = merged_groups(
         near_duplicate_groups(corrections.pixels), [item.group for item in corrections.items]
@@ -74,43 +77,43 @@ def prepare_corrections(corrections: Pictures, taxonomy: Taxonomy, seed: int) ->
 def with_corrections(
     prepared: DatasetSplits, corrections: Pictures
 ) -> tuple[DatasetSplits, CorrectionCounts]:
-    """Add corrections to the training pictures; validation and test stay what they are.
+    """Add corrections to the training pictures. Validation and test stay unchanged.
 
     Raises:
-        DatasetError: every correction is alike a picture of validation or test.
+        DatasetError: Every correction is a near duplicate of a validation or test picture.
     """
-    judged = Pictures(
+    held_out = Pictures(
         prepared.validation.items + prepared.test.items,
         np.concatenate([prepared.validation.pixels, prepared.test.pixels]),
     )
-    likeness = near_duplicate_groups(np.concatenate([judged.pixels, corrections.pixels]))
-    given = [""] * len(judged) + [item.group for item in corrections.items]
-    groups = merged_groups(likeness, given)
-    taken, mine = set(groups[: len(judged)]), groups[len(judged) :]
-    rows = [number for number, group in enumerate(mine) if group not in taken]
+    duplicates = near_duplicate_groups(np.concatenate([held_out.pixels, corrections.pixels]))
+    given = [""] * len(held_out) + [item.group for item in corrections.items]
+    groups = merged_groups(duplicates, given)
+    taken, own = set(groups[: len(held_out)]), groups[len(held_out) :]
+    rows = [number for number, group in enumerate(own) if group not in taken]
     if not rows:
         raise DatasetError(
-            f"each of {len(corrections)} corrections is alike a picture of validation or test, so "
-            "none can be trained on: correct other pictures, or train on corrections alone"
+            f"each of {len(corrections)} corrections is a near duplicate of a validation or test "
+            "picture, so none can be trained on: correct other pictures, or train on corrections "
+            "alone"
         )
     items = tuple(
-        replace(corrections.items[n], group=mine[n], split="train", source=CORRECTIONS)
-        for n in rows
+        replace(corrections.items[n], group=own[n], split="train", source=CORRECTIONS) for n in rows
     )
     pixels = corrections.pixels[rows]
-    kept = _unlike(prepared.train, pixels)
+    kept = _without_pixels(prepared.train, pixels)
     train = Pictures(
         tuple(prepared.train.items[n] for n in kept) + items,
         np.concatenate([prepared.train.pixels[kept], pixels]),
     )
-    added = CorrectionCounts(len(rows), len(mine) - len(rows), len(prepared.train) - len(kept))
+    added = CorrectionCounts(len(rows), len(own) - len(rows), len(prepared.train) - len(kept))
     return replace(prepared, train=train), added
 
 
-def _unlike(train: Pictures, pixels: np.ndarray) -> list[int]:
-    """The rows of `train` whose pixels are not among `pixels`: a person's label is the later one.
+def _without_pixels(train: Pictures, pixels: np.ndarray) -> list[int]:
+    """The rows of ``train`` whose pixels are not in ``pixels``: the correction replaces the others.
 
-    A picture that is only alike keeps its label; it may be another view or colour.
+    A near duplicate keeps its label, because it may be another view or colour.
     """
     known = {picture.tobytes() for picture in pixels}
     return [n for n, picture in enumerate(train.pixels) if picture.tobytes() not in known]

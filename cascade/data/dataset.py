@@ -1,4 +1,4 @@
-"""Labelled pictures: read from a folder of folders or a manifest, split by group, decoded once."""
+"""Reads and decodes labelled pictures from a folder of folders or a manifest."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from cascade.taxonomy import Taxonomy
 log = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
-DRAWINGS = "drawings"  # the source of pictures that cascade.drawings made
-MAX_PARENT_LEVELS = 4  # folders above the one that was named in which labels may begin
+DRAWINGS = "drawings"  # the source of pictures from cascade.drawings
+MAX_PARENT_LEVELS = 4  # folders above the given one where a hint looks for labels
 PICTURE_ENDINGS = {
     *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif", ".bmp", ".tif", ".tiff", ".mpo"),
 }
@@ -31,7 +31,7 @@ PICTURE_ENDINGS = {
 
 @dataclass(frozen=True)
 class Item:
-    """One labelled picture. ``label`` is a path of the taxonomy, parts of it may be ``?``."""
+    """One labelled picture. ``label`` is a path of the taxonomy; parts of it may be ``?``."""
 
     path: str
     label: str
@@ -57,7 +57,7 @@ class Pictures:
         return len(self.items)
 
     def subset(self, rows: np.ndarray) -> Pictures:
-        """The pictures of some rows, ``(n,)`` numbers or ``(N,)`` bool."""
+        """The pictures of ``rows``: ``(n,)`` row numbers, or an ``(N,)`` bool mask."""
         chosen = np.flatnonzero(rows) if rows.dtype == bool else rows
         items = tuple(self.items[int(number)] for number in chosen)
         taught = None if self.taught is None else self.taught[chosen]
@@ -67,10 +67,10 @@ class Pictures:
 def read_labelled_folder(
     folder: str | Path, taxonomy: Taxonomy | None, split: str | None = None
 ) -> list[Item]:
-    """Every picture below ``folder``; the folders between are its label.
+    """List every picture below ``folder``; the folders in between are its label.
 
-    Folders below a leaf (``out_of_scope/shirts``) only sort its pictures further. With no taxonomy
-    the label is the whole folder path. Raises ``DatasetError`` for a folder that is no label.
+    Folders below a leaf (``out_of_scope/shirts``) are ignored. Without a taxonomy, the label is the
+    full folder path. Raises ``DatasetError`` for a folder that is not a label.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -88,9 +88,9 @@ def read_labelled_folder(
 
 
 def read_labelled_manifest(manifest: str | Path, taxonomy: Taxonomy | None) -> list[Item]:
-    """A CSV with the columns ``path, label`` and optionally ``split, source, group``.
+    """Read a CSV with the columns ``path, label`` and optionally ``split, source, group``.
 
-    Paths are relative to the manifest. Raises ``DatasetError`` naming the line.
+    Paths are relative to the manifest's folder. Raises ``DatasetError`` with the line number.
     """
     base = Path(manifest).parent
     items = []
@@ -105,7 +105,7 @@ def read_labelled_manifest(manifest: str | Path, taxonomy: Taxonomy | None) -> l
             split = row.get("split") or None
             if split not in (None, *SPLITS):
                 raise DatasetError(
-                    f"{manifest}, line {number}: split {split!r} is none of {SPLITS}"
+                    f"{manifest}, line {number}: expected a split of {SPLITS}, received {split!r}"
                 )
             parts = tuple(row["label"].split("/"))
             label = row["label"]
@@ -119,9 +119,15 @@ def read_labelled_manifest(manifest: str | Path, taxonomy: Taxonomy | None) -> l
 def read_labelled(
     source: str | Path, taxonomy: Taxonomy | None, split: str | None = None
 ) -> list[Item]:
-    """The items of a folder of labels or of a manifest (a file), of one split if asked.
+    """Read a folder of labels or a manifest.
 
-    Raises ``DatasetError`` where nothing is left.
+    Args:
+        source: A folder or a file.
+        taxonomy: The tree of the labels; None takes labels as they are.
+        split: Of a manifest, only the items of this split; of a folder, the split of all items.
+
+    Raises:
+        DatasetError: There are no pictures, or a label is not in the taxonomy.
     """
     if not Path(source).is_file():
         return read_labelled_folder(source, taxonomy, split)
@@ -136,7 +142,7 @@ def read_labelled(
 
 
 def _label_below(root: Path, path: Path, taxonomy: Taxonomy) -> str:
-    """The label that the folders from ``root`` to the picture are; where they are none, a hint."""
+    """The label of a picture by its folders below ``root``. An error may have a hint."""
     try:
         return _label_of(path.relative_to(root).parts[:-1], taxonomy, path)
     except DatasetError as error:
@@ -146,19 +152,19 @@ def _label_below(root: Path, path: Path, taxonomy: Taxonomy) -> str:
 
 
 def _label_above(root: Path, path: Path, taxonomy: Taxonomy) -> str | None:
-    """What to say where the labels begin in a folder above ``root``; None where they do not."""
+    """A hint if the labels begin in a folder above ``root``; else None."""
     for folder in root.parents[:MAX_PARENT_LEVELS]:
         with suppress(DatasetError):
             label = _label_of(path.relative_to(folder).parts[:-1], taxonomy, path)
             return (
-                "The folders below the one that you name are the labels: name "
-                f"{folder}, below which it is {label}"
+                "The labels are the folders below the given one: name "
+                f"{folder}, where the label is {label}"
             )
     return None
 
 
 def _label_of(parts: Sequence[str], taxonomy: Taxonomy, where: object) -> str:
-    """The longest beginning of ``parts`` that is a label; what follows a leaf is detail."""
+    """The longest beginning of ``parts`` that is a label; parts after a leaf are ignored."""
     for end in range(len(parts), 0, -1):
         text = "/".join(parts[:end])
         try:
@@ -168,13 +174,13 @@ def _label_of(parts: Sequence[str], taxonomy: Taxonomy, where: object) -> str:
         if end == len(parts) or compatible == (text,):
             return text if "?" in parts else taxonomy.parse(text)
     raise DatasetError(
-        f"{where}: {'/'.join(parts)!r} is no label of the taxonomy; "
+        f"{where}: {'/'.join(parts)!r} is not a label of the taxonomy; "
         f"expected one like {taxonomy.leaves[0]!r}, or shoes/?/boots for an unknown part"
     )
 
 
 def decode_items(items: Sequence[Item], preprocessing: Preprocessing, threads: int = 4) -> Pictures:
-    """Decode every picture by the same function that serves. Rejected ones are set apart."""
+    """Decode every picture as a worker does. Rejected pictures are listed separately."""
     with ThreadPoolExecutor(threads) as pool:
         loaded = list(pool.map(lambda item: load(item.path, preprocessing), items))
     kept, pixels, rejected = [], [], []
@@ -197,10 +203,10 @@ def decode_items(items: Sequence[Item], preprocessing: Preprocessing, threads: i
 
 
 def targets(items: Iterable[Item], decisions: DecisionSet, taxonomy: Taxonomy) -> np.ndarray:
-    """What each decision's network should answer: ``(N, K)`` float32, 0 or 1.
+    """The target outputs: ``(N, K)`` float32, 1 for each outcome that fits the label, else 0.
 
-    For each decision, the outcomes that fit the label are 1. One 1 is a known answer, several a
-    partly known one, and all zero means that the picture does not lie below the decision's node.
+    Within a decision, one 1 means that the outcome is known, and several that it is partly known.
+    All 0 means that the picture is not below the decision's node.
     """
     columns = [frozenset(taxonomy.leaves_below(outcome)) for outcome in decisions.outcomes]
     rows = []
@@ -214,7 +220,7 @@ def targets(items: Iterable[Item], decisions: DecisionSet, taxonomy: Taxonomy) -
 
 
 def fingerprint(items: Iterable[Item], pixels: np.ndarray) -> str:
-    """A hash of the training data: labels, groups and decoded pixels, independent of folders."""
+    """A hash of labels, splits, groups and decoded pixels, independent of order and paths."""
     digests = sorted(
         hashlib.blake2b(
             f"{item.label}|{item.split}|{item.group}|".encode() + picture.tobytes(), digest_size=16
@@ -225,12 +231,12 @@ def fingerprint(items: Iterable[Item], pixels: np.ndarray) -> str:
 
 
 def counts(items: Iterable[Item]) -> dict[str, int]:
-    """How many pictures each label has, by label."""
+    """The number of pictures by label, sorted."""
     return dict(sorted(Counter(item.label for item in items).items()))
 
 
 def drawn_items(folder: str | Path, taxonomy: Taxonomy, split: str) -> list[Item]:
-    """Drawings written by ``cascade.drawings``, as a source of their own."""
+    """Read drawings written by ``cascade.drawings``, with the source ``DRAWINGS``."""
     return [
         replace(item, source=DRAWINGS) for item in read_labelled_folder(folder, taxonomy, split)
     ]

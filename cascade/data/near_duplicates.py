@@ -1,7 +1,8 @@
-"""Which pictures belong together, and how groups become splits.
+"""Finds groups of near duplicates and assigns whole groups to splits.
 
-Colour variants, sizes and repeats of one article look alike: if some of them are trained on and
-others judged, the figures come out too good. So a group lies in one split.
+Colour variants, sizes and repeats of an article look alike. If some of them were used for training
+and others for evaluation, the figures would be too good. So all pictures of a group are in the same
+split.
 """
 
 from __future__ import annotations
@@ -17,19 +18,28 @@ from cascade.data.dataset import SPLITS, Item
 from cascade.errors import DatasetError
 
 HASH_SIDE = 16  # the hash has HASH_SIDE × HASH_SIDE bits
-MIN_BRIGHTER = 4  # levels that a neighbour must be brighter: less is noise of the encoder
-MAX_DIFFERENT_BITS = 20  # of 256 that nearly identical pictures may differ in
-# mean difference of nearly identical pixels as a share of what is not white: thin spectacles on
-# white differ from others by few levels, and all of it is the spectacles
+MIN_BRIGHTER = 4  # grey levels between neighbours; a smaller difference is encoder noise
+MAX_DIFFERENT_BITS = 20  # of 256, for two near duplicates
+# Largest mean difference of near duplicates, as a share of the content that is not white. A fixed
+# limit would not do: thin glasses on white differ from other glasses by only a few levels.
 MAX_CHANGED_SHARE = 0.15
-NOISE_LEVELS = 1.0  # an encoder's own, allowed to any picture
+NOISE_LEVELS = 1.0  # mean difference that is always allowed, for encoder noise
 SPLIT_SHARES = {"validation": 0.15, "test": 0.15}
 MIN_GROUPS = len(SPLITS)
 
 
 def difference_hashes(pixels: np.ndarray) -> np.ndarray:
-    """``(N, height, width, 3)`` uint8 to ``(N, 4)`` uint64: 256 bits, each "darker than its right
-    neighbour" in a picture shrunk to 17 × 16 grey pixels. Krawetz 2013 (dHash)."""
+    """Difference hashes (dHash, Krawetz 2013) of pictures, 256 bits each.
+
+    Each bit tells whether a pixel of the picture, shrunk to 17 × 16 grey pixels, is darker than its
+    right neighbour.
+
+    Args:
+        pixels: ``(N, height, width, 3)`` uint8.
+
+    Returns:
+        ``(N, 4)`` uint64.
+    """
     rows = np.zeros((len(pixels), HASH_SIDE * HASH_SIDE // 64), np.uint64)
     for number, picture in enumerate(pixels):
         grey = Image.fromarray(picture).convert("L")
@@ -41,10 +51,13 @@ def difference_hashes(pixels: np.ndarray) -> np.ndarray:
 
 
 def near_duplicate_groups(pixels: np.ndarray) -> list[str]:
-    """The group of each picture: identical and nearly identical ones share a name.
+    """The name of each picture's group of near duplicates.
 
-    ``(N, height, width, 3)`` uint8. Hashes choose the pairs, the pixels decide; what is alike to
-    a third picture is in one group with it. Compares all pairs: 20,000 pictures take seconds.
+    Hashes select candidate pairs, and the pixels decide. Two pictures with a common near duplicate
+    are in the same group. All pairs are compared: 20,000 pictures take seconds.
+
+    Args:
+        pixels: ``(N, height, width, 3)`` uint8.
     """
     hashes = difference_hashes(pixels)
     parents = list(range(len(pixels)))
@@ -66,17 +79,17 @@ def _root(parents: list[int], number: int) -> int:
 
 
 def _is_near_duplicate(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether two uint8 pictures differ by little of what is in them."""
+    """Whether the difference of two uint8 pictures is small relative to their content."""
     one, other = first.astype(np.int16), second.astype(np.int16)
     content = max(float((255 - one).mean()), float((255 - other).mean()))
     return float(np.abs(one - other).mean()) <= NOISE_LEVELS + MAX_CHANGED_SHARE * content
 
 
 def merged_groups(*names: Sequence[str]) -> list[str]:
-    """One group for each picture out of several ways to group them; '' says nothing of a picture.
+    """Merge several groupings of the same pictures into one.
 
-    Pictures that share a name in any of the lists are in one group, and so are those that a third
-    one joins.
+    Pictures that share a name in any of the lists are in the same group, directly or through other
+    pictures. The name '' means no group.
     """
     parents = list(range(len(names[0])))
     for each in names:
@@ -119,7 +132,7 @@ def split_by_group(
         shares = SPLIT_SHARES if len(groups) >= MIN_GROUPS else {}
         for split, share in shares.items():
             taken = 0
-            # at least one, and always one left for each split that is still to come
+            # take at least one group, and leave at least one for each later split
             while groups and (not taken or taken < share * total) and len(groups) > 1:
                 group = groups.pop()
                 split_of[group], taken = split, taken + len(members[group])
@@ -139,13 +152,13 @@ def _check_enough(by_label: Mapping[str, list[str]], members: Mapping[str, list[
     if few:
         raise DatasetError(
             f"too few groups of pictures for {', '.join(few)}; each label needs at least "
-            f"{MIN_GROUPS}, one for each of {', '.join(SPLITS)}: add other articles of it (more "
-            "views or sizes of the same one do not count), or leave the label out"
+            f"{MIN_GROUPS}, one for each of {', '.join(SPLITS)}: add other articles (more views or "
+            "sizes of the same article do not count), or leave the label out"
         )
 
 
 def check_leaks(items: Sequence[Item]) -> None:
-    """Raise ``DatasetError`` where a group lies in more than one split, naming two pictures."""
+    """Raise ``DatasetError`` if a group is in more than one split. The message has an example."""
     first: dict[str, Item] = {}
     leaks: dict[str, tuple[Item, Item]] = {}
     for item in items:
@@ -157,7 +170,7 @@ def check_leaks(items: Sequence[Item]) -> None:
     if leaks:
         group, (one, other) = next(iter(leaks.items()))
         raise DatasetError(
-            f"{len(leaks)} group(s) lie in more than one split, so the figures would come out too "
-            f"good; group {group!r} for one: {one.path} is in {one.split}, {other.path} in "
+            f"{len(leaks)} group(s) lie in more than one split, so the figures would be too good; "
+            f"for example group {group!r}: {one.path} is in {one.split}, {other.path} in "
             f"{other.split}: move each group into one split"
         )

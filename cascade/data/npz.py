@@ -1,4 +1,4 @@
-"""Labelled pictures as the original project kept them: one ``.npz`` with arrays."""
+"""Reads labelled pictures from a ``.npz`` file, the format of the original project."""
 
 from __future__ import annotations
 
@@ -16,12 +16,20 @@ from cascade.taxonomy import UNKNOWN, Taxonomy
 
 
 def read_npz(path: str | Path, taxonomy: Taxonomy, preprocessing: Preprocessing) -> Pictures:
-    """The pictures of a ``.npz``: ``images`` ``(N, height, width, 3)``, ``labels`` ``(N,)`` text.
+    """Read the pictures of a ``.npz`` file.
 
-    Images are uint8, or floats from 0 to 1. A label is one of the taxonomy in either way of
-    writing, or only the type or ``category-type``, with ``genders`` ``(N,)`` saying the rest; where
-    that is missing the gender is unknown. Labels that are numbers need ``classes``, their names.
-    Raises ``DatasetError``; arrays that hold pickles are refused.
+    Its arrays are:
+
+    - ``images``: ``(N, height, width, 3)``, uint8 or floats from 0 to 1;
+    - ``labels``: ``(N,)`` text or numbers. A label is a label of the taxonomy in any spelling, or
+      only its type, or ``category-type``;
+    - ``classes``: the names of labels that are numbers;
+    - ``genders``: ``(N,)`` text, optional. Without it, a label that does not tell the gender is
+      partly known.
+
+    Raises:
+        DatasetError: An array is missing, does not fit the others, or is pickled; or a label is
+            unknown.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
@@ -80,7 +88,7 @@ def _names(arrays: Mapping[str, np.ndarray], path: str | Path) -> list[str]:
     if labels.dtype.kind not in "iu" or classes is None:
         raise DatasetError(
             f"{path}: labels are {labels.dtype}: expected text, or whole numbers with an array "
-            "`classes` of the names that they stand for"
+            "`classes` of their names"
         )
     if labels.size and not 0 <= labels.min() <= labels.max() < len(classes):
         raise DatasetError(
@@ -90,7 +98,7 @@ def _names(arrays: Mapping[str, np.ndarray], path: str | Path) -> list[str]:
 
 
 def _fit_to_frame(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray | Rejected:
-    """As it is where it has the frame's size; else through the function that serves files."""
+    """A picture of the frame's size unchanged; another one resized as files are."""
     if image.shape[:2] == (preprocessing.height, preprocessing.width):
         return image
     buffer = io.BytesIO()
@@ -99,12 +107,12 @@ def _fit_to_frame(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray
 
 
 def _label(name: str, gender: str, taxonomy: Taxonomy, where: str) -> str:
-    """The one leaf that a name (and a gender) means, or a label with the gender unknown."""
+    """The leaf that a name and a gender mean, or a partly known label without the gender."""
     if not gender:
         try:
             return taxonomy.parse(name)
         except TaxonomyError:
-            pass  # not a whole label: perhaps only the type
+            pass  # not a complete label, perhaps only the type
     wanted, of = _normalised(name), _normalised(gender)
     found = []
     for leaf in taxonomy.leaves:

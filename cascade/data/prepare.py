@@ -1,4 +1,4 @@
-"""From what a person has (a folder, a manifest, an array file) to pictures in three splits."""
+"""Loads a labelled folder, manifest or ``.npz`` file as decoded pictures in three splits."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from cascade.taxonomy import Taxonomy
 
 log = logging.getLogger(__name__)
 
-OUT_OF_SCOPE = "out_of_scope"  # the folder that means "none of these" in a tree made of folders
+OUT_OF_SCOPE = "out_of_scope"  # the folder that means "none of these"
 
 
 @dataclass(frozen=True)
 class DatasetSplits:
-    """Decoded pictures by split, each group in one of them."""
+    """Decoded pictures by split. All pictures of a group are in the same split."""
 
     train: Pictures
     validation: Pictures
@@ -46,7 +46,7 @@ class DatasetSplits:
 
 
 def taxonomy_of_folders(folder: Path) -> Taxonomy:
-    """The tree that a folder of folders is; its splits, if it has them, are no labels."""
+    """The tree of a folder of labels. Folders named like splits are not part of a label."""
     roots = [folder / split for split in SPLITS if (folder / split).is_dir()] or [folder]
     labels = {item.label for root in roots for item in read_labelled_folder(root, None)}
     outside = {label for label in labels if label.split("/")[0] == OUT_OF_SCOPE}
@@ -58,21 +58,31 @@ def prepare(
 ) -> DatasetSplits:
     """Read, decode, group and split labelled pictures.
 
-    ``source`` is a manifest CSV, a ``.npz``, or a folder: of labels, or of the folders ``train``,
-    ``validation`` and ``test`` with labels in them. Splits and groups that are given are kept;
-    groups that are not are found by likeness, splits that are not are made by group. Raises
-    ``DatasetError`` for a group in two splits, or a label with too few groups.
+    Given groups and splits are kept. Missing groups are groups of near duplicates; missing splits
+    are made by group.
+
+    Args:
+        source: A manifest (CSV), a ``.npz`` file, a folder of labels, or a folder with the folders
+            ``train``, ``validation`` and ``test`` of labels.
+        taxonomy: The tree of the labels.
+        preprocessing: How pictures are decoded.
+        seed: Of the splits.
+
+    Raises:
+        DatasetError: A group is in two splits, or a label has too few groups.
     """
     pictures = _read(source, taxonomy, preprocessing)
     items = pictures.items
     if not any(item.group for item in items):
-        log.info("looking for nearly identical pictures among %d", len(items))
+        log.info("looking for near duplicates among %d pictures", len(items))
         groups = near_duplicate_groups(pictures.pixels)
         items = tuple(replace(item, group=group) for item, group in zip(items, groups, strict=True))
         log.info("%d groups", len(set(groups)))
     if any(item.split is None for item in items):
         if any(item.split for item in items):
-            raise DatasetError(f"{source}: some lines have a split and some have none")
+            raise DatasetError(
+                f"{source}: some lines have a split and some have none; give all a split, or none"
+            )
         items = tuple(split_by_group(items, seed))
     check_leaks(items)
     check_splits(items)
@@ -84,12 +94,14 @@ def prepare(
 def with_drawings(
     train: Pictures, taxonomy: Taxonomy, preprocessing: Preprocessing, folder: Path, per_leaf: int
 ) -> Pictures:
-    """The pictures and ``per_leaf`` drawings of each leaf, as a source of their own."""
+    """Add ``per_leaf`` drawings of each leaf, with the source ``DRAWINGS``."""
     from cascade.drawings import LEAVES, write_sample_crawl
 
     if not set(LEAVES) <= set(taxonomy.leaves):
-        raise DatasetError("there are drawings of the shipped tree's leaves only: no --drawings")
-    # another seed than that of the sample crawl: what is shown to people is never trained on
+        raise DatasetError(
+            "drawings exist only for the leaves of the shipped taxonomy; leave --drawings out"
+        )
+    # not the seed of the sample crawl: its pictures are never used for training
     write_sample_crawl(folder, per_leaf, seed=7, junk=False, labelled=True)
     drawn = decode_items(drawn_items(folder, taxonomy, "train"), preprocessing)
     log.info("%d %s", len(drawn), DRAWINGS)
@@ -113,7 +125,7 @@ def _read(source: Path, taxonomy: Taxonomy, preprocessing: Preprocessing) -> Pic
 
 
 def check_splits(items: Sequence[Item]) -> None:
-    """Given splits must hold what training cannot do without."""
+    """Raise ``DatasetError`` if there is no picture to train on or to validate with."""
     found = {item.split for item in items}
     missing = [split for split in ("train", "validation") if split not in found]
     if missing:
@@ -124,6 +136,6 @@ def check_splits(items: Sequence[Item]) -> None:
 
 
 def split_pictures(pictures: Pictures) -> DatasetSplits:
-    """Pictures whose items name their split, apart."""
+    """Divide pictures by the split of their items."""
     named = np.array([item.split for item in pictures.items])
     return DatasetSplits(*(pictures.subset(named == split) for split in SPLITS))

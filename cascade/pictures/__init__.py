@@ -1,1 +1,1 @@
-"""From a file to the tensor: reading, format, colour, fitting."""
+"""Turns picture files into tensors: reading, format detection, colour, resizing."""

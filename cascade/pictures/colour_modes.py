@@ -1,4 +1,4 @@
-"""From a decoded picture of any mode to plain RGB or greyscale of 8 bits on the background."""
+"""Converts a decoded picture of any colour mode to 8-bit RGB or greyscale."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from PIL import Image
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 
-# Modes of the library that can be flattened. The rest has no agreed way to the screen: floating
-# point without a range, CIE Lab without a profile.
+# Pillow modes that can be converted. The others have no defined conversion: floating point without
+# a range, CIE Lab without a profile.
 MODES = frozenset(
     {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBX", "RGBA", "RGBa", "CMYK", "YCbCr"}
     | {"I", "I;16", "I;16L", "I;16B", "I;16N"}
 )
-# Above this many decoded pixels a picture is flattened and averaged strip by strip: whole, its
-# copies would take ten times the memory of the tensor's source. Below it nothing is averaged twice.
+# A picture with more pixels than this is converted and averaged strip by strip, because copies of
+# the full picture would take ten times the memory. A smaller picture is averaged only once.
 _STRIPS_ABOVE = 4_000_000
 _STRIP_PIXELS = 1_000_000
 
@@ -22,10 +22,19 @@ _STRIP_PIXELS = 1_000_000
 def flatten(
     image: Image.Image, box: Box, target: tuple[int, int], background: tuple[int, int, int]
 ) -> tuple[Image.Image, Box]:
-    """The picture as RGB or L, what is transparent on ``background``; and ``box`` in its pixels.
+    """Convert to RGB or L, with transparent pixels on ``background``.
 
-    A very large picture comes back already averaged over whole squares of pixels, yet at least
-    twice as large as ``target`` (width, height), so that the filter of the last step still works.
+    A very large picture is also averaged over squares of pixels. It stays at least twice as large
+    as ``target``, so that the filter of the final resize still works.
+
+    Args:
+        image: The decoded picture; its mode is one of ``MODES``.
+        box: The part that holds the picture, in pixels of ``image``.
+        target: Width and height of the final resize.
+        background: RGB, 0 to 255.
+
+    Returns:
+        The picture, and ``box`` in its pixels.
     """
     factor = min(image.width // (2 * target[0]), image.height // (2 * target[1]))
     if image.width * image.height <= _STRIPS_ABOVE or factor < 2:
@@ -47,7 +56,7 @@ def _flat(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
     if image.mode.startswith("I"):
         return _from_16_bit(image, background)
     if image.has_transparency_data:
-        # A plain conversion to RGB would show the colours hidden behind the transparency.
+        # convert("RGB") would show the hidden colours of transparent pixels
         rgba = image.convert("RGBA")
         flat = Image.new("RGB", rgba.size, background)
         flat.paste(rgba, mask=rgba.getchannel("A"))
@@ -56,7 +65,7 @@ def _flat(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
 
 
 def _from_16_bit(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """16-bit greyscale by its high byte; the library would cut every value at 255, to white."""
+    """The high byte of 16-bit greyscale. Pillow would clip every value above 255 to white."""
     values = np.asarray(image)
     high = Image.fromarray((np.clip(values, 0, 65535) >> 8).astype(np.uint8))
     transparent = image.info.get("transparency")

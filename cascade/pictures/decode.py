@@ -1,8 +1,8 @@
-"""From a file to the tensor: one function for training, evaluation, worker and command line.
+"""Turns a file into a tensor, the same way for training, evaluation, workers and commands.
 
-A picture is fitted into 90 × 120 with its aspect kept, centred, and padded in white; or it is
-rejected with one of ``REASONS``. Nothing here raises because of a bad picture, nothing keeps
-state, and nothing touches the decoder library's own switches, so any thread may call it.
+A picture is resized to fit into 90 × 120 pixels with its aspect ratio kept, centred, and padded
+with white. Or it is rejected with one of ``REASONS``: a bad picture never raises. There is no state
+and no change to Pillow's global settings, so any thread may call these functions.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ REASONS = (
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Why a picture cannot be used: one of ``REASONS``, and a line for a person."""
+    """Why a picture cannot be used: one of ``REASONS``, and a detail for people."""
 
     reason: str
     detail: str
@@ -64,11 +64,16 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What became of one file.
+    """The result of loading one file. Exactly one of ``pixels`` and ``reason`` is set.
 
-    ``size`` in bytes, ``mtime`` in seconds since 1970, ``content_hash`` the BLAKE2b-128 of the
-    bytes in hexadecimal; None where the file could not be read that far. Exactly one of ``pixels``
-    (height, width, 3; uint8 RGB) and ``reason`` is set.
+    Attributes:
+        path: The path as given.
+        size: In bytes; None if the file could not be opened.
+        mtime: Modification time in seconds since 1970; None if the file could not be opened.
+        content_hash: BLAKE2b-128 of the bytes in hexadecimal; None if they could not be read.
+        pixels: ``(height, width, 3)`` uint8 RGB.
+        reason: One of ``REASONS``.
+        detail: The reason for people.
     """
 
     path: str
@@ -81,15 +86,17 @@ class Loaded:
 
 
 def content_hash(data: bytes) -> str:
-    """The BLAKE2b-128 of the bytes, 32 hexadecimal digits."""
+    """BLAKE2b-128 of the bytes as 32 hexadecimal digits."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def load(path: str, preprocessing: Preprocessing, roots: Sequence[str] = ()) -> Loaded:
-    """Reads, hashes and decodes one file; never raises because of the file.
+    """Read, hash and decode one file. Never raises because of the file.
 
-    ``path`` is a path of the operating system (bytes that are no UTF-8 as surrogate escapes). With
-    ``roots``, a file that does not lie under one of them once links are followed is rejected.
+    Args:
+        path: A file-system path; bytes that are not UTF-8 are surrogate escapes.
+        preprocessing: Frame and limits.
+        roots: If given, a file that is not below one of them, after following links, is rejected.
     """
     found = safe_read.read(path, preprocessing.max_bytes, roots)
     if found.data is None:
@@ -103,7 +110,7 @@ def load(path: str, preprocessing: Preprocessing, roots: Sequence[str] = ()) -> 
 
 
 def decode(data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8] | Rejected:
-    """The bytes of a picture as (height, width, 3) uint8 RGB, 0 to 255; or why not."""
+    """Decode the bytes of a picture to ``(height, width, 3)`` uint8 RGB, or reject them."""
     image = _open(data, preprocessing)
     if isinstance(image, Rejected):
         return image
@@ -113,7 +120,7 @@ def decode(data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8] | Rej
         return box
     if image.mode not in colour_modes.MODES:
         return Rejected("unsupported", f"pixels of mode {image.mode!r}")
-    # Some kinds keep their EXIF behind the pixels, so only now is it known for certain.
+    # Some formats store EXIF after the pixels, so it is complete only now.
     orientation = _orientation(image)
     target = _fit_before_rotation(size, orientation, preprocessing)
     flat, box = colour_modes.flatten(image, box, target, preprocessing.background)
@@ -121,7 +128,7 @@ def decode(data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8] | Rej
         shrinks = target[0] < flat.width or target[1] < flat.height
         method = Image.Resampling.HAMMING if shrinks else Image.Resampling.BICUBIC
         flat = flat.resize(target, method, box=box)
-    if orientation in _TRANSPOSE:  # after shrinking, where it costs nothing
+    if orientation in _TRANSPOSE:  # after resizing, when it is cheap
         flat = flat.transpose(_TRANSPOSE[orientation])
     canvas = Image.new("RGB", (preprocessing.width, preprocessing.height), preprocessing.background)
     canvas.paste(flat, ((canvas.width - flat.width) // 2, (canvas.height - flat.height) // 2))
@@ -129,14 +136,14 @@ def decode(data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8] | Rej
 
 
 class _Jpeg(JpegImagePlugin.JpegImageFile):
-    """A JPEG, also the first picture of an MPO, whose EXIF is left alone while it is opened."""
+    """A JPEG, or the first picture of an MPO, that does not read EXIF when it is opened."""
 
     def getexif(self) -> Image.Exif:
-        """Empty: the library would look for a resolution, and warn of EXIF that is broken."""
+        """Return no EXIF. Pillow would look for a resolution there and warn of broken EXIF."""
         return Image.Exif()
 
 
-# The decoder is chosen by the bytes: no other one ever sees the file.
+# The bytes determine the decoder; no other decoder sees the file.
 _READERS: dict[str, type[ImageFile.ImageFile]] = {
     "JPEG": _Jpeg,
     "PNG": PngImagePlugin.PngImageFile,
@@ -158,7 +165,7 @@ _TRANSPOSE = {
 
 
 def _open(data: bytes, preprocessing: Preprocessing) -> ImageFile.ImageFile | Rejected:
-    """Reads the header alone, and refuses by it what must not be decoded."""
+    """Read only the header, and reject what must not be decoded."""
     if not data:
         return Rejected("empty", "no bytes")
     format_name = formats.sniff(data)
@@ -166,7 +173,7 @@ def _open(data: bytes, preprocessing: Preprocessing) -> ImageFile.ImageFile | Re
         return Rejected("not_an_image", f"begins with {data[:16]!r}")
     if format_name not in _READERS:
         return Rejected("unsupported", f"{format_name} is not decoded here")
-    # This one allocates its canvas on opening, so its size is looked at before.
+    # Pillow allocates the canvas of a WebP on opening, so its size is checked before.
     canvas = formats.webp_canvas(data) if format_name == "WEBP" else None
     refusal = _refuse_size(canvas, preprocessing) if canvas else None
     if refusal is not None:
@@ -192,10 +199,10 @@ def _refuse_size(size: tuple[int, int], preprocessing: Preprocessing) -> Rejecte
 
 
 def _load(image: ImageFile.ImageFile, preprocessing: Preprocessing) -> Box | Rejected:
-    """Decodes the first frame; a JPEG at the smallest scale that is not under the fitted size.
+    """Decode the first frame; a JPEG at the smallest scale that is not below the target size.
 
-    Returns the part of the decoded picture that the whole one fills, in decoded pixels: where a
-    side is no multiple of the scale, the last row or column is filled only in part.
+    Returns the box that the picture fills, in decoded pixels. If a side is not a multiple of the
+    scale, the picture fills the last row or column only in part.
     """
     box: Box = (0, 0, *image.size)
     try:
@@ -212,15 +219,15 @@ def _load(image: ImageFile.ImageFile, preprocessing: Preprocessing) -> Box | Rej
 def _fit_before_rotation(
     size: tuple[int, int], orientation: int, preprocessing: Preprocessing
 ) -> tuple[int, int]:
-    """The fitted (width, height) of a picture that is still to be turned by its orientation."""
+    """The target (width, height) of a picture before it is rotated by its orientation."""
     if orientation < 5:
         return fit(size, preprocessing)
-    width, height = fit(size[::-1], preprocessing)  # 5 to 8: it lies on its side
+    width, height = fit(size[::-1], preprocessing)  # 5 to 8: rotated by 90 degrees
     return height, width
 
 
 def _rejected(error: Exception, reason: str) -> Rejected:
-    """``reason``, unless the decoder itself found the picture too large."""
+    """Reject for ``reason``, or for ``too_large`` if the decoder found the picture too large."""
     bombs = (MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning)
     if isinstance(error, bombs):
         reason = "too_large"
@@ -228,7 +235,7 @@ def _rejected(error: Exception, reason: str) -> Rejected:
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:
-    """1 (upright) to 8, from the EXIF; always 1 for a TIFF, which the library turns by itself."""
+    """The EXIF orientation, 1 (upright) to 8. Always 1 for a TIFF, which Pillow rotates itself."""
     exif = image.info.get("exif")
     if not isinstance(exif, bytes) or isinstance(image, TiffImagePlugin.TiffImageFile):
         return 1

@@ -1,14 +1,14 @@
-"""What the bytes of a file say before any decoder sees them: format, truncation, orientation.
+"""Reads format, truncation and orientation from the bytes of a file, without a decoder.
 
-Each function reads a few header fields by itself. That keeps a hostile file away from the decoders
-for as long as possible, and a broken EXIF block from raising or warning in the middle of a run.
+Each function parses a few header fields itself. So a hostile file reaches the decoders as late as
+possible, and a broken EXIF block neither raises nor warns.
 """
 
 from __future__ import annotations
 
 import struct
 
-# Kinds that are decoded, by the name that the decoder library gives them.
+# Formats that are decoded, by Pillow's names.
 _SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -21,7 +21,7 @@ _SIGNATURES = (
 )
 DECODED = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF")
 
-# Kinds that are pictures, but that nothing here decodes.
+# Picture formats that are recognised but not decoded.
 _KNOWN_ONLY = (
     (b"\xff\x0a", "JPEG XL"),
     (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
@@ -37,14 +37,14 @@ _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b
 _BMP_HEADER_SIZES = (12, 16, 40, 52, 56, 64, 108, 124)
 
 _EXIF_ORIENTATION = 0x0112
-_EXIF_FIELDS = {3: "H", 4: "I"}  # SHORT as the standard says, LONG as some programs write
+_EXIF_FIELDS = {3: "H", 4: "I"}  # SHORT by the standard; some programs write LONG
 _EXIF_MAX_ENTRIES = 512
 
 
 def sniff(data: bytes) -> str | None:
-    """The kind of picture that the first bytes announce, whatever the file is called.
+    """Detect the picture format from the first bytes; the file name does not matter.
 
-    One of ``DECODED``, the name of a kind that is known but not decoded ("HEIC", "PSD", …), or
+    Returns one of ``DECODED``, the name of a format that is not decoded ("HEIC", "PSD", …), or
     None for anything else: text, HTML, SVG, archives, video, noise.
     """
     if data[4:8] == b"ftyp":
@@ -54,7 +54,7 @@ def sniff(data: bytes) -> str | None:
         return "HEIC" if brand in _HEIC_BRANDS else None
     if data[:4] == b"RIFF":
         return "WEBP" if data[8:12] == b"WEBP" else None
-    if data[:2] == b"BM":  # two letters that a text may begin with too
+    if data[:2] == b"BM":  # a text may also begin with these letters
         return "BMP" if int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES else None
     for signature, format_name in _SIGNATURES + _KNOWN_ONLY:
         if data.startswith(signature):
@@ -63,9 +63,9 @@ def sniff(data: bytes) -> str | None:
 
 
 def is_truncated(format_name: str, data: bytes) -> bool:
-    """Whether a file of this kind ends before the place where its own structure says it ends."""
+    """Whether the data end before the end that the format's own structure gives."""
     if format_name == "JPEG":
-        return _jpeg_cut_short(data)
+        return _jpeg_is_truncated(data)
     if format_name == "PNG":
         return b"IEND" not in data[-64:]
     if format_name == "GIF":
@@ -75,22 +75,22 @@ def is_truncated(format_name: str, data: bytes) -> bool:
     if format_name == "BMP":
         return len(data) < int.from_bytes(data[2:6], "little")
     if format_name == "TIFF":
-        return _tiff_cut_short(data)
-    return _boxes_cut_short(data)
+        return _tiff_is_truncated(data)
+    return _boxes_is_truncated(data)
 
 
-def _jpeg_cut_short(data: bytes) -> bool:
-    """A preview in the EXIF has an end of its own, so the segments are walked to the pixels."""
+def _jpeg_is_truncated(data: bytes) -> bool:
+    """Walk the segments up to the pixels: a preview in the EXIF has an end marker too."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
-        if data[at + 1] == 0xDA:  # start of the pixels: from here on only the end mark counts
+        if data[at + 1] == 0xDA:  # start of scan: only the end marker counts from here
             return not data.rstrip(b"\0").endswith(b"\xff\xd9")
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return at + 4 > len(data)
 
 
-def _tiff_cut_short(data: bytes) -> bool:
-    """Whether the first directory lies beyond the end. TIFF 6.0 section 2, and BigTIFF."""
+def _tiff_is_truncated(data: bytes) -> bool:
+    """Whether the first directory is beyond the end. TIFF 6.0 section 2, and BigTIFF."""
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     try:
@@ -103,25 +103,25 @@ def _tiff_cut_short(data: bytes) -> bool:
     return bool(first + (8 + 20 * entries if big else 2 + 12 * entries) > len(data))
 
 
-def _boxes_cut_short(data: bytes) -> bool:
-    """The same for a file of ISO boxes (AVIF): each says its length, the last must fit."""
+def _boxes_is_truncated(data: bytes) -> bool:
+    """Whether the last ISO box (AVIF) is longer than the rest of the data."""
     at = 0
     while at < len(data):
         size = int.from_bytes(data[at : at + 4], "big")
         if size == 1:
             size = int.from_bytes(data[at + 8 : at + 16], "big")
-        if size == 0:  # runs to the end of the file
+        if size == 0:  # up to the end of the file
             return False
-        if size < 8:  # no box: damaged, and where it would end nobody knows
+        if size < 8:  # not a box: damaged, with an unknown end
             return False
         at += size
     return at > len(data)
 
 
 def webp_canvas(data: bytes) -> tuple[int, int] | None:
-    """(width, height) of a WebP's canvas from its header, None if it cannot be read.
+    """(width, height) of a WebP's canvas from its header; None if it cannot be read.
 
-    The decoder allocates the canvas when it opens the file, so the limit must be checked before.
+    The decoder allocates the canvas on opening, so the size limit must be checked before.
     """
     chunk = data[12:16]
     try:
@@ -140,10 +140,10 @@ def webp_canvas(data: bytes) -> tuple[int, int] | None:
 
 
 def exif_orientation(exif: bytes) -> int:
-    """The orientation (1 to 8) in a block of EXIF; 1, upright, if it holds none or is broken.
+    """The orientation (1 to 8) in a block of EXIF; 1 (upright) if there is none or it is broken.
 
-    Read here and not by the decoder library, whose reader raises or warns on the broken blocks
-    that a crawl is full of. Layout: TIFF 6.0, sections 2 and 8; the tag is that of EXIF 2.3.
+    Pillow's reader raises or warns on broken blocks, which are common in a crawl. Layout: TIFF 6.0,
+    sections 2 and 8; tag: EXIF 2.3.
     """
     tiff = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
@@ -157,6 +157,6 @@ def exif_orientation(exif: bytes) -> int:
             if tag == _EXIF_ORIENTATION and field in _EXIF_FIELDS:
                 (value,) = struct.unpack_from(order + _EXIF_FIELDS[field], tiff, at + 8)
                 return int(value) if 1 <= value <= 8 else 1
-    except struct.error:  # the block ends before its own directory does
+    except struct.error:  # the block ends within its directory
         return 1
     return 1

@@ -11,15 +11,15 @@ from pathlib import Path
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _PROC_FD = "/proc/self/fd"
-_HAS_PROC_FD = Path(_PROC_FD).is_dir()  # Linux: what an open file really is
+_HAS_PROC_FD = Path(_PROC_FD).is_dir()  # Linux: tells the real path of an open file
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What became of one file: its bytes, or why there are none.
+    """The bytes of one file, or the reason why there are none.
 
-    ``size`` in bytes and ``mtime`` in seconds since 1970 are those of the opened file where it
-    got that far. Exactly one of ``data`` and ``reason`` is set.
+    Exactly one of ``data`` and ``reason`` is set. ``size`` (bytes) and ``mtime`` (seconds since
+    1970) are those of the opened file; None if it could not be opened.
     """
 
     size: int | None = None
@@ -30,25 +30,25 @@ class Contents:
 
 
 def read(path: str, max_bytes: int, roots: Sequence[str] = ()) -> Contents:
-    """The bytes of the regular file at ``path``, if it lies under one of ``roots``.
+    """Read a regular file, if it is below one of ``roots``.
 
-    With no roots the path is trusted and may lead anywhere. A symbolic link is followed as long
-    as it stays under a root. Reasons given: ``missing``, ``unreadable``, ``outside_root``,
+    A symbolic link is followed if its target is below a root. Without roots, the path is trusted
+    and may lead anywhere. The reasons are ``missing``, ``unreadable``, ``outside_root`` and
     ``too_large``.
     """
     try:
         real_roots = [_real_root(root) for root in roots]
-        # What a plain file is opened as is asked of the system afterwards, so its path need not
-        # be resolved step by step before: that took a sixth of the time of decoding.
+        # The system tells the real path of a regular file once it is open. Resolving the path step
+        # by step before took a sixth of the decoding time.
         regular = not real_roots or (_HAS_PROC_FD and _is_regular_file(path))
         target = path if regular else os.path.realpath(path)
         if not regular and not _inside(target, real_roots):
             return Contents(reason="outside_root", detail=f"leads to {target!r}")
-        # Refused before opening: opening a device can already do something to it.
+        # Checked before opening, because opening a device can have an effect.
         refusal = _refuse_special(os.stat(target))  # noqa: PTH116 - surrogates, no Path needed
         if refusal is not None:
             return refusal
-        # Resolved above, so a link in the last place appeared since then.
+        # The path is resolved, so a link as its last part appeared since then.
         flags = _OPEN_FLAGS | (os.O_NOFOLLOW if real_roots else 0)
         descriptor = os.open(target, flags)
         with os.fdopen(descriptor, "rb") as file:
@@ -60,13 +60,13 @@ def read(path: str, max_bytes: int, roots: Sequence[str] = ()) -> Contents:
 
 
 def _read_open(descriptor: int, max_bytes: int, real_roots: Sequence[str]) -> Contents:
-    """Reads an opened file after a second look at what really was opened."""
+    """Read an opened file, after checking again what was opened."""
     status = os.fstat(descriptor)
     refusal = _refuse_special(status)
     if refusal is not None:
         return refusal
     if real_roots and _HAS_PROC_FD:
-        # A folder on the way may have been replaced by a link between resolving and opening.
+        # A folder of the path may have been replaced by a link between resolving and opening.
         opened = os.readlink(f"{_PROC_FD}/{descriptor}")  # noqa: PTH115 - once a picture
         if not _inside(opened, real_roots):
             return Contents(reason="outside_root", detail=f"leads to {opened!r}")
@@ -78,7 +78,7 @@ def _read_open(descriptor: int, max_bytes: int, real_roots: Sequence[str]) -> Co
     while piece := os.read(descriptor, max(size - length, 0) + 1):
         pieces.append(piece)
         length += len(piece)
-        if length > max_bytes:  # grew while it was read
+        if length > max_bytes:  # it grew during reading
             return too_large
     return Contents(size, mtime, b"".join(pieces))
 
@@ -91,7 +91,7 @@ def _refuse_special(status: os.stat_result) -> Contents | None:
 
 
 def _is_regular_file(path: str) -> bool:
-    """Whether a path ends in a regular file, no link; False where it cannot be looked at."""
+    """Whether a path is a regular file and not a link; False if it cannot be examined."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except (OSError, ValueError):
@@ -99,7 +99,7 @@ def _is_regular_file(path: str) -> bool:
 
 
 def _real_root(root: str) -> str:
-    """A root with its links resolved; remembered as long as it is the same folder."""
+    """A root with its links resolved; cached as long as it is the same folder."""
     try:
         status = os.stat(root)  # noqa: PTH116 - once a picture
     except OSError:
@@ -113,7 +113,7 @@ def _resolved(root: str, device: int, inode: int) -> str:
 
 
 def _inside(real_path: str, real_roots: Sequence[str]) -> bool:
-    """Whether a resolved path is a root or lies below one (``/a/bc`` is not below ``/a/b``)."""
+    """Whether a resolved path is a root or below one (``/a/bc`` is not below ``/a/b``)."""
     return any(
         real_path == root or real_path.startswith(root.rstrip(os.sep) + os.sep)
         for root in real_roots

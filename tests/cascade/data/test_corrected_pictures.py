@@ -42,7 +42,7 @@ def test_groups_that_share_a_picture_are_one() -> None:
     assert len({first, fourth, fifth}) == 3
 
 
-def test_what_is_alike_a_judged_picture_is_not_trained_on() -> None:
+def test_near_duplicate_of_a_validation_or_test_picture_is_not_trained_on() -> None:
     train = pictures(
         (plain(1), Item("t1", OPTICAL, "train", "shop", "g1")),
         (plain(2), Item("t2", OPTICAL, "train", "shop", "g2")),
@@ -66,7 +66,7 @@ def test_what_is_alike_a_judged_picture_is_not_trained_on() -> None:
     assert np.array_equal(after.train.pixels[1], plain(1))
     assert added == CorrectionCounts(trained=3, held_out=3, replaced=1)
     only_alike = pictures((plain(3), Item("alike validation", BOOTS)))
-    with pytest.raises(DatasetError, match="each of 1 corrections is alike"):
+    with pytest.raises(DatasetError, match="each of 1 corrections is a near duplicate"):
         with_corrections(before, only_alike)
 
 

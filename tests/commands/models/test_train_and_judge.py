@@ -118,7 +118,7 @@ def test_what_cannot_be_used_is_said(
 def test_a_folder_below_the_labels_is_said_to_be_one(small_bundle: Path, drawings: Path) -> None:
     asked = ("evaluate", str(drawings / "shoes" / "female"), "--model", str(small_bundle))
     said = run(*asked, exit_code=2).stderr
-    assert f"name {drawings.resolve()}, below which it is shoes/female/ballerina" in said
+    assert f"name {drawings.resolve()}, where the label is shoes/female/ballerina" in said
 
 
 def test_a_folder_of_folders_becomes_a_bundle(tmp_path: Path) -> None:
