@@ -1,9 +1,9 @@
-"""How a crawl stands: the ledger's counts, which always add up, and the pace."""
+"""Progress of crawls: the ledger's counts, which always add up, and the rate."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from db import ledger
 from db.catalogue import Catalogue
@@ -27,12 +27,21 @@ class CrawlProgress:
 
     @property
     def finished(self) -> int:
-        """Rows that need nothing more."""
+        """Number of rows that are not pending."""
         return self.enqueued - self.pending
+
+    def with_rate(self, earlier: CrawlProgress, seconds: float) -> dict[str, Any]:
+        """The fields with `per_second` and `seconds_left`, from progress `seconds` earlier.
+
+        `seconds_left` is None if nothing was finished in between.
+        """
+        rate = max(0.0, (self.finished - earlier.finished) / seconds) if seconds else 0.0
+        left = self.pending / rate if rate else None
+        return {**vars(self), "per_second": round(rate, 1), "seconds_left": left}
 
 
 def crawl_progress(engine: Engine, crawl: str | None = None) -> list[CrawlProgress]:
-    """How each crawl stands, or the one that is named."""
+    """The progress of each crawl, or of the named one."""
     counted = ledger.counts_by_crawl(engine, crawl)
     found = []
     for name, counts in counted.items():
@@ -48,7 +57,7 @@ def crawl_progress(engine: Engine, crawl: str | None = None) -> list[CrawlProgre
 
 
 def oldest_pending_seconds(catalogue_url: str) -> float:
-    """How long the oldest waiting row has waited; 0 when none waits."""
+    """Seconds that the oldest pending row has waited; 0 if there is none."""
     catalogue = Catalogue.open(catalogue_url, create=False)
     try:
         return ledger.oldest_pending_seconds(catalogue.engine)

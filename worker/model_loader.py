@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cascade.pictures.decode import Preprocessing
     from cascade.routing import Prediction
     from cascade.taxonomy import Taxonomy
+    from db.catalogue import Catalogue
 
 log = logging.getLogger(__name__)
 
@@ -169,6 +170,13 @@ class BundleModel:
         self.load()
         assert self._cascade is not None
         return self._cascade.classify(pixels)
+
+
+def register_model(catalogue: Catalogue, model: Model) -> None:
+    """Register the labels and figures of a model in the catalogue."""
+    catalogue.register_model(
+        model.version, model.labels(), source=model.source, figures=model.figures()
+    )
 
 
 def label_entries(taxonomy: Taxonomy) -> list[LabelEntry]:

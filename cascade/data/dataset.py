@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 import logging
+import os
+import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -197,9 +200,27 @@ def decode_items(items: Sequence[Item], preprocessing: Preprocessing, threads: i
             len(items),
             Counter(r for _, r in rejected),
         )
+    return Pictures(tuple(kept), _stack(pixels, preprocessing), tuple(rejected))
+
+
+def decode_sample(
+    folder: Path, preprocessing: Preprocessing, size: int, seed: int = 20
+) -> np.ndarray:
+    """Decode a random sample of the pictures below a folder; files that cannot be read are skipped.
+
+    Returns:
+        ``(N, height, width, 3)`` uint8, where N is ``size``, or less if there are fewer pictures.
+    """
+    paths = sorted(os.fspath(path) for path in folder.rglob("*") if path.is_file())
+    random.Random(seed).shuffle(paths)
+    loaded = (load(path, preprocessing).pixels for path in paths)
+    sample = itertools.islice((pixels for pixels in loaded if pixels is not None), size)
+    return _stack(list(sample), preprocessing)
+
+
+def _stack(pixels: Sequence[np.ndarray], preprocessing: Preprocessing) -> np.ndarray:
     shape = (0, preprocessing.height, preprocessing.width, 3)
-    stacked = np.stack(pixels) if pixels else np.zeros(shape, np.uint8)
-    return Pictures(tuple(kept), stacked, tuple(rejected))
+    return np.stack(pixels) if pixels else np.zeros(shape, np.uint8)
 
 
 def targets(items: Iterable[Item], decisions: DecisionSet, taxonomy: Taxonomy) -> np.ndarray:

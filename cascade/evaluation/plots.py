@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cascade.evaluation.evaluate import ConfusionMatrix
+from cascade.evaluation.evaluate import ConfusionMatrix, Evaluation
 from cascade.evaluation.metrics import ReliabilityBin
 from cascade.evaluation.risk_coverage import OperatingPoint
 
@@ -77,6 +78,20 @@ def coverage_png(points: Iterable[OperatingPoint], title: str = "") -> bytes:
     axes.set_ylabel("precision")
     axes.set_title(title, fontsize=9)
     return _png(figure)
+
+
+def write_figures(folder: Path, evaluation: Evaluation) -> None:
+    """Write the reliability and coverage diagrams and each confusion matrix (PNG, CSV)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "reliability.png").write_bytes(reliability_png(evaluation.bins))
+    (folder / "coverage.png").write_bytes(coverage_png(evaluation.operating_points))
+    for name, matrix in evaluation.confusions.items():
+        stem = "confusion-" + name.replace("/", "-")
+        (folder / f"{stem}.png").write_bytes(confusion_png(matrix, name))
+        rows = zip(matrix.names, matrix.counts.tolist(), strict=True)
+        lines = [",".join(["truth", *matrix.names])]
+        lines += [",".join([truth, *map(str, row)]) for truth, row in rows]
+        (folder / f"{stem}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Any]:

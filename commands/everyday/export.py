@@ -53,8 +53,9 @@ def command(
     catalogue_url: str | None,
     **filters: Any,
 ) -> None:
-    """Export rows to TARGET as CSV, JSON lines, Parquet, SQLite or a folder tree.
+    """Export rows to a file or a folder tree.
 
+    TARGET is a CSV, JSON lines, Parquet or SQLite file, or a folder with a folder for each label.
     Filters are combined with "and"; in a PATTERN, * matches any text. A file gets its name when it
     is complete; an interrupted CSV or JSON lines export is resumed. Prints the number of rows and
     the checksum.

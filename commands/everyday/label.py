@@ -63,12 +63,12 @@ def command(
     nul: bool,
     **options: object,
 ) -> None:
-    """Label pictures in folders, single files, or a list on stdin (-).
+    """Label pictures in folders, files or a list on stdin.
 
-    Unchanged files that this model has labelled before are skipped, so an interrupted run is
-    resumed by the next one. A folder is also a root: files that lead out of it are rejected. A
-    crawl is named after the folder, for single files after their folder, and for a list on stdin
-    'stdin', unless --crawl is given.
+    PATHS are folders, files, or - for a list on stdin. Unchanged files that this model has labelled
+    before are skipped, so an interrupted run is resumed by the next one. A folder is also a root:
+    files that lead out of it are rejected. The crawl is named after the folder, for single files
+    after their folder, and for a list on stdin 'stdin', unless --crawl is given.
 
     Prints one record for each picture on stdout and a summary on stderr. Exit code 1: some
     pictures were rejected.
@@ -115,18 +115,17 @@ def _label(settings: Settings, sources: Sequence[Source], output_format: str | N
         catalogue.close()
         _summarise(report.summary(), skipped)
     if stop.is_set():
-        click.echo("stopped; the next run goes on from here", err=True)
+        click.echo("stopped; the next run resumes from here", err=True)
         return ExitCode.STOPPED
     return report.exit_code
 
 
 def _open(settings: Settings, model: Model) -> Catalogue:
     from db.catalogue import Catalogue
+    from worker.model_loader import register_model
 
     catalogue = Catalogue.open(settings.catalogue_url)
-    catalogue.register_model(
-        model.version, model.labels(), source=model.source, figures=model.figures()
-    )
+    register_model(catalogue, model)
     catalogue.put_in_use(model.version)
     return catalogue
 
@@ -150,9 +149,9 @@ def _summarise(summary: str, skipped: SkippedFiles) -> None:
     if extensions := skipped.extensions:
         most = ", ".join(f"{extension} {count}" for extension, count in extensions.most_common(5))
         total = extensions.total()
-        click.echo(f"  passed over, no pictures by their names: {total} ({most})", err=True)
+        click.echo(f"  skipped, not the extension of a picture: {total} ({most})", err=True)
     for folder in skipped.unreadable_folders:
-        click.echo(f"  not allowed to look into {folder}", err=True)
+        click.echo(f"  no permission to read the folder {folder}", err=True)
 
 
 @contextmanager

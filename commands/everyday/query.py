@@ -68,8 +68,8 @@ def command(
 ) -> None:
     """Find pictures in the catalogue.
 
-    Filters are combined with "and"; in a PATTERN, * matches any text. Any --limit gives pages: the
-    token for the next page is printed on stderr.
+    Filters are combined with "and"; in a PATTERN, * matches any text. With --limit, the
+    token of the next page is printed on stderr.
 
     \b
     Example:

@@ -22,7 +22,7 @@ from commands.output import FORMATS, write_records
 
 @click.group()
 def command() -> None:
-    """Review uncertain labels: write a contact sheet, apply corrections, show the accuracy.
+    """Review uncertain labels and measure the accuracy.
 
     \b
     Example:
@@ -48,10 +48,11 @@ def command() -> None:
 def sheet(
     target: Path, *, limit: int, order_by: str, catalogue_url: str | None, **filters: Any
 ) -> None:
-    """Write TARGET.html with the least certain pictures, and TARGET.csv to fill in.
+    """Write a contact sheet of the least certain pictures.
 
-    In the CSV, write the right label into correct_label, or 'ok' if the label is right. Leave it
-    empty for pictures that you did not check.
+    TARGET.html shows the pictures; TARGET.csv is for the corrections. In the CSV, write the right
+    label into correct_label, or 'ok' if the label is right. Leave it empty for pictures that you
+    did not check.
 
     \b
     Example:
@@ -79,9 +80,10 @@ def sheet(
 @by_option
 @catalogue_option
 def apply(source: Path, *, by: str | None, catalogue_url: str | None) -> None:
-    """Apply the corrections of a filled-in CSV: all of them, or none if one is wrong.
+    """Apply the corrections of a filled-in CSV.
 
-    Applying a file twice changes nothing. Corrections take precedence over every model's labels.
+    All of them are applied, or none if one is wrong. Applying a file twice changes nothing.
+    Corrections take precedence over every model's labels.
 
     \b
     Example:
@@ -93,17 +95,18 @@ def apply(source: Path, *, by: str | None, catalogue_url: str | None) -> None:
     with open_catalogue(catalogue_url) as catalogue:
         found = read_review_table(source)
         done = human_labels.apply(catalogue.engine, found, by or getpass.getuser())
-    click.echo(f"{done.changed} rows corrected or confirmed, {done.unchanged} stood so already")
+    click.echo(f"{done.changed} rows corrected or confirmed, {done.unchanged} unchanged")
 
 
 @command.command()
 @record_format_option(*FORMATS)
 @catalogue_option
 def stats(output_format: str | None, catalogue_url: str | None) -> None:
-    """Show the model's accuracy on reviewed rows, by label and by confidence.
+    """Show the model's accuracy on reviewed rows.
 
-    A label counts as right if it is the person's label or an ancestor of it: shoes for
-    shoes/female/sandals. The column 'exact' counts only equal labels.
+    The accuracy is given for all rows, by label and by confidence. A label counts as right if it is
+    the person's label or an ancestor of it: shoes for shoes/female/sandals. The column 'exact'
+    counts only equal labels.
 
     \b
     Example:

@@ -19,10 +19,11 @@ from commands.options import NEW_FOLDER
     help="One folder for each label, as `evaluate` reads them, instead of one flat folder.",
 )
 def command(folder: Path, per_leaf: int, seed: int, labelled_folders: bool) -> None:
-    """Write a small crawl of DRAWINGS and a few broken files to FOLDER.
+    """Write a small crawl of DRAWINGS to FOLDER.
 
-    They are drawings, not photographs: they let you try the program without pictures, and prove
-    nothing about its accuracy on photographs. The same seed gives the same files.
+    A few broken files are among them. They are drawings, not photographs: they let you try the
+    program without pictures, and prove nothing about its accuracy on photographs. The same seed
+    gives the same files.
 
     \b
     Example:

@@ -29,9 +29,10 @@ COLUMNS = ("group", "status", "label", "reason", "rows", "mean_confidence")
 def command(
     catalogue_url: str | None, output_format: str | None, by: str | None, **filters: Any
 ) -> None:
-    """Count pictures by status and label, with the mean confidence of each.
+    """Count pictures by status and label.
 
-    Filters are combined with "and"; in a PATTERN, * matches any text.
+    Each count comes with the mean confidence. Filters are combined with "and"; in a PATTERN, *
+    matches any text.
 
     \b
     Example:

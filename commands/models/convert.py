@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import random
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +12,7 @@ from commands.options import EXISTING_FOLDER, out_option
 from worker.errors import ExitCode
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from cascade.conversion import Agreement
-    from cascade.pictures.preprocessing import Preprocessing
-
-SEED = 20
 
 
 @click.command()
@@ -49,12 +42,12 @@ SEED = 20
 def command(
     bundle: Path, pictures: Path, out: Path, calibrate: int, judge: int, float16: bool
 ) -> None:
-    """Convert BUNDLE to LiteRT (float32 and int8) and OpenVINO, into a new bundle.
+    """Convert BUNDLE to LiteRT and OpenVINO.
 
-    Each backend is compared with TensorFlow on pictures that int8 was not calibrated with. A
-    backend that differs on too many leaves is left out: more than 1 in 10,000, for int8 and
-    bfloat16 more than 1 in 200. Exit code 1: a backend was left out. The model version stays the
-    same.
+    The new bundle also runs on LiteRT, in float32 and in int8, and on OpenVINO. Each backend is
+    compared with TensorFlow on pictures that int8 was not calibrated with. A backend that differs
+    on too many leaves is left out: more than 1 in 10,000, for int8 and bfloat16 more than 1 in 200.
+    Exit code 1: a backend was left out. The model version stays the same.
 
     With --float16, tensorflow_float16 is compared as well; a GPU uses it by default if the labels
     stay the same. On a CPU this takes half a minute per thousand pictures for the shipped networks.
@@ -68,10 +61,11 @@ def command(
     with suppress_startup_messages():
         from cascade.bundle import Bundle
         from cascade.conversion import convert
+        from cascade.data.dataset import decode_sample
 
     with exit_codes():
-        frame = Bundle.open(bundle).preprocessing
-        pixels = _decoded(pictures, frame, calibrate + judge)
+        preprocessing = Bundle.open(bundle).preprocessing
+        pixels = decode_sample(pictures, preprocessing, calibrate + judge)
         if len(pixels) <= calibrate:
             raise click.UsageError(
                 f"{pictures}: expected more than {calibrate} pictures: {calibrate} are for "
@@ -86,25 +80,6 @@ def command(
     click.echo(f"{out}: model {made.version}, {size:.1f} MB")
     if not all(each.sufficient for each in agreements.values()):
         raise click.exceptions.Exit(ExitCode.FAILED)
-
-
-def _decoded(folder: Path, frame: Preprocessing, number: int) -> np.ndarray:
-    """``(N, height, width, 3)`` uint8: as many pictures as there are, spread over the folder."""
-    import numpy as np
-
-    from cascade.pictures.decode import load
-
-    paths = sorted(os.fspath(path) for path in folder.rglob("*") if path.is_file())
-    random.Random(SEED).shuffle(paths)
-    found: list[np.ndarray] = []
-    for path in paths:
-        if len(found) == number:
-            break
-        pixels = load(path, frame).pixels
-        if pixels is not None:
-            found.append(pixels)
-    shape = (0, frame.height, frame.width, 3)
-    return np.stack(found) if found else np.zeros(shape, np.uint8)
 
 
 def _print_agreements(agreements: dict[str, Agreement]) -> None:

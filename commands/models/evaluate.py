@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -19,9 +19,6 @@ from commands.options import (
     split_option,
 )
 from worker.errors import ExitCode
-
-if TYPE_CHECKING:
-    from cascade.evaluation.evaluate import Evaluation
 
 
 @click.command()
@@ -122,25 +119,10 @@ def command(
         html.write_text(html_report(evaluation, labelled, decoded.pixels, title), encoding="utf-8")
         click.echo(f"{html}: the report", err=True)
     if figures is not None:
-        _write_figures(figures, evaluation)
+        from cascade.evaluation.plots import write_figures
+
+        write_figures(figures, evaluation)
+        click.echo(f"{figures}: confusion matrices and diagrams", err=True)
     click.echo(json.dumps(content, indent=1) if output_format == "json" else text)
     if decoded.rejected:
         raise click.exceptions.Exit(ExitCode.FAILED)
-
-
-def _write_figures(folder: Path, evaluation: Evaluation) -> None:
-    from cascade.evaluation.plots import confusion_png, coverage_png, reliability_png
-
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "reliability.png").write_bytes(reliability_png(evaluation.bins))
-    (folder / "coverage.png").write_bytes(coverage_png(evaluation.operating_points))
-    for name, matrix in evaluation.confusions.items():
-        stem = "confusion-" + name.replace("/", "-")
-        (folder / f"{stem}.png").write_bytes(confusion_png(matrix, name))
-        lines = [",".join(["truth", *matrix.names])]
-        lines += [
-            ",".join([truth, *map(str, row)])
-            for truth, row in zip(matrix.names, matrix.counts.tolist(), strict=True)
-        ]
-        (folder / f"{stem}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    click.echo(f"{folder}: matrices and diagrams", err=True)

@@ -67,11 +67,12 @@ def _find(catalogue: Catalogue, version: str) -> ModelVersion:
 @record_format_option(*FORMATS)
 @catalogue_option
 def list_(catalogue_url: str | None, output_format: str | None) -> None:
-    """List all models, oldest first, with the number of rows that have their labels.
+    """List all models, oldest first.
 
-    The model in use is the last one of `label`, of a finished `relabel` or of `models use`. The
-    columns 'waiting' and 'ready' count the rows of an unfinished relabelling: still to be labelled,
-    and labelled but not yet taken over.
+    The column 'rows' counts the rows that have the model's labels. The model in use is the last one
+    of `label`, of a finished `relabel` or of `models use`. The columns 'waiting' and 'ready' count
+    the rows of an unfinished relabelling: still to be labelled, and labelled but not yet taken
+    over.
 
     \b
     Example:
@@ -85,7 +86,7 @@ def list_(catalogue_url: str | None, output_format: str | None) -> None:
 @click.argument("version")
 @catalogue_option
 def show(version: str, catalogue_url: str | None) -> None:
-    """Show one model with the figures measured at its training.
+    """Show one model with the figures of its training.
 
     VERSION is the beginning of a model version.
 
@@ -178,10 +179,10 @@ def use(version: str, catalogue_url: str | None) -> None:
     "--store", "model_store", "Folder or fsspec URL of the store.", default="none", metavar="URL"
 )
 def publish(bundle: Path, model_store: str | None) -> None:
-    """Copy BUNDLE to the model store, where workers find it by its version.
+    """Copy BUNDLE to the model store.
 
-    Workers with the setting model_store load it, in addition to their own model, when a message
-    asks for it.
+    Workers find it there by its version. Workers with the setting model_store load it, in addition
+    to their own model, when a message asks for it.
 
     \b
     Example:

@@ -71,7 +71,7 @@ def command(
     if not discard and not everything and not any(dataclasses.astuple(wanted)):
         raise click.UsageError("which rows? Add a filter such as --max-margin 0.2, or --all")
     if html is not None and not diff:
-        raise click.UsageError("--html shows what --diff finds: give both")
+        raise click.UsageError("--html needs --diff: give both")
     from db.catalogue import Catalogue
     from worker.model_loader import open_model
 
@@ -99,12 +99,11 @@ def _work(
     catalogue: Catalogue, model: Model, settings: Settings, wanted: Any, *, queued: bool
 ) -> None:
     from db import relabelling
+    from worker.model_loader import register_model
     from worker.relabel import enqueue, relabel
     from worker.report import Report
 
-    catalogue.register_model(
-        model.version, model.labels(), source=model.source, figures=model.figures()
-    )
+    register_model(catalogue, model)
     waiting = relabelling.begin(catalogue.engine, wanted, model.version)
     click.echo(f"{waiting:,} rows wait for model {model.version}", err=True)
     if queued:
@@ -162,5 +161,5 @@ def _discard(catalogue: Catalogue, model: Model) -> None:
 
     gone = relabelling.discard(catalogue.engine, model.version)
     click.echo(
-        f"{gone:,} rows of model {model.version} dropped; the catalogue is as it was", err=True
+        f"{gone:,} rows of model {model.version} deleted; the catalogue is unchanged", err=True
     )

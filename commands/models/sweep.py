@@ -50,12 +50,13 @@ def command(
     seed: int,
     taxonomy: str | None,
 ) -> None:
-    """Search hyperparameters for one decision and rank them on validation pictures.
+    """Search hyperparameters for the network of one decision.
 
-    PICTURES as for `train`. Each trial is logged below OUT; an interrupted search is resumed by the
-    same command. Names to try: filter_size, filters_number, second_filters, dense (none, 512,
-    512x256), dropout, l2, learning_rate, batch_size, balance, label_smoothing, augmentation (none,
-    full), input_size (90x120), frozen_blocks and blocks (of the trunk's 16).
+    PICTURES as for `train`. The trials are ranked by their validation pictures. Each trial is
+    logged below OUT; an interrupted search is resumed by the same command. Names to try:
+    filter_size, filters_number, second_filters, dense (none, 512, 512x256), dropout, l2,
+    learning_rate, batch_size, balance, label_smoothing, augmentation (none, full), input_size
+    (90x120), frozen_blocks and blocks (of the trunk's 16).
 
     \b
     Example:

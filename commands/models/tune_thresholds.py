@@ -47,7 +47,7 @@ def command(
     decoding: str,
     output_format: str,
 ) -> None:
-    """Fit thresholds to PICTURES and write a new bundle with them.
+    """Fit thresholds to PICTURES and write a new bundle.
 
     PICTURES is a folder whose folders are labels, or a manifest CSV. Use pictures that the bundle
     was not trained on. Prints the threshold and the coverage of each node.

@@ -68,10 +68,11 @@ def command(
     nul: bool,
     **options: object,
 ) -> None:
-    """Enqueue pictures in folders, URLs (s3://…), files, a manifest, or a list on stdin (-).
+    """Put pictures into the queue.
 
-    Unchanged files that this model has labelled before are not enqueued, so it is safe to repeat.
-    Prints how many pictures were found and how many were enqueued.
+    PATHS are folders, files, URLs (s3://…), or - for a list on stdin. Unchanged files that this
+    model has labelled before are not enqueued, so it is safe to repeat. Prints how many pictures
+    were found and how many were enqueued.
 
     \b
     Example:

@@ -19,7 +19,7 @@ from commands.output import FORMATS, write_records
 
 @click.group()
 def command() -> None:
-    """List or release the pictures that crashed their workers.
+    """List or release pictures that crashed their workers.
 
     \b
     Example:
@@ -58,7 +58,7 @@ def list_command(
 def release_command(
     paths: tuple[str, ...], *, catalogue_url: str | None, broker_url: str | None, crawl: str
 ) -> None:
-    """Enqueue PATHS again, or all quarantined pictures of the crawl.
+    """Enqueue quarantined pictures again: PATHS, or all.
 
     \b
     Example:

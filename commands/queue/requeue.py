@@ -36,10 +36,11 @@ def command(
     rejected: str | None,
     root_list: str | None,
 ) -> None:
-    """Enqueue unfinished pictures again after a broker or a worker has failed.
+    """Enqueue unfinished pictures again.
 
-    It is safe to repeat: no picture is labelled twice. --lost has an effect only while the queue
-    is empty, because the messages of unclaimed rows may still be in the queue.
+    Use it after a broker or a worker has failed. It is safe to repeat: no picture is labelled
+    twice. --lost has an effect only while the queue is empty, because the messages of unclaimed
+    rows may still be in the queue.
 
     \b
     Example:

@@ -40,7 +40,7 @@ def command(
     no_queue: bool,
     output_format: str | None,
 ) -> None:
-    """Show the progress of each crawl, the queue and the workers.
+    """Show the progress of crawls, queue and workers.
 
     For each crawl: enqueued = labelled + rejected + quarantined + cancelled + pending, the pictures
     per second since the last update (at first, over half a second) and the time left. Then the
@@ -100,12 +100,7 @@ def _print(
     queue: dict[str, Any] | None,
     output_format: str,
 ) -> None:
-    crawls = []
-    for progress in now:
-        last = before.get(progress.crawl, progress)
-        rate = max(0.0, (progress.finished - last.finished) / seconds) if seconds else 0.0
-        left = progress.pending / rate if rate else None
-        crawls.append({**vars(progress), "per_second": round(rate, 1), "seconds_left": left})
+    crawls = [progress.with_rate(before.get(progress.crawl, progress), seconds) for progress in now]
     if output_format == "jsonl":
         record = {"crawls": crawls, "queue": queue}
         click.echo(json.dumps(record, ensure_ascii=False))
@@ -119,7 +114,7 @@ def _print(
             click.echo(f"  rejected as {reason}: {number}")
         if crawl["pending"]:
             left = crawl["seconds_left"]
-            shown = f"{left:.0f} s left" if left is not None else "no end in sight"
+            shown = f"{left:.0f} s left" if left is not None else "time left unknown"
             click.echo(f"  {crawl['per_second']} pictures/s, {shown}")
     if queue is not None:
         _print_queue(queue)

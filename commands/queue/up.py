@@ -39,10 +39,11 @@ from worker.errors import ExitCode
 def command(
     folders: tuple[str, ...], *, port: int, data: Path, until_done: bool, **options: object
 ) -> None:
-    """Start a broker and workers on this machine, and enqueue FOLDERS.
+    """Start a broker and workers on this machine.
 
-    The broker is a Redis-protocol server from a pip package; it listens on the loopback interface
-    only. The queue and the workers are the same as in production. Ctrl-C stops everything.
+    FOLDERS are enqueued. The broker is a Redis-protocol server from a pip package; it listens on
+    the loopback interface only. The queue and the workers are the same as in production. Ctrl-C
+    stops everything.
 
     \b
     Example:

@@ -47,7 +47,7 @@ from commands.options import (
 )
 @click.option("--name", metavar="NAME", show_default="worker@HOST", help="Name of the worker.")
 def command(name: str | None, **options: object) -> None:
-    """Start a worker that labels what is in the queue.
+    """Start a worker that labels the pictures in the queue.
 
     SIGTERM or Ctrl-C stops it: it accepts no new shards, finishes the current ones for at most
     soft_shutdown_seconds, then returns the rest to the queue.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def command() -> None:
-    """Create, upgrade, downgrade and check the catalogue's tables.
+    """Create, upgrade, downgrade and check the tables.
 
     \b
     Example:

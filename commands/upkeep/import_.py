@@ -14,9 +14,10 @@ from commands.options import EXISTING_FILE, catalogue_option
 @click.argument("source", type=EXISTING_FILE)
 @catalogue_option
 def command(source: Path, *, catalogue_url: str | None) -> None:
-    """Add the rows of an exported CSV or JSON lines file to the catalogue.
+    """Add the rows of an exported file to the catalogue.
 
-    Rows whose crawl and path exist already are skipped, so it is safe to repeat.
+    SOURCE is a CSV or JSON lines file of `export` or `archive`. Rows whose crawl and path exist
+    already are skipped, so it is safe to repeat.
 
     \b
     Example:

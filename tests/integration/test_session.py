@@ -88,7 +88,7 @@ def review(url: str) -> dict[str, str]:
     assert Path("doubtful.html").read_text().count("data:image/jpeg;base64,") == REVIEWED
     said = fill_in(Path("doubtful.csv"))
     done = run("review", "apply", "doubtful.csv", "--by", "mara").stdout
-    assert done == f"{REVIEWED} rows corrected or confirmed, 0 stood so already\n"
+    assert done == f"{REVIEWED} rows corrected or confirmed, 0 unchanged\n"
     (whole, *_) = lines(run("review", "stats"))
     model = sql(url, "SELECT label, human_label FROM catalogue WHERE human_label IS NOT NULL")
     right = sum(f"{human}/".startswith(f"{label}/") for label, human in model)

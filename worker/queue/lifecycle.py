@@ -24,7 +24,7 @@ from worker.concurrency import batch_size, cores_per_process, decode_threads
 from worker.decode import Decoder, file_loader
 from worker.errors import ExitCode, WorkerError, exit_code_of
 from worker.lease_owners import expire_dead_owners, this_owner
-from worker.model_loader import Model, ModelCache
+from worker.model_loader import Model, ModelCache, register_model
 from worker.queue import metrics
 from worker.queue.preflight import check_worker_can_start
 from worker.settings import Settings, resolve
@@ -86,17 +86,11 @@ def resources() -> Resources:
             )
             shelf.default().load()
             catalogue = Catalogue.open(settings.catalogue_url, create=False)
-            register(catalogue, shelf.default())
+            register_model(catalogue, shelf.default())
             catalogue.put_in_use(shelf.default().version, only_if_none=True)
             expire_dead_owners(catalogue)
             _held = Resources(settings, catalogue, shelf, this_owner(), stop=_stop)
         return _held
-
-
-def register(catalogue: Catalogue, model: Model) -> None:
-    """Make a model's labels known to the catalogue."""
-    labels, figures = model.labels(), model.figures()
-    catalogue.register_model(model.version, labels, source=model.source, figures=figures)
 
 
 def set_threads_and_device(settings: Settings) -> None:

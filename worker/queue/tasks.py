@@ -17,10 +17,11 @@ from db.relabelling import open_relabels
 from worker.concurrency import batch_size
 from worker.errors import WorkerError
 from worker.lease_owners import expire_dead_owners
+from worker.model_loader import register_model
 from worker.pipeline import PipelineOptions, Shard, ShardResult, run_shard
 from worker.queue import metrics, shard_times
 from worker.queue.app import MAX_RETRY_DELAY_SECONDS, TASK, app
-from worker.queue.lifecycle import Resources, register, resources
+from worker.queue.lifecycle import Resources, resources
 from worker.report import Report
 from worker.sources.paths import is_url
 
@@ -95,7 +96,7 @@ def _run(
     store = open_relabels(held.catalogue.engine) if relabel else held.catalogue
     model = held.shelf.get(model_version)
     if model is not held.shelf.default():
-        register(held.catalogue, model)
+        register_model(held.catalogue, model)
     options = PipelineOptions(
         owner=held.owner,
         model_version=model.version,

@@ -46,7 +46,7 @@ def test_review_relabel_and_the_way_back(session: Path) -> None:
         writer.writeheader()
         writer.writerows(table)
     done = run("review", "apply", "doubtful.csv", "--by", "mara")
-    assert done.stdout == "2 rows corrected or confirmed, 0 stood so already\n"
+    assert done.stdout == "2 rows corrected or confirmed, 0 unchanged\n"
     assert "0 rows corrected" in run("review", "apply", "doubtful.csv", "--by", "mara").stdout
     (corrected,) = lines(run("query", "--label", BOOTS))
     assert (corrected["label"], corrected["human_label"]) == (SANDALS, BOOTS)

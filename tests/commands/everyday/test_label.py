@@ -150,7 +150,7 @@ def test_a_folder_without_pictures_is_not_taken_for_done(tmp_path: Path) -> None
     lines, err = label(tmp_path, "texts")
     assert lines == []
     assert "no pictures were found" in err
-    assert "passed over, no pictures by their names: 1" in err
+    assert "skipped, not the extension of a picture: 1" in err
 
 
 def refused(folder: Path, *arguments: str, code: int, says: str, **more: str) -> None:
@@ -216,7 +216,7 @@ def test_a_stop_ends_cleanly_and_the_next_run_goes_on(
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "stopped; the next run goes on from here" in err
+    assert "stopped; the next run resumes from here" in err
     assert "Traceback" not in err
     printed = {json.loads(line)["path"] for line in out.splitlines()}
     with sqlite3.connect(tmp_path / "catalogue.db") as connection:
