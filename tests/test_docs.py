@@ -33,7 +33,7 @@ def commands() -> dict[str, click.Command]:
     return {name: command for name, command in found.items() if command is not None}
 
 
-def test_the_page_of_commands_is_what_they_say_themselves() -> None:
+def test_the_page_of_commands_is_up_to_date() -> None:
     assert PAGE.read_text(encoding="utf-8") == commands_page(), "stale: run `make docs`"
 
 
@@ -150,7 +150,7 @@ def test_each_command_that_a_page_types_has_these_options(page: Path) -> None:
         "same bytes as another picture: ",
         " done before, looked at in ",
         " rows corrected or confirmed, ",
-        " stood so already",
+        " unchanged",
         " rows wait for model ",
         " labels would change; nothing was changed",
         " rows are labelled by model ",

@@ -1,6 +1,6 @@
-"""A command that dies at one place: ``python -m tests.commands.dying MODULE:NAME NUMBER COMMAND…``.
+"""Kill a command at one point: ``python -m tests.commands.dying MODULE:NAME NUMBER COMMAND…``.
 
-It dies right before call NUMBER of the function MODULE:NAME. Relabelling goes in small steps.
+It is killed right before call NUMBER of the function MODULE:NAME. Relabelling uses small steps.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Run a command as a user types it, in this process, and see what it printed."""
+"""Run a command in this process and capture its output."""
 
 from __future__ import annotations
 

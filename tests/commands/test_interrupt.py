@@ -1,4 +1,4 @@
-"""Ctrl-C is 130 at any moment: 1 would mean that some pictures were rejected."""
+"""Ctrl-C gives exit code 130 at any time: 1 would mean that some pictures were rejected."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ cli.main(["slow"])
 """
 
 
-def test_ctrl_c_that_no_command_takes_is_130() -> None:
+def test_ctrl_c_without_a_handler_gives_130() -> None:
     done = subprocess.run(
         [sys.executable, "-c", STOPS_ITSELF], capture_output=True, text=True, timeout=60
     )

@@ -1,4 +1,4 @@
-"""label, query, review, relabel, go back, export, forget: a session as a user types it."""
+"""label, query, review, relabel, switch back, export, forget: a session of a user."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def labels() -> dict[str, str]:
     }
 
 
-def test_review_relabel_and_the_way_back(session: Path) -> None:
+def test_review_relabel_and_switch_back(session: Path) -> None:
     run("review", "sheet", "doubtful.html", "--limit", "10")
     page = Path("doubtful.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 3
@@ -85,7 +85,7 @@ def test_review_relabel_and_the_way_back(session: Path) -> None:
     run("db", "check")
 
 
-def test_out_and_in_again(session: Path) -> None:
+def test_export_and_import(session: Path) -> None:
     for name in ("out.csv", "out.jsonl", "out.parquet", "out.db"):
         assert "3 rows, sha256" in run("export", name).stdout
         assert Path(name).stat().st_size > 0
@@ -103,7 +103,7 @@ def test_out_and_in_again(session: Path) -> None:
     run("db", "check")
 
 
-def test_the_folder_of_what_is_written_is_made(session: Path) -> None:
+def test_parent_folders_of_output_files_are_created(session: Path) -> None:
     for name in ("a/b/out.csv", "c/out.db", "d/out.parquet", "e/out.jsonl"):
         assert "3 rows, sha256" in run("export", name).stdout
         assert Path(name).stat().st_size > 0
@@ -114,7 +114,7 @@ def test_the_folder_of_what_is_written_is_made(session: Path) -> None:
     assert Path("g/s.jsonl").is_file()
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(session: Path) -> None:
+def test_a_failure_to_create_a_folder_is_one_line(session: Path) -> None:
     Path("file").write_text("in the way")
     asked = (
         ("export", "file/out.csv"),
@@ -131,7 +131,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(session: Path) -> None:
     assert run("query", "--count").stdout == "3\n"
 
 
-def test_what_fails_leaves_no_folder_behind(session: Path) -> None:
+def test_a_failed_command_leaves_no_new_folder(session: Path) -> None:
     Path("there").mkdir()
     said = run("archive", "--crawl", "sprong", "--to", "new/deep/x.jsonl", exit_code=2).stderr
     assert "no crawl 'sprong'; the catalogue's crawls: spring\n" in said
@@ -155,7 +155,7 @@ def test_pages_follow_each_other(session: Path) -> None:
     assert "next" not in second.stderr
 
 
-def test_what_cannot_be_done_is_said(session: Path) -> None:
+def test_errors_have_messages(session: Path) -> None:
     assert "which rows" in run("relabel", "--model", "constant:shoes", exit_code=2).stderr
     assert "expected an order" in run("query", "--order-by", "path", exit_code=2).stderr
     assert "which --format" in run("export", "out.xyz", exit_code=2).stderr

@@ -1,4 +1,4 @@
-"""The label command as a person runs it: in a process of its own, on real files and databases."""
+"""The command `label`, run in a process on real files and databases."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VERSION = ConstantModel(MODEL_NAME.removeprefix("constant:")).version
 
 
 def start(folder: Path, *arguments: object, **more: str) -> subprocess.Popen[str]:
-    """``fashion-cascade label ARGUMENTS`` in `folder`, with settings from nowhere else."""
+    """``fashion-cascade label ARGUMENTS`` in `folder`, without settings from elsewhere."""
     environ = {name: value for name, value in os.environ.items() if "FASHION" not in name}
     environ |= {"PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(folder / "config")}
     environ |= {"FASHION_CASCADE_MODEL": MODEL_NAME, "PYTHONWARNINGS": "error", **more}
@@ -50,7 +50,7 @@ def label(
 
 
 def table(folder: Path) -> dict[str, tuple[str, str | None]]:
-    """path to (status, label), by another SQL client than the program's."""
+    """Path → (status, label), read by a different SQL client than the program's."""
     with sqlite3.connect(f"file:{folder / 'catalogue.db'}?mode=ro", uri=True) as connection:
         rows = connection.execute("SELECT path, status, label FROM catalogue").fetchall()
     connection.close()
@@ -86,7 +86,7 @@ def test_a_folder_becomes_rows_and_lines(tmp_path: Path) -> None:
     } | {str(tmp_path / "spring" / "bad.jpg"): ("rejected", None)}
 
 
-def test_a_second_run_does_nothing_and_says_so(tmp_path: Path) -> None:
+def test_a_second_run_skips_everything(tmp_path: Path) -> None:
     (first, *_) = write_crawl(tmp_path / "spring", 5)
     label(tmp_path, "spring")
     lines, err = label(tmp_path, "spring")
@@ -144,7 +144,7 @@ def test_csv_and_table(tmp_path: Path) -> None:
     assert {line.rpartition("  ")[2] for line in lines[1:]} == {row["path"] for row in rows}
 
 
-def test_a_folder_without_pictures_is_not_taken_for_done(tmp_path: Path) -> None:
+def test_a_folder_without_pictures_is_reported(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("no picture")
     lines, err = label(tmp_path, "texts")
@@ -160,7 +160,7 @@ def refused(folder: Path, *arguments: str, code: int, says: str, **more: str) ->
     assert "Traceback" not in err
 
 
-def test_what_is_wrong_is_said_with_its_exit_code(tmp_path: Path) -> None:
+def test_errors_have_messages_and_exit_codes(tmp_path: Path) -> None:
     write_crawl(tmp_path / "spring", 1)
     (tmp_path / "empty").mkdir()
     refused(tmp_path, "absent", code=2, says="found nothing there")
@@ -174,7 +174,7 @@ def test_what_is_wrong_is_said_with_its_exit_code(tmp_path: Path) -> None:
     assert not (tmp_path / "catalogue.db").exists()
 
 
-def test_roots_bind_paths_on_stdin_and_folders_are_their_own(tmp_path: Path) -> None:
+def test_roots_apply_to_paths_on_stdin_but_not_to_folders(tmp_path: Path) -> None:
     (inside,) = write_crawl(tmp_path / "root", 1)
     (outside,) = write_crawl(tmp_path / "other", 1)
     roots = {"FASHION_CASCADE_ROOTS": str(tmp_path / "root")}
@@ -194,7 +194,7 @@ def begin(folder: Path, count: int) -> tuple[subprocess.Popen[str], Sequence[Pat
     return process, pictures
 
 
-def test_a_kill_loses_no_finished_batch_and_the_next_run_goes_on(tmp_path: Path) -> None:
+def test_a_killed_run_loses_no_finished_batch_and_is_resumed(tmp_path: Path) -> None:
     process, pictures = begin(tmp_path, 600)
     process.kill()
     out, _ = process.communicate(timeout=60)
@@ -209,9 +209,7 @@ def test_a_kill_loses_no_finished_batch_and_the_next_run_goes_on(tmp_path: Path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_ends_cleanly_and_the_next_run_goes_on(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_a_stopped_run_exits_cleanly_and_is_resumed(tmp_path: Path, number: signal.Signals) -> None:
     process, pictures = begin(tmp_path, 600)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""`query` and `stats` as a user types them."""
+"""The commands `query` and `stats`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_filters_compose(url: str) -> None:
     assert len(paths(url, "--limit", "2")) == 2
 
 
-def test_json_lines_hold_what_was_said(url: str) -> None:
+def test_json_lines_contain_the_default_columns(url: str) -> None:
     (line,) = lines(run("query", "--catalogue", url, "--category", "glasses"))
     assert line == {
         "path": "/sun\n.jpg",
@@ -65,7 +65,7 @@ def test_json_lines_hold_what_was_said(url: str) -> None:
     }
 
 
-def test_a_spreadsheet_runs_no_cell(url: str) -> None:
+def test_csv_cells_are_not_formulas(url: str) -> None:
     result = run("query", "--catalogue", url, "--format", "csv", "--columns", "path,needs_review")
     rows = list(csv.reader(io.StringIO(result.stdout)))
     assert rows[0] == ["path", "needs_review"]
@@ -74,8 +74,10 @@ def test_a_spreadsheet_runs_no_cell(url: str) -> None:
 
 
 @pytest.mark.parametrize("limit", [(), ("--limit", "2")])
-def test_parquet_is_typed_as_an_export_is(url: str, tmp_path: Path, limit: tuple[str, ...]) -> None:
-    """Read by DuckDB: by way of a file, and by way of a pipe, where nothing can seek."""
+def test_parquet_has_the_types_of_an_export(
+    url: str, tmp_path: Path, limit: tuple[str, ...]
+) -> None:
+    """DuckDB reads it from a file, and from a pipe, which cannot seek."""
     names = "path,label,confidence,needs_review,labelled_at"
     asked = ["query", "--catalogue", url, "--status", "labelled", "--columns", names, *limit]
     said = run(*asked, "--output", str(tmp_path / "new" / "out.parquet"))
@@ -103,7 +105,7 @@ def described(file: Path) -> list[tuple[str, str]]:
     return duckdb.execute(query, [str(file)]).fetchall()
 
 
-def test_an_output_file_takes_its_format_from_its_ending(url: str, tmp_path: Path) -> None:
+def test_the_format_of_an_output_file_follows_its_suffix(url: str, tmp_path: Path) -> None:
     for name in ("out.csv", "out.jsonl", "none.parquet"):
         label = "no/such" if name.startswith("none") else "shoes/*"
         run("query", "--catalogue", url, "--label", label, "--output", str(tmp_path / name))
@@ -114,14 +116,14 @@ def test_an_output_file_takes_its_format_from_its_ending(url: str, tmp_path: Pat
     assert "which --format" in wrong.stderr
 
 
-def test_a_table_is_one_line_a_row(url: str) -> None:
+def test_a_table_has_one_line_per_row(url: str) -> None:
     result = run("query", "--catalogue", url, "--format", "table", "--category", "glasses")
     head, _, row = result.stdout.splitlines()
     assert head.split()[:3] == ["path", "status", "label"]
     assert row.startswith("/sun\\n.jpg")
 
 
-def test_what_is_too_wide_stands_last_in_a_table(url: str) -> None:
+def test_wide_columns_come_last_in_a_table(url: str) -> None:
     store = Catalogue.open(url)
     long = "/crawl/" + "x" * 80
     store.store(CRAWL, "me", MODEL, [labelled(long)])
@@ -134,11 +136,11 @@ def test_what_is_too_wide_stands_last_in_a_table(url: str) -> None:
     assert {row[start:] for row in rows} == {"/a.jpg", "=1+1.jpg", long}
 
 
-def test_counting_prints_a_number(url: str) -> None:
+def test_count_prints_a_number(url: str) -> None:
     assert run("query", "--catalogue", url, "--count", "--category", "shoes").stdout == "2\n"
 
 
-def test_the_tree_adds_up(url: str) -> None:
+def test_the_tree_of_stats_adds_up(url: str) -> None:
     out = run("stats", "--catalogue", url, "--format", "table").stdout.splitlines()
     assert [line.split()[:2] for line in out] == [
         ["labelled", "3"],
@@ -171,7 +173,7 @@ def test_the_tree_adds_up(url: str) -> None:
         ("cancel",),
     ],
 )
-def test_a_crawl_that_never_was_is_refused_by_all(
+def test_every_command_refuses_an_unknown_crawl(
     url: str, tmp_path: Path, asked: tuple[str, ...]
 ) -> None:
     arguments = [part.format(folder=tmp_path) for part in asked]
@@ -181,7 +183,7 @@ def test_a_crawl_that_never_was_is_refused_by_all(
     assert not (tmp_path / "new").exists()
 
 
-def test_stats_of_nothing_say_so(url: str) -> None:
+def test_stats_without_a_match(url: str) -> None:
     none = run(
         "stats", "--catalogue", url, "--crawl", CRAWL, "--shop", "x", "--format", "table"
     ).stdout
@@ -198,7 +200,7 @@ def test_stats_of_nothing_say_so(url: str) -> None:
         ("train", "--out", "x"),
     ],
 )
-def test_usage_errors_look_like_all_others(asked: tuple[str, ...]) -> None:
+def test_usage_errors_have_the_form_of_other_errors(asked: tuple[str, ...]) -> None:
     said = run(*asked, exit_code=2).stderr.splitlines()
     assert said[0].startswith("fashion-cascade: ")
     assert said[1].startswith("see: ")
@@ -206,7 +208,7 @@ def test_usage_errors_look_like_all_others(asked: tuple[str, ...]) -> None:
     assert len(said) == 2
 
 
-def test_a_label_that_no_taxonomy_has_is_said(url: str) -> None:
+def test_an_unknown_label_gives_a_warning(url: str) -> None:
     for name in ("query", "stats"):
         typed = run(name, "--catalogue", url, "--label", "shoes/femal/*")
         assert "no registered label fits --label 'shoes/femal/*'" in typed.stderr
@@ -218,8 +220,8 @@ def test_a_label_that_no_taxonomy_has_is_said(url: str) -> None:
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("rows", [5, 5000])
-def test_a_reader_that_goes_away_is_no_failure(url: str, rows: int, unbuffered: str) -> None:
-    """Both when the output is written while the command runs and when it waits for the end."""
+def test_a_closed_pipe_ends_with_141_and_no_message(url: str, rows: int, unbuffered: str) -> None:
+    """With output that is written while the command runs, and with output that is buffered."""
     store = Catalogue.open(url)
     store.add_pending(CRAWL, [PendingRow(f"/more/{n}.jpg") for n in range(rows - 5)], MODEL)
     store.close()
@@ -238,7 +240,7 @@ def test_a_reader_that_goes_away_is_no_failure(url: str, rows: int, unbuffered: 
     assert (done.returncode, done.stderr.decode()) == (141, "")
 
 
-def test_errors_say_what_to_do_and_leave_by_their_code(tmp_path: Path, url: str) -> None:
+def test_errors_have_advice_and_exit_codes(tmp_path: Path, url: str) -> None:
     missing = run("query", "--catalogue", f"sqlite:///{url[10:]}/c.db", exit_code=4)
     assert "no catalogue" in missing.stderr
     empty = run("stats", "--catalogue", f"sqlite:///{tmp_path}/new.db", exit_code=4)

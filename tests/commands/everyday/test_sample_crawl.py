@@ -1,4 +1,4 @@
-"""The command that writes a crawl of drawings, run as a person runs it."""
+"""The command `sample-crawl`, run in a process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_writes_a_flat_crawl_and_says_that_it_is_drawn(tmp_path: Path) -> None:
+def test_writes_a_flat_crawl_of_drawings(tmp_path: Path) -> None:
     folder = tmp_path / "a crawl"
     done = run(folder, "--per-leaf", 1)
     assert done.returncode == 0, done.stderr
@@ -30,7 +30,7 @@ def test_writes_a_flat_crawl_and_says_that_it_is_drawn(tmp_path: Path) -> None:
     assert len(list(folder.iterdir())) == 21
 
 
-def test_labelled_folders_hold_no_broken_files(tmp_path: Path) -> None:
+def test_labelled_folders_contain_no_broken_files(tmp_path: Path) -> None:
     done = run(tmp_path, "--per-leaf", 1, "--labelled-folders")
     assert done.returncode == 0, done.stderr
     assert "broken" not in done.stderr

@@ -1,4 +1,4 @@
-"""``fashion-cascade convert`` as a person runs it."""
+"""The command `convert`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cascade.drawings import write_sample_crawl
 from cli import main
 
 
-def test_convert_writes_what_agrees_and_says_so(small_bundle: Path, tmp_path: Path) -> None:
+def test_convert_writes_the_backends_that_agree(small_bundle: Path, tmp_path: Path) -> None:
     pictures, out = tmp_path / "pictures", tmp_path / "out"
     write_sample_crawl(pictures, 4, 21, junk=False, labelled=True)
     arguments = ["convert", str(small_bundle), "--pictures", str(pictures), "--out", str(out)]

@@ -1,4 +1,4 @@
-"""train --from-catalogue as a person runs it: train, label, review, train on what was said."""
+"""`train --from-catalogue`: train, label, review, train on the corrections."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TRAINING = ("--taxonomy", "folders", "--experiment", "original", "--epochs", "1"
 
 
 def draw(folder: Path, first: int) -> None:
-    """Unlike pictures of each label: blocks to the left, to the right, or stripes."""
+    """Draw different pictures of each label: blocks on the left, on the right, or stripes."""
     for label in LABELS:
         for number in range(first, first + EACH):
             picture = Image.new("RGB", (90, 120), "white")
@@ -35,7 +35,7 @@ def draw(folder: Path, first: int) -> None:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of three labels, trained for one epoch: what it says does not matter here."""
+    """A bundle of three labels, trained for one epoch: its answers do not matter here."""
     folder = tmp_path_factory.mktemp("shapes")
     draw(folder / "known", 0)
     run("train", str(folder / "known"), *TRAINING, "--out", str(folder / "bundle"))
@@ -43,7 +43,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def reviewed(bundle: Path) -> None:
-    """Label the folder `new` into catalogue.db; a person then says what each picture shows."""
+    """Label the folder `new` into catalogue.db; a person then corrects each picture."""
     run("label", "new", "--model", str(bundle))
     run("review", "sheet", "all.html")
     with Path("all.csv").open(newline="") as file:
@@ -63,7 +63,7 @@ def training_of(bundle: str) -> dict[str, Any]:
     return training
 
 
-def test_corrections_alone_and_added_to_pictures(
+def test_training_on_corrections_alone_and_with_pictures(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -100,7 +100,9 @@ def test_corrections_alone_and_added_to_pictures(
     assert "left out, outside_root: 6" in run(*inside, exit_code=2).stderr
 
 
-def test_training_on_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_without_pictures_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert "train on what?" in run("train", "--out", "out", exit_code=2).stderr
     missing = run("train", "--from-catalogue", "no.db", "--out", "out", exit_code=4)

@@ -96,7 +96,7 @@ def test_usage_is_refused(tmp_path: Path) -> None:
     run("worker", "--roots", "", "--visibility-timeout", "1", exit_code=2)
 
 
-def test_a_broker_that_is_gone_has_its_exit_code(tmp_path: Path, broker: RedisServer) -> None:
+def test_an_unreachable_broker_gives_exit_code_3(tmp_path: Path, broker: RedisServer) -> None:
     write_crawl(tmp_path / "spring", 1)
     broker.kill()
     result = run("enqueue", "spring", exit_code=3)
@@ -128,7 +128,7 @@ def test_an_unknown_crawl_is_refused(tmp_path: Path, command: str) -> None:
     assert result.stdout == ""
 
 
-def test_doctor_keeps_greetings_off_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_suppresses_startup_messages_of_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     import os
     import subprocess
     import sys
@@ -147,7 +147,9 @@ def test_doctor_keeps_greetings_off_the_terminal(monkeypatch: pytest.MonkeyPatch
         assert greeting not in done.stderr
 
 
-def test_a_worker_refuses_what_cannot_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_refuses_settings_that_cannot_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_crawl(tmp_path / "spring", 1)
     assert "db upgrade" in run("worker", exit_code=4).stderr
     run("enqueue", "spring")
@@ -159,7 +161,7 @@ def test_a_worker_refuses_what_cannot_work(tmp_path: Path, monkeypatch: pytest.M
     assert "set FASHION_CASCADE_ROOTS" in run("worker", exit_code=2).stderr
 
 
-def test_doctor_names_each_fault_with_its_fix(tmp_path: Path, broker: RedisServer) -> None:
+def test_doctor_reports_each_fault_with_its_fix(tmp_path: Path, broker: RedisServer) -> None:
     write_crawl(tmp_path / "spring", 1)
     run("enqueue", "spring")
     findings = {row["check"]: row for row in lines(run("doctor"))}
@@ -177,7 +179,7 @@ def test_doctor_names_each_fault_with_its_fix(tmp_path: Path, broker: RedisServe
 
 
 def times(broker: RedisServer, *seconds: float, exit_code: int = 0) -> dict[str, dict[str, str]]:
-    """What `doctor` finds when shards took so long, as the workers note it on the broker."""
+    """The findings of `doctor` for shard times that workers recorded on the broker."""
     settings = Settings(broker_url=broker.url)
     with broker.client() as client:
         client.delete(shard_times.key(settings))
@@ -186,7 +188,7 @@ def times(broker: RedisServer, *seconds: float, exit_code: int = 0) -> dict[str,
     return {row["check"]: row for row in lines(run("doctor", exit_code=exit_code))}
 
 
-def test_doctor_holds_the_timeouts_against_measured_shards(
+def test_doctor_compares_timeouts_with_measured_shard_times(
     tmp_path: Path, broker: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_crawl(tmp_path / "spring", 1)

@@ -1,4 +1,4 @@
-"""`up` as a process of its own: its exit code when all is done, and when it is interrupted."""
+"""`up` in a process: its exit code when everything is done, and when it is interrupted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
-    """`up` in a process group of its own, so that a terminal's Ctrl-C can be sent to the group."""
+    """`up` in a new process group, so that Ctrl-C can be sent to the group as a terminal does."""
     return subprocess.Popen(
         [sys.executable, "-m", "cli", "up", *arguments],
         stdout=subprocess.PIPE,
@@ -42,7 +42,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 
 def interrupted(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """(exit code, what it said) after Ctrl-C in its terminal."""
+    """(exit code, standard error) after Ctrl-C in its terminal."""
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     return process.returncode, stderr
@@ -55,7 +55,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         Event().wait(0.01)
 
 
-def test_nothing_to_do_is_no_failure() -> None:
+def test_nothing_to_do_gives_exit_code_0() -> None:
     run("label", "spring")
     process = start("spring", "--workers", "1", "--until-done")
     _, stderr = process.communicate(timeout=120)
@@ -63,7 +63,7 @@ def test_nothing_to_do_is_no_failure() -> None:
     assert "ended with code" not in stderr
 
 
-def test_an_empty_catalogue_is_done_before_the_worker_has_started() -> None:
+def test_an_empty_catalogue_is_done_before_the_worker_starts() -> None:
     process = start("--until-done")
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
@@ -71,7 +71,7 @@ def test_an_empty_catalogue_is_done_before_the_worker_has_started() -> None:
 
 
 @pytest.mark.parametrize("sign", ["broker.log", "worker.log", "broker: "])
-def test_ctrl_c_while_all_is_starting(tmp_path: Path, sign: str) -> None:
+def test_ctrl_c_during_startup(tmp_path: Path, sign: str) -> None:
     process = start("spring")
     if sign.endswith(".log"):
         wait_for((tmp_path / ".fashion-cascade" / sign).exists)
@@ -84,7 +84,7 @@ def test_ctrl_c_while_all_is_starting(tmp_path: Path, sign: str) -> None:
     assert "ended with code" not in stderr
 
 
-def test_a_worker_that_fails_by_itself_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_failure_of_a_worker_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
         "FASHION_CASCADE_BATCH_SIZE", "129"
     )  # above the shard size: a worker refuses it

@@ -1,4 +1,4 @@
-"""The settings command: values, sources, and no password."""
+"""The command `settings`: values, sources, and no password."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ def test_each_setting_with_its_source(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert "FASHION_CASCADE_TYPO names no setting" in result.stderr
 
 
-def test_the_page_about_settings_is_that_of_the_settings() -> None:
+def test_the_page_of_the_settings_is_up_to_date() -> None:
     written = (Path(__file__).parents[3] / "docs" / "settings.md").read_text(encoding="utf-8")
     assert written == page(), "run: make docs"

@@ -1,4 +1,4 @@
-"""train, evaluate, tune-thresholds and sweep as a person runs them."""
+"""The commands `train`, `evaluate`, `tune-thresholds` and `sweep`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def squares(folder: Path) -> None:
-    """Two labels that anyone can tell apart, five unlike pictures each, in folders."""
+    """Folders of three labels that are easy to tell apart, five different pictures each."""
     for label, left in (("shapes/left", 5), ("shapes/right", 50), ("out_of_scope", None)):
         for number in range(5):
             picture = Image.new("RGB", (90, 120), (255, 255, 255))
@@ -44,7 +44,7 @@ def test_evaluate_prints_figures_and_matrices(small_bundle: Path, drawings: Path
     assert "confusion of shoes" in shown
 
 
-def test_evaluate_as_json_counts_what_label_says(small_bundle: Path, drawings: Path) -> None:
+def test_evaluate_as_json_agrees_with_classify(small_bundle: Path, drawings: Path) -> None:
     from cascade.classifier import Cascade
     from cascade.data.dataset import decode_items, read_labelled_folder
 
@@ -79,9 +79,7 @@ def test_evaluate_writes_the_page_and_the_figures(
         assert picture.size[0] > 300
 
 
-def test_evaluate_leaves_out_what_cannot_be_read_and_says_so(
-    small_bundle: Path, tmp_path: Path
-) -> None:
+def test_evaluate_reports_pictures_that_cannot_be_read(small_bundle: Path, tmp_path: Path) -> None:
     write_sample_crawl(tmp_path, 1, 5, junk=False, labelled=True)
     (tmp_path / "glasses" / "optical" / "broken.jpg").write_bytes(b"<html>")
     result = run("evaluate", str(tmp_path), "--model", str(small_bundle), exit_code=1)
@@ -102,7 +100,7 @@ def test_evaluate_leaves_out_what_cannot_be_read_and_says_so(
         (["sweep", "{wrong}", "--node", "shoes", "--out", "{out}", "--param", "x=1"], 2, "NAME="),
     ],
 )
-def test_what_cannot_be_used_is_said(
+def test_unusable_arguments_have_messages_and_exit_codes(
     small_bundle: Path, tmp_path: Path, arguments: list[str], exit_code: int, says: str
 ) -> None:
     places = {name: tmp_path / name for name in ("empty", "wrong", "out")}
@@ -115,7 +113,9 @@ def test_what_cannot_be_used_is_said(
     assert says in run(*texts, exit_code=exit_code).stderr
 
 
-def test_a_folder_below_the_labels_is_said_to_be_one(small_bundle: Path, drawings: Path) -> None:
+def test_the_message_for_a_folder_below_the_labels_names_the_right_one(
+    small_bundle: Path, drawings: Path
+) -> None:
     asked = ("evaluate", str(drawings / "shoes" / "female"), "--model", str(small_bundle))
     said = run(*asked, exit_code=2).stderr
     assert f"name {drawings.resolve()}, where the label is shoes/female/ballerina" in said
@@ -146,7 +146,7 @@ def test_experiments_are_listed() -> None:
     assert {"trunk", "original", "original-hierarchical", "original-dense-1024"} <= set(names)
 
 
-def test_tune_thresholds_prints_what_it_costs(
+def test_tune_thresholds_prints_thresholds_and_coverage(
     small_bundle: Path, drawings: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "looser"

@@ -1,4 +1,4 @@
-"""kill -9 in the middle of `relabel`: what was done is there to see, and the next run goes on."""
+"""kill -9 during `relabel`: finished work is visible, and the next run resumes."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class Labelled:
             return list(connection.execute(sa.text("SELECT label FROM label_history")).scalars())
 
     def waiting(self) -> dict[str, int]:
-        """What stands beside the catalogue, by status."""
+        """Rows of the unfinished relabelling, by status."""
         found = relabelling.counts(self.engine, open_model(NEW_MODEL).version)
         return {status: number for status, number in found.items() if number}
 
     def kill(self, place: str, number: int) -> None:
-        """`relabel`, which dies right before that call."""
+        """Run `relabel` and kill it right before that call."""
         command = ["relabel", "--all", "--model", NEW_MODEL, "--catalogue", self.url]
         done = subprocess.run(
             [sys.executable, "-m", "tests.commands.dying", place, str(number), *command],
