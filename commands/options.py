@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from cascade.backends import CHOICES
+from cascade.backends import AUTO, CHOICES
 from worker.settings import BY_NAME
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -21,6 +21,8 @@ NEW_PATH = click.Path(path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
 PRECISION = click.FloatRange(0.5, 0.999)
+BACKEND_HELP = "The library that runs the networks."
+AUTO_BACKEND = "TensorFlow on a GPU, else OpenVINO or LiteRT"
 
 
 def setting_option(
@@ -53,8 +55,8 @@ model_option = setting_option(
 backend_option = setting_option(
     "--backend",
     "backend",
-    "The library that runs the networks.",
-    default="auto, TensorFlow on a GPU, else OpenVINO or LiteRT",
+    BACKEND_HELP,
+    default=f"{AUTO}, {AUTO_BACKEND}",
     type=click.Choice(CHOICES),
 )
 batch_size_option = setting_option(
@@ -79,6 +81,12 @@ def pool_size_option(flag: str) -> Decorator[Any]:
     )
 
 
+bundle_backend_option = click.option(
+    "--backend",
+    type=click.Choice(CHOICES),
+    show_default=f"{AUTO}: {AUTO_BACKEND}",
+    help=BACKEND_HELP,
+)
 bundle_option = click.option(
     "--model",
     metavar="BUNDLE",

@@ -12,7 +12,7 @@ from commands.common import exit_codes
 from commands.options import (
     NEW_FOLDER,
     NEW_PATH,
-    backend_option,
+    bundle_backend_option,
     bundle_option,
     format_option,
     pictures_argument,
@@ -24,7 +24,7 @@ from worker.errors import ExitCode
 @click.command()
 @pictures_argument
 @bundle_option
-@backend_option
+@bundle_backend_option
 @split_option
 @click.option(
     "--compare", metavar="BUNDLE", help="Also evaluate this bundle and test the difference."

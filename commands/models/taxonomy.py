@@ -7,11 +7,13 @@ import json
 import click
 
 from commands.common import exit_codes
-from commands.options import bundle_option, format_option
+from commands.options import format_option
 
 
 @click.command()
-@bundle_option
+@click.option(
+    "--model", metavar="BUNDLE", show_default="the shipped bundle", help="Folder of the bundle."
+)
 @click.option("--leaves", is_flag=True, help="Print one leaf per line, in the order of the index.")
 @format_option("tree", "json")
 def command(model: str | None, leaves: bool, output_format: str) -> None:
