@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from cascade.evaluation.metrics import macro_f1, tree_distance
+from cascade.evaluation.metrics import CALIBRATION_BINS, macro_f1, tree_distance
 from cascade.evaluation.predictions import LabelledPredictions
 
 RESAMPLES = 500
-BINS = 15
 
 
 def bootstrap_weights(groups: list[str], resamples: int, seed: int) -> np.ndarray:
@@ -80,8 +79,8 @@ def _calibration_errors(
     chosen, drawn = rows[in_scope], weights[:, in_scope]
     confidence = labelled.confidence[chosen]
     gap = confidence - labelled.leaf_right[chosen]
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    in_bin = place[:, None] == np.arange(BINS)  # (n, bins)
+    place = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    in_bin = place[:, None] == np.arange(CALIBRATION_BINS)  # (n, bins)
     total = drawn.sum(axis=1)
     gaps = np.abs((drawn * gap) @ in_bin).sum(axis=1)
     result: np.ndarray = gaps[total > 0] / total[total > 0]

@@ -16,6 +16,7 @@ import numpy as np
 from cascade.taxonomy import Taxonomy, lineage
 
 Z_95 = 1.959964  # two-sided 95 %
+CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,10 @@ def hierarchical_scores(
     """
     common = claimed = wanted = 0
     for truth, answer in zip(truths, answers, strict=True):
-        true, said = set(lineage(truth)), set(lineage(answer))
-        common += len(true & said)
-        claimed += len(said)
-        wanted += len(true)
+        true_nodes, answered = set(lineage(truth)), set(lineage(answer))
+        common += len(true_nodes & answered)
+        claimed += len(answered)
+        wanted += len(true_nodes)
     precision = common / claimed if claimed else 0.0
     recall = common / wanted if wanted else 0.0
     total = precision + recall
@@ -149,7 +150,7 @@ class ReliabilityBin:
 
 
 def reliability_bins(
-    confidences: np.ndarray, right: np.ndarray, bins: int = 15
+    confidences: np.ndarray, right: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> list[ReliabilityBin]:
     """Equal-width bins over 0 to 1, without the empty ones. The last bin includes confidence 1."""
     if confidences.shape != right.shape:
@@ -166,7 +167,7 @@ def reliability_bins(
 
 
 def expected_calibration_error(
-    confidences: np.ndarray, right: np.ndarray, bins: int = 15
+    confidences: np.ndarray, right: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> float | None:
     """Expected calibration error: mean |accuracy - confidence| of the bins, weighted by count.
 

@@ -20,8 +20,6 @@ from cascade.evaluation.metrics import (
 from cascade.routing import Prediction, Routing
 
 PRIMARY = "primary"
-LEAF = "leaf, in scope"
-LABEL = "labels right, at any depth"
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ class LabelledPredictions:
             decision.node or PRIMARY: self.decision(number)[0]
             for number, decision in enumerate(self.routing.decisions)
         }
-        leaf = {LEAF: Correctness(self.leaf_right, self.in_scope)}
+        leaf = {"leaf, in scope": Correctness(self.leaf_right, self.in_scope)}
         return decisions | self._levels() | leaf | self._scope() | self._labels()
 
     def decision(self, number: int) -> tuple[Correctness, np.ndarray, np.ndarray]:
@@ -166,7 +164,7 @@ class LabelledPredictions:
         is_leaf = np.array([each.label in leaves for each in self.predictions], bool)
         unreviewed = np.array([not each.needs_review for each in self.predictions], bool)
         return {
-            LABEL: label,
+            "labels right, at any depth": label,
             "labels without review": Correctness(unreviewed, np.ones(len(self.items), bool)),
             "labels without review right": Correctness(label.right, label.counted & unreviewed),
             "leaf labels right": Correctness(label.right, label.counted & is_leaf),

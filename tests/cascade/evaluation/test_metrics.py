@@ -49,8 +49,8 @@ def test_the_rate_of_no_pictures_has_no_value() -> None:
 
 def test_hierarchical_scores_by_hand() -> None:
     # boots taken for heels of the same gender: 2 of 3 parts right on both sides
-    # sandals answered as shoes/female: 2 of 2 said are right, 2 of 3 wanted
-    # glasses answered as out of scope: nothing in common (0 of 1 said, 0 of 2 wanted)
+    # sandals answered as shoes/female: 2 of 2 answered are right, 2 of 3 wanted
+    # glasses answered as out of scope: nothing in common (0 of 1 answered, 0 of 2 wanted)
     truths = ["shoes/female/boots", "shoes/female/sandals", "glasses/optical"]
     answers = ["shoes/female/high_heels", "shoes/female", "out_of_scope"]
     precision, recall, f1 = hierarchical_scores(truths, answers)
