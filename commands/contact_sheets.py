@@ -27,30 +27,30 @@ def review_sheet(rows: Sequence[Row], table: str) -> str:
     return render("review_sheet.html", count=len(rows), table=table, sections=sections)
 
 
-def relabel_diff(flows: Sequence[LabelChange], model: str) -> str:
+def relabel_diff(changes: Sequence[LabelChange], model: str) -> str:
     """Old labels beside those of a new model, with sample pictures: changes first.
 
     Args:
-        flows: Counts by old and new label.
+        changes: Counts by old and new label; also of labels that stay the same.
         model: Version of the new model.
     """
     from rendering.html import render
 
-    changed = [flow for flow in flows if flow.old != flow.new]
-    unchanged = [flow for flow in flows if flow.old == flow.new]
+    changed = [change for change in changes if change.old != change.new]
+    unchanged = [change for change in changes if change.old == change.new]
     sections = [
         {
-            "old": flow.old,
-            "new": flow.new,
-            "rows": f"{flow.rows:,}",
-            "pictures": [{"path": path, "thumbnail": _thumbnail(path)} for path in flow.samples],
+            "old": change.old,
+            "new": change.new,
+            "rows": f"{change.rows:,}",
+            "pictures": [{"path": path, "thumbnail": _thumbnail(path)} for path in change.samples],
         }
-        for flow in changed + unchanged
+        for change in changed + unchanged
     ]
     return render(
         "relabel_diff.html",
-        changed=f"{sum(flow.rows for flow in changed):,}",
-        total=f"{sum(flow.rows for flow in flows):,}",
+        changed=f"{sum(change.rows for change in changed):,}",
+        total=f"{sum(change.rows for change in changes):,}",
         model=model,
         sections=sections,
     )

@@ -11,7 +11,7 @@ import pytest
 
 from commands.contact_sheets import relabel_diff, review_sheet
 from db.records import Row
-from db.relabelling import Flow
+from db.relabelling import LabelChange
 from rendering.html import data_uri, jpeg_data_uri, render
 
 HOSTILE = {
@@ -69,7 +69,7 @@ def test_a_review_sheet_shows_hostile_text_as_text(name: str) -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_relabel_diff_shows_hostile_text_as_text(name: str) -> None:
     given, shown = HOSTILE[name]
-    source = relabel_diff([Flow(given, "new", 1200, (f"/missing/{given}",))], f"m{given}")
+    source = relabel_diff([LabelChange(given, "new", 1200, (f"/missing/{given}",))], f"m{given}")
     page = Page(source)
     assert source.encode("utf-8")
     assert "script" not in page.tags
@@ -79,8 +79,12 @@ def test_a_relabel_diff_shows_hostile_text_as_text(name: str) -> None:
 
 
 def test_changes_come_before_labels_that_stay() -> None:
-    flows = [Flow("a", "a", 5, ()), Flow("a", "b", 2, ()), Flow("b", "b", 1, ())]
-    page = Page(relabel_diff(flows, "m")).text
+    changes = [
+        LabelChange("a", "a", 5, ()),
+        LabelChange("a", "b", 2, ()),
+        LabelChange("b", "b", 1, ()),
+    ]
+    page = Page(relabel_diff(changes, "m")).text
     assert "2 of 8 labels would change" in page
     assert page.index("a → b: 2") < page.index("a → a: 5") < page.index("b → b: 1")
 
