@@ -1,4 +1,4 @@
-# CPU image. Built in two steps, so that no compiler and no pip cache is in the one that runs.
+# CPU image. Built in two stages, so that the final one has no compiler and no pip cache.
 FROM python:3.12-slim-bookworm AS build
 WORKDIR /source
 COPY . .

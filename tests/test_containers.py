@@ -1,6 +1,6 @@
-"""The container files, against the compose specification's schema and a Dockerfile linter.
+"""Check the container files with the compose schema and a Dockerfile linter.
 
-No container engine runs here: what these checks cannot see is said in docs/operations.md.
+No container engine runs here. docs/operations.md says what these checks do not cover.
 """
 
 from __future__ import annotations

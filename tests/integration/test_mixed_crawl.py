@@ -1,7 +1,7 @@
-"""Good pictures with bad ones of every kind among them: each path ends as one row, for its reason.
+"""Label a crawl of good and bad pictures: each path ends as one row, with its reason.
 
-The same test at two sizes: a few hundred pictures in every run, and the 2,000 pictures with 40
-bad ones of each kind by ``make test-heavy``.
+The test has two sizes: a few hundred pictures in every run, and 2,000 pictures with 40 bad ones of
+each kind in ``make test-heavy``.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from tests.pictures import BAD, encoded
 
 ROOT = Path(__file__).parents[2]
 MEBIBYTE = 1 << 20
-# drawn anew, three of each leaf; the others are these at another size, so with other bytes
+# newly drawn, three per leaf; the others are these in another size, so with other bytes
 DRAWN = 3 * len(LEAVES)
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What must become of one path: a reason, or a category (the first part of its leaf)."""
+    """The expected outcome of a path: a reason, or a category (the first part of its leaf)."""
 
     reason: str | None
     category: str | None
 
 
 def drawings(count: int) -> Iterator[tuple[str, bytes]]:
-    """(leaf, JPEG); no two with the same bytes, some as large as those of a camera."""
+    """Yield (leaf, JPEG); no two with the same bytes, some as large as a camera's."""
     drawn = [
         (LEAVES[i % len(LEAVES)], render(LEAVES[i % len(LEAVES)], 900 + i)) for i in range(DRAWN)
     ]
@@ -53,7 +53,7 @@ def drawings(count: int) -> Iterator[tuple[str, bytes]]:
 
 
 def special(outside: Path) -> dict[str, Callable[[str], None]]:
-    """reason -> what makes a path that is rejected for it, where bytes alone cannot."""
+    """Reason -> function that makes a path rejected for it, where file content alone cannot."""
     return {
         "unreadable": os.mkfifo,  # nobody writes: opening it in the ordinary way waits for ever
         "missing": lambda path: Path(path).symlink_to(f"{path}-nowhere"),
@@ -62,7 +62,7 @@ def special(outside: Path) -> dict[str, Callable[[str], None]]:
 
 
 def names(folder: str, count: int) -> Iterator[str]:
-    """Paths of the operating system in several folders; some with letters that make trouble."""
+    """Yield paths in several folders, some with difficult characters."""
     odd = ("plain", "with space", "quo'te\"", "new\nline", "靴", os.fsdecode(b"latin-\xe9"))
     for number in range(count):
         below = f"{folder}/shop {number % 7}/{number % 3}"
@@ -71,13 +71,13 @@ def names(folder: str, count: int) -> Iterator[str]:
 
 
 def as_text(path: str) -> str:
-    """How the catalogue writes a path: as it is, or as a URL if its name is no UTF-8."""
+    """A path as the catalogue writes it: unchanged, or a URL if its name is not UTF-8."""
     raw = os.fsencode(path)
     return path if b"\xe9" not in raw or "靴" in path else "file://" + quote(raw, safe="/")
 
 
 def write_crawl(folder: Path, pictures: int, bad: int) -> dict[str, Expected]:
-    """path as the catalogue writes it -> what must become of it; the bad ones are mixed in."""
+    """Write the crawl, bad pictures mixed in; path in the catalogue -> expected outcome."""
     outside = folder.with_name("outside.jpg")
     outside.write_bytes(encoded(render(LEAVES[0], 1), "JPEG"))
     links = special(outside)
@@ -100,7 +100,7 @@ def write_crawl(folder: Path, pictures: int, bad: int) -> dict[str, Expected]:
 
 
 def label(folder: Path) -> tuple[list[dict[str, str | None]], list[float], str]:
-    """Runs ``label crawl`` in `folder`: its lines, its memory in MiB at each 50th line, its end."""
+    """Run ``label crawl`` in `folder`: output lines, MiB of memory per 50 lines, last stderr."""
     environ = {name: value for name, value in os.environ.items() if "FASHION" not in name}
     environ |= {"PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(folder / "config")}
     with (
@@ -161,10 +161,10 @@ def test_every_path_has_one_row_and_memory_stays_flat(
     )
     assert f"labelled {pictures}, rejected {9 * bad}" in said
     assert Counter(reason for _, reason in found.values() if reason) == dict.fromkeys(REASONS, bad)
-    # how good the labels are is for other tests to say; here they must only be the right rows' own
+    # other tests measure the accuracy; here each label must only belong to its row
     right = sum(category == expected[path].category for path, _, _, category in rows if category)
     assert right >= 0.85 * pictures
-    # everything is loaded and warm after the first third; from there on nothing may pile up
+    # after the first third everything is loaded; from then on memory must not grow
     third = len(memory) // 3
     assert max(memory[third:]) - max(memory[: third + 1]) < 40, memory
 

@@ -1,7 +1,7 @@
 """The session of docs/tutorial.md on drawings: label, query, review, relabel, go back, export.
 
-Every command is run as it is typed, on each database, and what came out is read by plain SQL and by
-programs that share no code with us.
+Every command runs as it is typed, on each database. Plain SQL and programs that share no code with
+this project read the results.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ REVIEWED = 12
 
 @pytest.fixture
 def url(catalogue_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of a catalogue that is not there yet; the settings name it."""
+    """The URL of a catalogue that does not exist yet; the settings name it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FASHION_CASCADE_CATALOGUE_URL", catalogue_url)
     return catalogue_url
 
 
 def sql(url: str, query: str) -> list[tuple[Any, ...]]:
-    """What any SQL tool sees."""
+    """The rows of a query, without this project's code."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
@@ -45,12 +45,12 @@ def sql(url: str, query: str) -> list[tuple[Any, ...]]:
 
 
 def truth(path: str) -> str:
-    """What a person sees: the folders are the labels."""
+    """The correct label of a picture: its folder."""
     return Path(path).parent.relative_to(Path("crawl").resolve()).as_posix()
 
 
 def fill_in(sheet: Path) -> dict[str, str]:
-    """Do what a person does with a sheet; the labels by path."""
+    """Fill in a review sheet with the correct labels; returns them by path."""
     with sheet.open(newline="") as file:
         table = list(csv.DictReader(file))
     said = {line["path"]: truth(line["path"]) for line in table}
@@ -83,7 +83,7 @@ def test_from_pictures_to_files_that_others_read(url: str, small_bundle: Path) -
 
 
 def review(url: str) -> dict[str, str]:
-    """Look at the least sure pictures; what a person said of them."""
+    """Review the pictures with the lowest confidence; returns the labels given by path."""
     run("review", "sheet", "doubtful.html", "--limit", str(REVIEWED), "--order-by", "margin")
     assert Path("doubtful.html").read_text().count("data:image/jpeg;base64,") == REVIEWED
     said = fill_in(Path("doubtful.csv"))
@@ -97,7 +97,7 @@ def review(url: str) -> dict[str, str]:
 
 
 def relabel_and_back(url: str, small_bundle: Path) -> None:
-    """A bundle that says more: look at what would change, let it count, go back."""
+    """Compare a bundle with longer labels, switch to it, and switch back."""
     query = "SELECT path, label, best_leaf, confidence FROM catalogue ORDER BY id"
     before = sql(url, query)
     bolder = ("tune-thresholds", "crawl", "--model", str(small_bundle), "--precision", "0.5")
@@ -123,7 +123,7 @@ def relabel_and_back(url: str, small_bundle: Path) -> None:
 
 
 def compare(url: str, *versions: str) -> None:
-    """Both models beside what the person said: one by the history, one by the rows as they are."""
+    """Compare both models with the corrections: one from the history, one from the rows."""
     figures = {line["figure"]: line for line in lines(run("models", "compare", *versions))}
     for side, table in (("first", "label_history"), ("second", "catalogue")):
         joined = "JOIN catalogue c ON c.id = t.catalogue_id" if side == "first" else ""
@@ -138,7 +138,7 @@ def compare(url: str, *versions: str) -> None:
 
 
 def exported(url: str) -> None:
-    """Each export holds the table, as other programs read it."""
+    """Each export holds the table when other programs read it."""
     for name in ("out.csv", "out.jsonl", "out.parquet", "out.db"):
         assert "54 rows, sha256" in run("export", name, "--status", "labelled").stdout
     query = (

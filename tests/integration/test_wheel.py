@@ -1,4 +1,4 @@
-"""What people install: the wheel holds everything that labelling a picture needs."""
+"""The wheel holds everything that labelling a picture needs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from cascade.drawings import render
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("cascade", "commands", "db", "rendering", "worker")
-# what lies in a checkout that was worked in, and has no part in a build
+# files of a used checkout that do not belong into a build
 NOT_BUILT = (".*", "build", "dist", "runs", "tests", "benchmarks", "*.egg-info", "__pycache__")
 
 
 def run(*command: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Runs it as in a shell where this checkout does not exist; the exit code is checked."""
+    """Run a command as in a shell without this checkout; check its exit code."""
     hidden = ("PYTHON", "FASHION", "VIRTUAL_ENV", "PIP_")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     done = subprocess.run(
@@ -41,11 +41,11 @@ def run(*command: object, cwd: Path, code: int = 0) -> subprocess.CompletedProce
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the checkout: building leaves things behind."""
+    """The wheel, built from a copy of the checkout because building leaves files behind."""
     folder = tmp_path_factory.mktemp("wheel")
     ignore = shutil.ignore_patterns(*NOT_BUILT, "catalogue.db*", "sample-crawl*")
     shutil.copytree(ROOT, folder / "source", ignore=ignore)
-    # without isolation no package index is asked: the test extra brings setuptools
+    # no build isolation, so no package index is needed: the test extra installs setuptools
     options = ("--no-deps", "--no-build-isolation", "--no-index", "--quiet")
     run(sys.executable, "-m", "pip", "wheel", *options, "-w", folder, ".", cwd=folder / "source")
     (built,) = folder.glob("*.whl")
@@ -54,13 +54,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment with the wheel in it, and the dependencies of this one beside it."""
+    """A new environment with the wheel, and the dependencies of this environment."""
     folder = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
     pip = (sys.executable, "-m", "pip", "--python", folder / "bin" / "python")
     run(*pip, "install", "--no-deps", "--no-index", "--quiet", wheel, cwd=folder)
-    # A path in a .pth file comes last, and .pth files in it are not read: neither this checkout
-    # nor an editable installation of it can stand in for the wheel.
+    # Paths of a .pth file come last in sys.path, and .pth files in them are not read, so neither
+    # this checkout nor an editable installation of it can replace the wheel.
     (site,) = folder.glob("lib/python*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
     return folder / "bin"
@@ -76,7 +76,7 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
         if path.is_file() and path.suffix != ".pyc"
     } | {"cli.py"}
     assert wanted - packed == set()
-    # and the ones without which it could not work are there by name, wherever the list comes from
+    # named here as well, in case the list above is computed wrongly
     for name in (
         "cascade/default_bundle/manifest.json",
         "cascade/default_bundle/taxonomy.json",
