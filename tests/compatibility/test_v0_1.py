@@ -164,7 +164,7 @@ def test_a_stopped_training_resumes_to_the_result_of_the_old_version(tmp_path: P
         for figures, recorded in zip(history, before, strict=True):
             assert figures.keys() == recorded.keys()
             for name in ("loss", "val_loss"):
-                assert figures[name] == pytest.approx(recorded[name], rel=0.01)
+                assert figures[name] == pytest.approx(recorded[name], rel=3e-3)
     # kept, not trained again: to the last digit
     assert (
         json.loads((work / "0" / "state.json").read_text())["history"] == expected["history"]["0"]
