@@ -50,15 +50,15 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     nothing of photographs.
     """
     from cascade.taxonomy import Taxonomy
-    from cascade.training.build import Material, build_cascade
+    from cascade.training.build import TrainingData, build_cascade
 
     folder = tmp_path_factory.mktemp("small-bundle")
-    material = Material(
+    data = TrainingData(
         drawn(folder / "train", 14, 1, "train"),
         drawn(folder / "validation", 4, 2, "validation"),
         Taxonomy.load(),
     )
-    build_cascade(material, small_settings(), folder / "bundle", folder / "work", 0.6)
+    build_cascade(data, small_settings(), folder / "bundle", folder / "work", 0.6)
     return folder / "bundle"
 
 

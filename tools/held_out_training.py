@@ -1,8 +1,8 @@
-"""How a cascade does on a shop that it never saw: whole sources held out in turn.
+"""Leave-one-source-out training: how a cascade does on unseen shops.
 
-Fine-tuning once for each source would take days on a small machine, so ``hold_out`` leaves the
-pretrained trunk as it is: its features are worked out once, and only linear heads are trained anew
-for each source. ``hold_out_trained`` trains the whole network, for the few that matter most.
+Fine-tuning once for each source would take days on a small machine. So ``hold_out_heads`` keeps the
+pretrained trunk frozen: its features are computed once, and only linear heads are trained for each
+source. ``hold_out_network`` trains the full network, for the few sources that matter most.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade.calibration import fit_temperatures, thresholds_of, tune_thresholds
 from cascade.chunks import chunks
 from cascade.data.dataset import Item, Pictures, targets
 from cascade.decisions import DecisionSet
@@ -24,18 +23,19 @@ from cascade.routing import Routing, softmax
 from cascade.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
-    from cascade.training.batches import Teach
+    from cascade.training.batches import Teacher
     from cascade.training.settings import TrainingSettings
 
 STEPS = 300
-RATE = 0.01
-PENALTY = 3e-5
-SMALLEST = 1e-9
+LEARNING_RATE = 0.01
+L2 = 3e-5
+EPSILON = 1e-9
+PRECISION = 0.98
 
 
 @dataclass(frozen=True)
 class Features:
-    """Pictures as the frozen trunk sees them: ``(N, 1280)``, with what they are."""
+    """Labelled pictures as ``(N, 1280)`` float32 features of the frozen trunk."""
 
     items: tuple[Item, ...]
     values: np.ndarray
@@ -78,145 +78,145 @@ class Heads:
 def fit_heads(
     features: Features, decisions: DecisionSet, taxonomy: Taxonomy, balance: float = 0.5
 ) -> Heads:
-    """Softmax regression for each decision, partly known labels with the sum over what fits.
+    """Softmax regression for each decision.
 
-    Full-batch Adam from zero, so the same every time; small classes and sources weigh more.
+    The probability of a partly known label is the sum over its outcomes. Full-batch Adam from zero
+    makes it reproducible. Small classes and sources weigh more, as ``sampling_weights`` says.
     """
-    from cascade.training.batches import draw_weights
+    from cascade.training.batches import sampling_weights
 
     mean = features.values.mean(axis=0, dtype=np.float64).astype(np.float32)
     scale = features.values.std(axis=0, dtype=np.float64).astype(np.float32) + 1e-3
     x = (features.values.astype(np.float32) - mean) / scale  # (N, 1280)
     fits = targets(features.items, decisions, taxonomy)
-    draw = draw_weights(features.items, balance)
-    draw = (draw / draw.sum())[:, None].astype(np.float32)
+    weights = sampling_weights(features.items, balance)
+    weights = (weights / weights.sum())[:, None].astype(np.float32)
     parameters = np.zeros((x.shape[1] + 1, fits.shape[1]), np.float32)
     first, second = np.zeros_like(parameters), np.zeros_like(parameters)
     for step in range(1, STEPS + 1):
-        error = draw * _error(x @ parameters[:-1] + parameters[-1], fits, decisions)
+        error = weights * _logit_gradient(x @ parameters[:-1] + parameters[-1], fits, decisions)
         gradient = np.concatenate([x.T @ error, error.sum(axis=0, keepdims=True)])
-        gradient[:-1] += PENALTY * parameters[:-1]
+        gradient[:-1] += L2 * parameters[:-1]
         first = 0.9 * first + 0.1 * gradient
         second = 0.999 * second + 0.001 * gradient**2
         corrected = np.sqrt(second / (1 - 0.999**step)) + 1e-8
-        parameters -= RATE * first / (1 - 0.9**step) / corrected
+        parameters -= LEARNING_RATE * first / (1 - 0.9**step) / corrected
     return Heads(mean, scale, parameters[:-1], parameters[-1])
 
 
-def _error(logits: np.ndarray, fits: np.ndarray, decisions: DecisionSet) -> np.ndarray:
-    """``(N, K)``: the gradient of each picture's loss over its logits."""
+def _logit_gradient(logits: np.ndarray, fits: np.ndarray, decisions: DecisionSet) -> np.ndarray:
+    """``(N, K)``: the gradient of each picture's loss with respect to its logits."""
     result = np.zeros_like(logits)
     for columns in decisions.columns:
         p = softmax(logits[:, columns])
-        wanted = p * fits[:, columns]
-        total = wanted.sum(axis=1, keepdims=True)
-        wanted /= np.maximum(total, SMALLEST)
-        inside = fits[:, columns].any(axis=1, keepdims=True)
-        result[:, columns] = (p - wanted) * inside
+        target = p * fits[:, columns]
+        total = target.sum(axis=1, keepdims=True)
+        target /= np.maximum(total, EPSILON)
+        applies = fits[:, columns].any(axis=1, keepdims=True)
+        result[:, columns] = (p - target) * applies
     return result
 
 
 @dataclass(frozen=True)
-class Strangers:
-    """What a cascade that was trained without some sources says of their pictures.
+class HeldOutResult:
+    """Logits of a cascade that was trained without some sources, on the pictures of those.
 
-    With no sources held out these are the pictures of the test split, for comparison.
+    With no held-out source, the pictures are those of the test split, for comparison.
     """
 
     routing: Routing
     items: tuple[Item, ...]
-    logits: np.ndarray  # (N, K), of every network
-    teach: Teach | None = None  # for another network to learn from, where a whole one was trained
+    logits: np.ndarray  # (N, K)
+    teacher: Teacher | None = None  # the trained network, as a teacher for another one
 
     def rates(self, source: str | None = None) -> dict[str, Rate]:
-        """Shares by the names that they have in a report; of one source, or of all."""
+        """Rates by their names in a report; of one source, or of all."""
         rows = [n for n, item in enumerate(self.items) if source in (None, item.source)]
         items = tuple(self.items[n] for n in rows)
         measures = LabelledPredictions(self.routing, self.logits[rows], items).measures()
         return {name: measure.rate for name, measure in measures.items()}
 
 
-def hold_out(
-    features: Features, sources: Sequence[str], taxonomy: Taxonomy, precision: float = 0.98
-) -> Strangers:
-    """Train without ``sources``, tune on the validation pictures that are left, answer for them.
+def hold_out_heads(
+    features: Features, sources: Sequence[str], taxonomy: Taxonomy, precision: float = PRECISION
+) -> HeldOutResult:
+    """Train heads without ``sources``, calibrate on the remaining validation pictures.
 
-    All their pictures are answered for, whatever their split: none was trained on.
+    The result covers all pictures of the sources, of every split, since none was trained on.
     """
     decisions = taxonomy.decisions()
-    parts = _Parts.of(features.items, sources)
-    heads = fit_heads(features.subset(parts.train), decisions, taxonomy)
+    split = _Split.of(features.items, sources)
+    heads = fit_heads(features.subset(split.train), decisions, taxonomy)
     logits = heads.logits(features.values)
-    return _strangers(taxonomy, features.items, logits, parts, precision)
+    return _result(Routing(taxonomy, decisions), features.items, logits, split, precision)
 
 
-def hold_out_trained(
+def hold_out_network(
     pictures: Pictures,
     sources: Sequence[str],
     taxonomy: Taxonomy,
     settings: TrainingSettings,
     folder: Path,
     *,
-    teach: Teach | None = None,
-) -> Strangers:
-    """As ``hold_out``, but the network is trained without ``sources`` as ``settings`` say.
+    teacher: Teacher | None = None,
+) -> HeldOutResult:
+    """Like ``hold_out_heads``, but train the full network.
 
-    ``settings`` are those of a network that all decisions share. Its state lies in ``folder``, and
-    a run that was stopped goes on from there. ``teach`` is what it learns from beside the labels:
-    that of a network which never saw the ``sources`` either.
+    Args:
+        pictures: Pictures of all sources and splits.
+        sources: The sources to hold out.
+        taxonomy: The tree of labels.
+        settings: Settings of an architecture with one network for all decisions.
+        folder: Where the state is stored, from which a stopped run resumes.
+        teacher: Gives soft labels; a network that was trained without ``sources`` too.
     """
     from cascade.backends.tensorflow import keras_runner
-    from cascade.training.fit import logits_of
-    from cascade.training.logit_adjustment import expect_true_shares
+    from cascade.training.callbacks import predict_logits
+    from cascade.training.logit_adjustment import adjust_logits
     from cascade.training.model_soup import train_averaged
+    from cascade.training.task import TrainingTask
 
     decisions = taxonomy.decisions(settings.form)
-    parts = _Parts.of(pictures.items, sources)
-    train, validation = pictures.subset(parts.train), pictures.subset(parts.validation)
-    model, _ = train_averaged(
-        train, validation, decisions, taxonomy, settings, folder=folder, teach=teach
-    )
-    expect_true_shares(
-        model, decisions, train, validation, taxonomy=taxonomy, balance=settings.balance
-    )
-    needed = parts.validation | parts.judged
+    split = _Split.of(pictures.items, sources)
+    train, validation = pictures.subset(split.train), pictures.subset(split.validation)
+    task = TrainingTask(train, validation, decisions, taxonomy, teacher)
+    model, _ = train_averaged(task, settings, folder=folder)
+    adjust_logits(model, task, settings.balance)
+    needed = split.validation | split.evaluated
     logits = np.zeros((len(pictures), decisions.width), np.float32)
-    logits[needed] = logits_of(model, pictures.pixels[needed])
-    found = _strangers(taxonomy, pictures.items, logits, parts)
+    logits[needed] = predict_logits(model, pictures.pixels[needed])
+    found = _result(Routing(taxonomy, decisions), pictures.items, logits, split)
     run = keras_runner(model)
-    return replace(found, teach=lambda pixels: found.routing.outcome_probabilities(run(pixels)))
+    return replace(found, teacher=lambda pixels: found.routing.outcome_probabilities(run(pixels)))
 
 
 @dataclass(frozen=True)
-class _Parts:
-    """Which items train, choose and are judged: ``(N,)`` bool each."""
+class _Split:
+    """The items of each part, ``(N,)`` bool."""
 
     train: np.ndarray
     validation: np.ndarray
-    judged: np.ndarray
+    evaluated: np.ndarray
 
     @classmethod
-    def of(cls, items: Sequence[Item], sources: Sequence[str]) -> _Parts:
+    def of(cls, items: Sequence[Item], sources: Sequence[str]) -> _Split:
         out = np.array([item.source in sources for item in items])
         split = np.array([item.split for item in items])
-        judged = out if len(sources) else split == "test"
-        return cls(~out & (split == "train"), ~out & (split == "validation"), judged)
+        evaluated = out if len(sources) else split == "test"
+        return cls(~out & (split == "train"), ~out & (split == "validation"), evaluated)
 
 
-def _strangers(
-    taxonomy: Taxonomy,
+def _result(
+    routing: Routing,
     items: Sequence[Item],
     logits: np.ndarray,
-    parts: _Parts,
-    precision: float = 0.98,
-) -> Strangers:
-    """Temperatures and thresholds from the validation rows, answers for the judged ones."""
-    decisions = taxonomy.decisions()
-    chosen = [items[int(n)] for n in np.flatnonzero(parts.validation)]
-    answers = targets(chosen, decisions, taxonomy)
-    seen = logits[parts.validation]
-    routing = Routing(taxonomy, decisions, fit_temperatures(seen, answers, decisions))
-    found = tune_thresholds(routing, seen, [item.label for item in chosen], precision)
-    routing = replace(routing, thresholds=thresholds_of(found))
-    judged = tuple(items[int(n)] for n in np.flatnonzero(parts.judged))
-    return Strangers(routing, judged, logits[parts.judged])
+    split: _Split,
+    precision: float = PRECISION,
+) -> HeldOutResult:
+    """Calibrate on the validation rows, return the evaluated ones."""
+    from cascade.training.recalibrate import calibrate
+
+    validation = [items[int(n)] for n in np.flatnonzero(split.validation)]
+    routing, _ = calibrate(routing, logits[split.validation], validation, precision)
+    evaluated = tuple(items[int(n)] for n in np.flatnonzero(split.evaluated))
+    return HeldOutResult(routing, evaluated, logits[split.evaluated])

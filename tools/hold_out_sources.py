@@ -1,16 +1,16 @@
-"""Hold the sources of a manifest out in turn and print a table of how each is judged then.
+"""Evaluate unseen shops: hold out each source of a manifest in turn and print a table.
 
     python -m tools.hold_out_sources photos/manifest.csv [--features cache.npy]
     python -m tools.hold_out_sources photos/manifest.csv --train 6 --work runs/held-out \\
         --experiment trunk-plain --experiment trunk --experiment trunk+trunk-plain \\
         --only zappos_sedaozkaya,owndays,optic2000 --only myntra [--card BUNDLE]
 
-Sources with fewer than 30 pictures are held out together. The trunk's features of every picture
-are worked out once (and kept with --features), heads are trained anew for each source. With --train
-the whole network of each experiment is trained so many epochs without the sources instead, and
-trunk+trunk-plain learns from trunk-plain beside the labels; a stopped run goes on. Sources that
---only names with commas between are held out by one training and judged one by one. With --card
-the table is put into a bundle's model card, in the place of the one of its kind that was there.
+Sources with fewer than 30 pictures are held out together. By default the features of the frozen
+trunk are computed once (--features caches them), and heads are trained for each source. --train
+trains the full network of each experiment for that many epochs instead; trunk+trunk-plain trains
+trunk with trunk-plain as its teacher. A stopped run resumes. Sources that --only lists with commas
+are held out by one training and evaluated one by one. --card writes the table into a bundle's model
+card and replaces an earlier one.
 """
 
 from __future__ import annotations
@@ -32,16 +32,22 @@ from cascade.pictures.decode import Preprocessing
 from cascade.taxonomy import Taxonomy
 from cascade.training.experiments import experiment_settings
 from rendering.text import markdown_table
-from tools.held_out_training import Features, Strangers, hold_out, hold_out_trained, trunk_features
+from tools.held_out_training import (
+    Features,
+    HeldOutResult,
+    hold_out_heads,
+    hold_out_network,
+    trunk_features,
+)
 
-Judge = Callable[[Sequence[str]], Strangers]
+HoldOut = Callable[[Sequence[str]], HeldOutResult]
 FEWEST = 30
 HEADS = "heads on the frozen trunk"
 TITLES = {
     False: "Shops that training never saw, heads alone",
     True: "Shops that training never saw, the whole network",
 }
-CARD = "All pictures of the sources, judged by a cascade that was trained without them"
+CARD = "All pictures of the sources, labelled by a cascade that was trained without them"
 SHOWN = (
     "primary",
     "glasses",
@@ -61,23 +67,27 @@ SHOWN = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("manifest", type=Path)
-    parser.add_argument("--features", type=Path, help="Where the features are kept.")
-    parser.add_argument("--only", action="append", help="Sources, comma between; may come again.")
-    parser.add_argument("--train", type=int, metavar="EPOCHS", help="Train the whole network.")
+    parser.add_argument("--features", type=Path, help="File that caches the features (.npy).")
+    parser.add_argument("--only", action="append", help="Sources, separated by commas; repeatable.")
+    parser.add_argument("--train", type=int, metavar="EPOCHS", help="Train the full network.")
     parser.add_argument(
-        "--experiment", action="append", metavar="NAME[+TEACHER]", help="May come again."
+        "--experiment",
+        action="append",
+        metavar="NAME[+TEACHER]",
+        help="Repeatable.",
     )
-    parser.add_argument("--seed", type=int, help="Of --train [as the experiment says].")
-    parser.add_argument("--runs", type=int, default=1, help="Of --train: average so many.")
+    parser.add_argument("--seed", type=int, help="Seed for --train [the experiment's].")
+    parser.add_argument("--runs", type=int, default=1, help="Trainings to average, for --train.")
     parser.add_argument("--work", type=Path, default=Path("runs/held-out"))
     parser.add_argument("--card", type=Path, metavar="BUNDLE")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     items = read_labelled_manifest(arguments.manifest, Taxonomy.load())
-    asked, rows = judges(arguments, items), []
-    for names in held_out(items, arguments.only):
-        for network, judge in asked.items():
-            for title, rates in judged(names, judge(names)):
+    rows = []
+    networks = hold_outs(arguments, items)
+    for names in held_out_sources(items, arguments.only):
+        for network, hold_out in networks.items():
+            for title, rates in rates_by_source(names, hold_out(names)):
                 rows.append([title, network, *(cell(rates.get(name)) for name in SHOWN)])
                 print(rows[-1], flush=True)
     table = markdown_table(("held out", "network", *SHOWN), rows)
@@ -87,12 +97,13 @@ def main() -> None:
         shared = "; ".join(
             names.replace(",", ", ") for names in arguments.only or () if "," in names
         )
-        together = f" Held out by one training, judged one by one: {shared}." if shared else ""
+        together = f" Held out by one training, evaluated one by one: {shared}." if shared else ""
         section = f"{CARD} ({how}share, 95 % interval, pictures).{together}\n\n{table}\n"
         add_card_section(arguments.card, TITLES[bool(arguments.train)], section)
 
 
-def held_out(items: Sequence[Item], only: Sequence[str] | None) -> list[tuple[str, ...]]:
+def held_out_sources(items: Sequence[Item], only: Sequence[str] | None) -> list[tuple[str, ...]]:
+    """Groups of sources to hold out together; the empty group is for comparison."""
     if only:
         return [tuple(name for name in names.split(",") if name) for names in only]
     sources = Counter(item.source for item in items)
@@ -100,41 +111,44 @@ def held_out(items: Sequence[Item], only: Sequence[str] | None) -> list[tuple[st
     return [(), *((s,) for s, n in sources.most_common() if n >= FEWEST), small]
 
 
-def judged(names: Sequence[str], strangers: Strangers) -> list[tuple[str, Mapping[str, Rate]]]:
-    """A row for each source that has enough pictures; one for all where none has."""
-    counts = Counter(item.source for item in strangers.items)
+def rates_by_source(
+    names: Sequence[str], result: HeldOutResult
+) -> list[tuple[str, Mapping[str, Rate]]]:
+    """Rates of each source that has enough pictures; of all together if none has."""
+    counts = Counter(item.source for item in result.items)
     apart = [name for name in names if counts[name] >= FEWEST]
     if not apart:
-        return [(", ".join(names) or "none (test split)", strangers.rates())]
-    return [(name, strangers.rates(name)) for name in apart]
+        return [(", ".join(names) or "none (test split)", result.rates())]
+    return [(name, result.rates(name)) for name in apart]
 
 
-def judges(arguments: argparse.Namespace, items: Sequence[Item]) -> Mapping[str, Judge]:
-    """Who is to be judged, by name."""
+def hold_outs(arguments: argparse.Namespace, items: Sequence[Item]) -> Mapping[str, HoldOut]:
+    """A function for each network to evaluate, by its name in the table."""
     if not arguments.train:
         features = load_features(items, arguments.features)
-        return {HEADS: lambda names: hold_out(features, names, Taxonomy.load())}
+        return {HEADS: lambda names: hold_out_heads(features, names, Taxonomy.load())}
     pictures = decode_items(items, Preprocessing())
-    return {name: trained(arguments, pictures, name) for name in arguments.experiment or ["trunk"]}
+    names = arguments.experiment or ["trunk"]
+    return {name: hold_out_with(arguments, pictures, name) for name in names}
 
 
-def trained(arguments: argparse.Namespace, pictures: Pictures, network: str) -> Judge:
-    """Trains an experiment without sources; ``network`` is its name, or ``NAME+TEACHER``."""
-    name, _, teacher = network.partition("+")
+def hold_out_with(arguments: argparse.Namespace, pictures: Pictures, network: str) -> HoldOut:
+    """A function that trains an experiment, named ``NAME`` or ``NAME+TEACHER``."""
+    name, _, teacher_name = network.partition("+")
     settings = replace(experiment_settings(name), epochs=arguments.train, runs=arguments.runs)
     run = str(arguments.train)
     if arguments.runs > 1:
         run += f"-x{arguments.runs}"
     if arguments.seed is not None:
         settings, run = replace(settings, seed=arguments.seed), f"{run}-{arguments.seed}"
-    ask = trained(arguments, pictures, teacher) if teacher else None
+    teach = hold_out_with(arguments, pictures, teacher_name) if teacher_name else None
 
-    def judge(names: Sequence[str]) -> Strangers:
+    def hold_out(names: Sequence[str]) -> HeldOutResult:
         folder = arguments.work / network / ("-".join(names) or "none") / run
-        teach = ask(names).teach if ask else None
-        return hold_out_trained(pictures, names, Taxonomy.load(), settings, folder, teach=teach)
+        teacher = teach(names).teacher if teach else None
+        return hold_out_network(pictures, names, Taxonomy.load(), settings, folder, teacher=teacher)
 
-    return judge
+    return hold_out
 
 
 def cell(rate: Rate | None) -> str:

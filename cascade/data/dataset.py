@@ -47,14 +47,14 @@ class Item:
 class Pictures:
     """Decoded pictures with what they are: ``pixels`` is ``(N, height, width, 3)`` uint8.
 
-    ``taught`` is what a teacher says of each: ``(N, K)`` float32, the probabilities of each
-    decision's outcomes side by side.
+    ``soft_labels`` are a teacher's probabilities for distillation: ``(N, K)`` float32, the outcomes
+    of each decision side by side.
     """
 
     items: tuple[Item, ...]
     pixels: np.ndarray
     rejected: tuple[tuple[Item, str], ...] = ()
-    taught: np.ndarray | None = None
+    soft_labels: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -63,8 +63,8 @@ class Pictures:
         """The pictures of ``rows``: ``(n,)`` row numbers, or an ``(N,)`` bool mask."""
         chosen = np.flatnonzero(rows) if rows.dtype == bool else rows
         items = tuple(self.items[int(number)] for number in chosen)
-        taught = None if self.taught is None else self.taught[chosen]
-        return Pictures(items, self.pixels[chosen], taught=taught)
+        soft_labels = None if self.soft_labels is None else self.soft_labels[chosen]
+        return Pictures(items, self.pixels[chosen], soft_labels=soft_labels)
 
 
 def read_labelled_folder(

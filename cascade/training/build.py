@@ -1,4 +1,4 @@
-"""Building a cascade: every network trained, calibrated, judged, and sealed into a bundle."""
+"""Building a cascade: train every network, calibrate, evaluate, and seal the bundle."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from cascade.backends.tensorflow import keras_runner
 from cascade.bundle import Bundle, BundleParts, seal, write_json, write_parts
-from cascade.calibration import fit_temperatures, thresholds_of, tune_thresholds
 from cascade.classifier import Cascade
-from cascade.data.dataset import Pictures, fingerprint, targets
+from cascade.data.dataset import Pictures, fingerprint
 from cascade.decisions import DecisionSet
 from cascade.errors import BundleError, DatasetError
 from cascade.evaluation.evaluate import evaluate
@@ -27,28 +25,29 @@ from cascade.evaluation.predictions import all_logits
 from cascade.networks.architectures import build, networks_of
 from cascade.networks.serialisation import read_network, write_network
 from cascade.pictures.decode import Preprocessing
-from cascade.routing import Routing
 from cascade.taxonomy import Taxonomy
-from cascade.training.batches import Teach
-from cascade.training.logit_adjustment import expect_true_shares
+from cascade.training.batches import Teacher
+from cascade.training.checkpoint import training_totals
+from cascade.training.logit_adjustment import adjust_logits
 from cascade.training.model_soup import check_runs, train_averaged
 from cascade.training.provenance import short_figures, training_record
+from cascade.training.recalibrate import calibrate
 from cascade.training.settings import TrainingSettings
+from cascade.training.task import TrainingTask
 
 log = logging.getLogger(__name__)
 
 FINAL_WEIGHTS = "final.weights.h5"
-LATEST_WEIGHTS = "latest.weights.h5"
 PRECISION = 0.98
 
 
 @dataclass(frozen=True)
-class Material:
-    """What a cascade is made from: pictures by split, the tree, and how pictures became tensors.
+class TrainingData:
+    """Everything a cascade is built from: pictures by split, the tree, the preprocessing.
 
-    ``test`` is judged and written into the card, and chooses nothing. ``terms`` is what the card
-    says about the right to use the pictures. ``teach`` answers for training
-    pictures of a network that all decisions share (``cascade.training.distillation``).
+    ``test`` is evaluated for the model card and influences nothing else. ``terms`` is the model
+    card's text about the right to use the pictures. ``teacher`` gives soft labels to a network that
+    all decisions share (``cascade.training.distillation``).
     """
 
     train: Pictures
@@ -57,11 +56,17 @@ class Material:
     test: Pictures | None = None
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     terms: str = ""
-    teach: Teach | None = None
+    teacher: Teacher | None = None
+
+    def task(self, decisions: DecisionSet) -> TrainingTask:
+        """The pictures that matter for one network."""
+        return TrainingTask(
+            self.train, self.validation, decisions, self.taxonomy, self.teacher
+        ).relevant()
 
 
 def build_cascade(
-    material: Material,
+    data: TrainingData,
     settings: TrainingSettings,
     out_folder: Path,
     work_folder: Path,
@@ -69,179 +74,101 @@ def build_cascade(
 ) -> Bundle:
     """Train every network of the architecture and write the bundle to ``out_folder``.
 
-    What is done so far lies in ``work_folder``, and a run that was stopped goes on from there.
-    Raises ``DatasetError`` where pictures are missing for a decision or the work folder belongs to
-    other settings, ``BundleError`` where ``out_folder`` is taken, ``ValueError`` for runs
-    that cannot be averaged.
+    Progress is stored in ``work_folder``; a stopped run resumes from there.
+
+    Raises:
+        DatasetError: An outcome has no training picture, or ``work_folder`` belongs to a run with
+            other settings or pictures.
+        BundleError: ``out_folder`` is not empty.
+        ValueError: The runs cannot be averaged, see ``check_runs``.
     """
     _check_free(out_folder)
     check_runs(settings)
-    _check_work(material, settings, work_folder)
-    decided = networks_of(settings.architecture, material.taxonomy.decisions(settings.form))
-    for decisions in decided:  # before hours of work, not after
-        _concerned(material.train, decisions, material.taxonomy)
+    _check_work_folder(data, settings, work_folder)
+    networks = networks_of(settings.architecture, data.taxonomy.decisions(settings.form))
+    for decisions in networks:  # before hours of training, not after
+        data.task(decisions).check_outcomes()
     started = time.monotonic()
     models, epochs, seconds = [], 0, 0.0
-    for number, decisions in enumerate(decided):
+    for number, decisions in enumerate(networks):
         names = ", ".join(decision.node or "primary" for decision in decisions)
-        log.info("network %d of %d: %s", number + 1, len(decided), names)
-        left = _time_left(settings, started)
+        log.info("network %d of %d: %s", number + 1, len(networks), names)
+        left = replace(settings, limit_minutes=_time_left(settings, started))
         folder = work_folder / str(number)
-        models.append(_trained(material, decisions, replace(settings, limit_minutes=left), folder))
-        epochs, seconds = epochs + _epochs_in(folder), seconds + _state_in(folder)["seconds"]
+        models.append(_train_or_load(data.task(decisions), left, folder))
+        network_epochs, network_seconds = training_totals(folder)
+        epochs, seconds = epochs + network_epochs, seconds + network_seconds
     facts = {"minutes": round(seconds / 60, 1), "epochs_done": epochs}
-    return finish(material, settings, models, out_folder, facts, precision=precision)
+    return _finish(data, settings, models, out_folder, facts, precision=precision)
 
 
-def finish_from_weights(
-    material: Material,
-    settings: TrainingSettings,
-    work_folder: Path,
-    out_folder: Path,
-    precision: float = PRECISION,
-) -> Bundle:
-    """A bundle from what a training run that was stopped has left in its work folder.
-
-    Takes each network's final weights, or those after its last full epoch. The folder of one
-    network (``latest.weights.h5`` in it) will do where the architecture has but one, and so will
-    that of one of several runs.
-    Raises ``BundleError`` where a network was not begun.
-    """
-    _check_free(out_folder)
-    height, width = material.preprocessing.height, material.preprocessing.width
-    models, epochs, seconds = [], 0, 0.0
-    decided = networks_of(settings.architecture, material.taxonomy.decisions(settings.form))
-    for number, decisions in enumerate(decided):
-        folder = work_folder / str(number)
-        if len(decided) == 1 and not folder.is_dir():
-            folder = work_folder
-        model = build(settings.architecture, decisions, height, width, settings.seed)
-        model.load_weights(_weights_in(folder))
-        models.append(model)
-        epochs += _epochs_in(folder)
-        seconds += _state_in(folder)["seconds"]
-    facts = {"minutes": round(seconds / 60, 1), "epochs_done": epochs}
-    return finish(material, settings, models, out_folder, facts, precision=precision)
-
-
-def finish(
-    material: Material,
+def _finish(
+    data: TrainingData,
     settings: TrainingSettings,
     models: Sequence[keras.Model],
     out_folder: Path,
     facts: Mapping[str, Any],
     *,
-    precision: float = PRECISION,
+    precision: float,
 ) -> Bundle:
-    """Calibrate on validation, judge, write the card and seal the bundle.
+    """Calibrate on validation, evaluate, write the model card and seal the bundle.
 
-    Judged is what ships: the weights as stored (float16), read back, run as a worker runs them.
+    The evaluated networks are the shipped ones: weights as stored (float16), read back, run as in
+    a worker.
     """
-    decisions = material.taxonomy.decisions(settings.form)
-    decided = networks_of(settings.architecture, decisions)
+    decisions = data.taxonomy.decisions(settings.form)
+    networks = networks_of(settings.architecture, decisions)
     part = out_folder.with_name(out_folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     runners = []
     strengths: dict[str, float] = {}
     for number, model in enumerate(models):
-        told = [
-            concerned(each, decided[number], material.taxonomy)
-            for each in (material.train, material.validation)
-        ]
-        strengths |= expect_true_shares(
-            model, decided[number], *told, taxonomy=material.taxonomy, balance=settings.balance
-        )
+        strengths |= adjust_logits(model, data.task(networks[number]), settings.balance)
         write_network(part, number, model)
         runners.append(keras_runner(read_network(part, number)))
     network_of = [
-        next(n for n, group in enumerate(decided) if decision in group) for decision in decisions
+        next(number for number, group in enumerate(networks) if decision in group)
+        for decision in decisions
     ]
-    bare = BundleParts(
-        material.taxonomy, material.preprocessing, settings.form, decisions, network_of
-    )
+    bare = BundleParts(data.taxonomy, data.preprocessing, settings.form, decisions, network_of)
     write_parts(part, bare)
     cascade = Cascade(seal(part, {}, {}), runners)
-    routing, logits = calibrate(cascade, material.validation, precision)
-    figures = {"validation": evaluate(routing, logits, material.validation.items)}
-    if material.test is not None and len(material.test):
-        test_logits = all_logits(cascade, material.test.pixels)
-        figures["test"] = evaluate(routing, test_logits, material.test.items)
+    logits = all_logits(cascade, data.validation.pixels)
+    routing, _ = calibrate(cascade.routing, logits, data.validation.items, precision)
+    figures = {"validation": evaluate(routing, logits, data.validation.items)}
+    if data.test is not None and len(data.test):
+        test_logits = all_logits(cascade, data.test.pixels)
+        figures["test"] = evaluate(routing, test_logits, data.test.items)
     facts = {**facts, "prior_strengths": strengths}
-    training = training_record(material.train, settings, facts, len(models), precision)
+    training = training_record(data.train, settings, facts, len(models), precision)
     parts = replace(
         bare,
         temperatures=routing.temperatures,
         thresholds=routing.thresholds,
-        model_card=model_card(training, material.train.items, figures, material.terms),
+        model_card=model_card(training, data.train.items, figures, data.terms),
     )
     write_parts(part, parts)
     seal(part, training, {split: short_figures(each) for split, each in figures.items()})
     out_folder.parent.mkdir(parents=True, exist_ok=True)
     if out_folder.is_dir():
-        out_folder.rmdir()  # an empty one, see _check_free
+        out_folder.rmdir()  # empty, see _check_free
     part.rename(out_folder)
     return Bundle.open(out_folder)
 
 
-def calibrate(
-    cascade: Cascade, validation: Pictures, precision: float = PRECISION
-) -> tuple[Routing, np.ndarray]:
-    """The cascade's routing with temperatures and thresholds fitted, and the logits used for it."""
-    logits = all_logits(cascade, validation.pixels)
-    bare = replace(cascade.routing, temperatures={}, thresholds={})
-    answers = targets(validation.items, bare.decisions, bare.taxonomy)
-    routing = replace(bare, temperatures=fit_temperatures(logits, answers, bare.decisions))
-    labels = [item.label for item in validation.items]
-    found = tune_thresholds(routing, logits, labels, precision)
-    return replace(routing, thresholds=thresholds_of(found)), logits
-
-
-def _trained(
-    material: Material, decisions: DecisionSet, settings: TrainingSettings, folder: Path
-) -> keras.Model:
-    """One network, trained now or earlier."""
-    train = _concerned(material.train, decisions, material.taxonomy)
+def _train_or_load(task: TrainingTask, settings: TrainingSettings, folder: Path) -> keras.Model:
+    """One network: trained now, or loaded if an earlier run finished it."""
     final = folder / FINAL_WEIGHTS
     if final.is_file():
-        size = material.preprocessing
-        model = build(settings.architecture, decisions, size.height, size.width, settings.seed)
+        height, width = task.train.pixels.shape[1:3]
+        model = build(settings.architecture, task.decisions, height, width, settings.seed)
         model.load_weights(final)
         return model
-    validation = concerned(material.validation, decisions, material.taxonomy)
-    model, _ = train_averaged(
-        train,
-        validation,
-        decisions,
-        material.taxonomy,
-        settings,
-        folder=folder,
-        teach=material.teach,
-    )
+    model, _ = train_averaged(task, settings, folder=folder)
     unfinished = folder / f"part-{FINAL_WEIGHTS}"
     model.save_weights(unfinished)
     unfinished.rename(final)
     return model
-
-
-def concerned(pictures: Pictures, decisions: DecisionSet, taxonomy: Taxonomy) -> Pictures:
-    """The pictures that lie below the node of at least one of the decisions."""
-    rows = targets(pictures.items, decisions, taxonomy).sum(axis=1) > 0
-    if rows.all():
-        return pictures
-    return pictures.subset(rows)
-
-
-def _concerned(pictures: Pictures, decisions: DecisionSet, taxonomy: Taxonomy) -> Pictures:
-    found = concerned(pictures, decisions, taxonomy)
-    answers = targets(found.items, decisions, taxonomy)
-    totals = answers.sum(axis=0)
-    missing = [name for name, total in zip(decisions.outcomes, totals, strict=True) if not total]
-    if missing:
-        raise DatasetError(
-            f"no training picture for {', '.join(missing)}; add some, or train with a taxonomy "
-            "that does not have them (--taxonomy)"
-        )
-    return found
 
 
 def _check_free(out_folder: Path) -> None:
@@ -251,11 +178,11 @@ def _check_free(out_folder: Path) -> None:
         )
 
 
-def _check_work(material: Material, settings: TrainingSettings, work_folder: Path) -> None:
-    """Refuse to go on with another run's half-trained networks."""
+def _check_work_folder(data: TrainingData, settings: TrainingSettings, work_folder: Path) -> None:
+    """Refuse to resume the networks of another run."""
     wanted = {
         "settings": settings.to_json() | {"limit_minutes": None},
-        "fingerprint": fingerprint(material.train.items, material.train.pixels),
+        "fingerprint": fingerprint(data.train.items, data.train.pixels),
     }
     path = work_folder / "run.json"
     if not path.is_file():
@@ -266,27 +193,9 @@ def _check_work(material: Material, settings: TrainingSettings, work_folder: Pat
     differing = [key for key in wanted if found.get(key) != wanted[key]]
     if differing:
         raise DatasetError(
-            f"{work_folder}: holds a run with other {' and '.join(differing)}; go on with those, "
-            "name another folder with --work, or remove it"
+            f"{work_folder}: holds a run with other {' and '.join(differing)}; resume it with "
+            "those, name another folder with --work, or remove it"
         )
-
-
-def _weights_in(folder: Path) -> Path:
-    for name in (FINAL_WEIGHTS, LATEST_WEIGHTS):
-        if (folder / name).is_file():
-            return folder / name
-    raise BundleError(f"{folder}: no {FINAL_WEIGHTS} or {LATEST_WEIGHTS}: not trained an epoch yet")
-
-
-def _epochs_in(folder: Path) -> int:
-    return int(_state_in(folder)["epoch"])
-
-
-def _state_in(folder: Path) -> dict[str, Any]:
-    """What a network's training said of itself: epochs and seconds, of all its starts and runs."""
-    paths = (folder / "state.json", *sorted(folder.glob("*/state.json")))
-    states = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
-    return {name: sum(state.get(name, 0) for state in states) for name in ("epoch", "seconds")}
 
 
 def _time_left(settings: TrainingSettings, started: float) -> float | None:

@@ -1,13 +1,13 @@
-"""What a teacher says of the training pictures, for a smaller network to learn from.
+"""Distillation: soft labels from one or more teachers for a student network.
 
-Hinton, Vinyals and Dean 2015, Distilling the Knowledge in a Neural Network: a network that learns
-another's probabilities beside the labels learns more than the labels say. Several teachers answer
-with the mean of their calibrated probabilities: what they agree on is surer than any of them.
+A student that learns a teacher's probabilities besides the labels learns more than from the labels
+alone (Hinton, Vinyals and Dean 2015, *Distilling the Knowledge in a Neural Network*). Several
+teachers give the mean of their calibrated probabilities.
 
-Teachers of the network's own size are asked about each picture as it is shown in training, changed
-and mixed (Beyer et al. 2022, Knowledge distillation: A good teacher is patient and consistent): of
-the pictures themselves they know the labels by heart. Teachers of another size see each picture
-once and once mirrored, at that size.
+Teachers with the student's input size see each picture as it is shown in training, augmented and
+mixed (Beyer et al. 2022, *Knowledge distillation: A good teacher is patient and consistent*),
+because they have memorised the labels of the originals. Teachers with another input size see each
+original once and once mirrored, at their own size.
 """
 
 from __future__ import annotations
@@ -30,66 +30,75 @@ from cascade.evaluation.predictions import all_logits
 log = logging.getLogger(__name__)
 
 
-def open_teacher(folder: Path) -> Cascade:
-    """A teacher in the quickest runtime that its bundle has: rounding costs a teacher nothing."""
+def load_teacher(folder: Path) -> Cascade:
+    """Load a teacher with its fastest backend: lower precision does not hurt soft labels."""
     bundle = Bundle.open(folder)
-    quick = OPENVINO_BF16 in available(bundle) and installed(OPENVINO_BF16)
-    return Cascade.load(folder, backend=OPENVINO_BF16 if quick else AUTO)
+    fast = OPENVINO_BF16 in available(bundle) and installed(OPENVINO_BF16)
+    return Cascade.load(folder, backend=OPENVINO_BF16 if fast else AUTO)
 
 
-class Teachers:
-    """Cascades that answer for the pictures of a training batch; any thread may ask.
+class TeacherEnsemble:
+    """Gives the mean soft labels of several cascades; thread-safe.
 
-    Raises ``BundleError`` where one decides otherwise than ``decisions``.
+    Raises ``BundleError`` for a teacher whose decisions are not ``decisions``.
     """
 
-    def __init__(self, cascades: Sequence[Cascade], decisions: DecisionSet) -> None:
-        for cascade in cascades:
-            _check(cascade, decisions)
-        self.cascades = tuple(cascades)
+    def __init__(self, teachers: Sequence[Cascade], decisions: DecisionSet) -> None:
+        for teacher in teachers:
+            _check_decisions(teacher, decisions)
+        self.teachers = tuple(teachers)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """``(N, height, width, 3)`` uint8 to ``(N, K)`` float32 probabilities."""
-        said = [
-            cascade.routing.outcome_probabilities(all_logits(cascade, pixels))
-            for cascade in self.cascades
-        ]
-        mean: np.ndarray = np.mean(said, axis=0).astype(np.float32)
-        return mean
+        """``(N, height, width, 3)`` uint8 pictures to ``(N, K)`` float32 probabilities."""
+        return _mean([_probabilities(teacher, pixels) for teacher in self.teachers])
 
 
-def taught_by(teachers: Sequence[Cascade], pictures: Pictures, decisions: DecisionSet) -> Pictures:
-    """The pictures with the mean of the teachers' probabilities for each of ``decisions``.
+def with_soft_labels(
+    pictures: Pictures, teachers: Sequence[Cascade], decisions: DecisionSet
+) -> Pictures:
+    """The pictures with the mean of the teachers' probabilities for ``decisions``.
 
-    Raises ``BundleError`` where one decides otherwise, ``DatasetError`` where the pictures lie in
-    no files that could be decoded at its size.
+    Raises:
+        BundleError: A teacher has other decisions.
+        DatasetError: The pictures are not files, so they cannot be decoded at a teacher's size.
     """
-    said = [_said(teacher, pictures, decisions) for teacher in teachers]
-    return replace(pictures, taught=np.mean(said, axis=0).astype(np.float32))
+    soft_labels = _mean([_soft_labels(teacher, pictures, decisions) for teacher in teachers])
+    return replace(pictures, soft_labels=soft_labels)
 
 
-def _said(teacher: Cascade, pictures: Pictures, decisions: DecisionSet) -> np.ndarray:
-    """``(N, K)``: of each picture and its mirror image, the mean."""
-    _check(teacher, decisions)
+def _soft_labels(teacher: Cascade, pictures: Pictures, decisions: DecisionSet) -> np.ndarray:
+    """``(N, K)``: mean over each picture and its mirror image."""
+    _check_decisions(teacher, decisions)
     pixels = pictures.pixels
-    frame = teacher.preprocessing
-    if pixels.shape[1:3] != (frame.height, frame.width):
-        decoded = decode_items(pictures.items, frame)
+    size = teacher.preprocessing
+    if pixels.shape[1:3] != (size.height, size.width):
+        decoded = decode_items(pictures.items, size)
         if len(decoded) != len(pictures):
-            raise DatasetError("expected pictures in files, for the teacher to see at its own size")
+            raise DatasetError(
+                f"teacher {teacher.version}: expected pictures in files, to decode them at its "
+                f"input size of {size.width} × {size.height}; train on a folder or a manifest"
+            )
         pixels = decoded.pixels
-    log.info("asking the teacher %s about %d pictures", teacher.version, len(pictures))
-    seen = [
-        teacher.routing.outcome_probabilities(all_logits(teacher, each))
-        for each in (pixels, np.ascontiguousarray(pixels[:, :, ::-1]))
-    ]
-    mean: np.ndarray = np.mean(seen, axis=0)
+    log.info("soft labels of teacher %s for %d pictures", teacher.version, len(pictures))
+    mirrored = np.ascontiguousarray(pixels[:, :, ::-1])
+    mean: np.ndarray = np.mean(
+        [_probabilities(teacher, each) for each in (pixels, mirrored)], axis=0
+    )
     return mean
 
 
-def _check(teacher: Cascade, decisions: DecisionSet) -> None:
+def _probabilities(teacher: Cascade, pixels: np.ndarray) -> np.ndarray:
+    return teacher.routing.outcome_probabilities(all_logits(teacher, pixels))
+
+
+def _mean(each: Sequence[np.ndarray]) -> np.ndarray:
+    mean: np.ndarray = np.mean(each, axis=0).astype(np.float32)
+    return mean
+
+
+def _check_decisions(teacher: Cascade, decisions: DecisionSet) -> None:
     if tuple(teacher.bundle.decisions) != tuple(decisions):
         raise BundleError(
-            f"{teacher.bundle.folder}: expected a teacher with the decisions of the network that "
-            "is trained; take one of the same tree and --form"
+            f"{teacher.bundle.folder}: expected a teacher with the same decisions as the student; "
+            "take one of the same tree and --form"
         )

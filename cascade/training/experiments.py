@@ -1,8 +1,9 @@
-"""Networks and settings by name: the shipped kind, and the original project's experiments.
+"""Named experiments: the shipped network, and those of the original project.
 
-The original trained, for each node, two convolutions with max pooling and a dense head, swept the
-filters, and tried a second filter count, hidden dense layers, dropout and L2; and it compared one
-network over gender and type (combined) with one for gender and one for type by gender.
+The original trained one network a node: two convolutions with max pooling and a dense head. It
+swept the filters and tried a second filter count, hidden dense layers, dropout and L2. It also
+compared one network over gender and type (combined) with one for gender and then one for type
+(hierarchical).
 """
 
 from __future__ import annotations
@@ -17,25 +18,27 @@ from cascade.training.settings import TrainingSettings, settings_for
 
 @dataclass(frozen=True)
 class Experiment:
-    """A network's name and options, and the form of the cascade; the rest is as usual for it."""
+    """An architecture with options and a form; other settings are the architecture's defaults."""
 
     architecture: str
-    says: str
+    description: str
     options: Mapping[str, Any] = field(default_factory=dict)
     form: str = "combined"
-    mix: float | None = None  # None: as usual for the architecture
+    mix_probability: float | None = None  # None: the architecture's default
 
 
 _TWO = "two_convolutions"
 EXPERIMENTS: dict[str, Experiment] = {
-    "trunk": Experiment("trunk", "pretrained trunk with a head for each decision, pictures mixed"),
+    "trunk": Experiment("trunk", "pretrained trunk, a head for each decision, mixup and CutMix"),
     "trunk-plain": Experiment(
         "trunk",
-        "the same, nothing mixed or dropped; ships as a mean of two",
+        "the same without mixing and drop path; the mean of two ships",
         {"drop_path": 0.0},
-        mix=0.0,
+        mix_probability=0.0,
     ),
-    "student": Experiment("trunk", "the trunk's first 11 blocks; for --teacher", {"blocks": 11}),
+    "student": Experiment(
+        "trunk", "the trunk's first 11 blocks, a student for --teacher", {"blocks": 11}
+    ),
     "original": Experiment(_TWO, "64 filters of 3×3, twice", {"filters": 64, "kernel": 3}),
     "original-hierarchical": Experiment(
         _TWO,
@@ -51,25 +54,28 @@ EXPERIMENTS: dict[str, Experiment] = {
     "original-dense-512": Experiment(_TWO, "with a dense layer of 512", {"dense": [512]}),
     "original-dense-1024": Experiment(_TWO, "with a dense layer of 1024", {"dense": [1024]}),
     "original-dropout": Experiment(
-        _TWO, "dense layer of 512 with half dropped", {"dense": [512], "dropout": 0.5}
+        _TWO, "dense layer of 512 with dropout 0.5", {"dense": [512], "dropout": 0.5}
     ),
-    "original-l2": Experiment(_TWO, "weight penalty of 0.0005", {"l2": 5e-4}),
+    "original-l2": Experiment(_TWO, "L2 weight penalty of 0.0005", {"l2": 5e-4}),
 }
 
 
 def experiment_settings(name: str) -> TrainingSettings:
-    """The settings of an experiment. Raises ``ValueError`` for a name that is none."""
+    """The settings of an experiment. Raises ``ValueError`` for an unknown name."""
     found = EXPERIMENTS.get(name)
     if found is None:
         raise ValueError(f"experiment: expected one of {', '.join(EXPERIMENTS)}, received {name!r}")
     settings = settings_for(found.architecture)
     options = {**settings.architecture.options, **found.options}
     architecture = Architecture(found.architecture, options)
-    mix = settings.mix if found.mix is None else found.mix
-    settle = settings.settle if mix else 0  # plain is plain
-    return replace(settings, architecture=architecture, form=found.form, mix=mix, settle=settle)
+    settings = replace(settings, architecture=architecture, form=found.form)
+    if found.mix_probability is not None:
+        settings = replace(settings, mix_probability=found.mix_probability)
+    if not settings.mix_probability:  # plain training has no low-rate epochs
+        settings = replace(settings, low_rate_epochs=0)
+    return settings
 
 
-def described(name: str) -> str:
-    """One line for a person."""
-    return f"{name:26} {EXPERIMENTS[name].says}"
+def description_line(name: str) -> str:
+    """One line for ``train --list-experiments``."""
+    return f"{name:26} {EXPERIMENTS[name].description}"

@@ -1,7 +1,7 @@
-"""Training: labelled pictures in, a trained network out.
+"""Training of one network, resumable after each epoch.
 
-One network is trained at a time, for the decisions that it answers; ``cascade.training.build`` puts
-the networks of a cascade together, calibrates them and writes the bundle.
+``cascade.training.build`` combines the networks of a cascade, calibrates them and writes the
+bundle.
 """
 
 from __future__ import annotations
@@ -13,99 +13,80 @@ from typing import Any
 
 import keras
 
-from cascade.data.dataset import Pictures, targets
-from cascade.decisions import DecisionSet
 from cascade.networks.architectures import build
-from cascade.taxonomy import Taxonomy
-from cascade.training.batches import Teach, TrainingBatches, draw_weights
-from cascade.training.callbacks import (
-    AveragedWeights,
-    Judge,
-    Keeper,
-    StartEpoch,
-    TimeLimit,
-    accuracies,
-    logits_of,
-)
+from cascade.training.batches import TrainingBatches, sampling_weights
+from cascade.training.callbacks import SeedEpoch, SwapAveragedWeights, TimeLimit, ValidationMetrics
+from cascade.training.checkpoint import TrainingCheckpoint
 from cascade.training.losses import training_loss
-from cascade.training.progress import Progress
-from cascade.training.settings import TrainingSettings, settings_for
-
-__all__ = [
-    "Judge",
-    "Settling",
-    "TrainingBatches",
-    "TrainingSettings",
-    "accuracies",
-    "draw_weights",
-    "logits_of",
-    "settings_for",
-    "train_network",
-]
+from cascade.training.progress import ProgressBar
+from cascade.training.settings import TrainingSettings
+from cascade.training.task import TrainingTask
 
 
 def train_network(
-    train: Pictures,
-    validation: Pictures,
-    decisions: DecisionSet,
-    taxonomy: Taxonomy,
+    task: TrainingTask,
     settings: TrainingSettings,
     *,
     folder: Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    teach: Teach | None = None,
 ) -> tuple[keras.Model, list[dict[str, float]]]:
-    """Train one network for ``decisions``; returns it with the figures of each epoch.
+    """Train one network.
 
-    With ``folder``, the state after each epoch is kept there, and a run that was killed goes on
-    from it to the result that it would have had. ``callbacks`` stand behind the judging, so that
-    they see an epoch's figures; one that has an attribute ``judge`` is given the ``Judge``.
-    ``teach`` answers for the pictures of a batch as they are shown, augmented and mixed; pictures
-    that were taught before (``Pictures.taught``) need none.
+    Args:
+        task: Pictures and decisions.
+        settings: The training settings.
+        folder: Where the state after each epoch is stored. A stopped run resumes from it, to the
+            same result as without the stop.
+        callbacks: Called after validation, so that they see its metrics. A callback with an
+            attribute ``validation`` gets the ``ValidationMetrics`` there.
+
+    Returns:
+        The network and the metrics of each epoch.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        judge = Judge(validation, decisions, taxonomy, settings.all_epochs)
-        keeper = Keeper(folder or Path(scratch), judge, settings.patience)
+        validation = ValidationMetrics(task, settings.total_epochs)
+        checkpoint = TrainingCheckpoint(folder or Path(scratch), validation, settings.patience)
         for callback in callbacks:
-            if hasattr(callback, "judge"):
-                callback.judge = judge
+            if hasattr(callback, "validation"):
+                callback.validation = validation
         keras.utils.set_random_seed(settings.seed)
-        model = _network(train, decisions, settings)
+        model = _network(task, settings)
+        soft_labels = task.teacher if task.train.soft_labels is None else task.train.soft_labels
         batches = TrainingBatches(
-            train.pixels,
-            targets(train.items, decisions, taxonomy),
-            draw_weights(train.items, settings.balance),
+            task.train.pixels,
+            task.targets(task.train),
+            sampling_weights(task.train.items, settings.balance),
             settings,
-            keeper.epoch,
-            teach=teach if train.taught is None else train.taught,
+            checkpoint.state.epoch,
+            soft_labels=soft_labels,
         )
         model.compile(
             optimizer=_optimizer(settings, len(batches)),
             loss=training_loss(
-                decisions,
+                task.decisions,
                 settings.label_smoothing,
-                mixed=settings.mix > 0,
-                teacher_share=0.0 if batches.teach is None else settings.teacher_share,
+                mixed=settings.mix_probability > 0,
+                distillation_weight=0.0 if soft_labels is None else settings.distillation_weight,
             ),
             jit_compile=False,  # XLA on a CPU is many times slower for depthwise convolutions
         )
-        keeper.restore(model)
-        if not keeper.finished and keeper.epoch < settings.all_epochs:
+        checkpoint.restore_training(model)
+        if not checkpoint.state.finished and checkpoint.state.epoch < settings.total_epochs:
             model.fit(
                 batches,
-                epochs=settings.all_epochs,
-                initial_epoch=keeper.epoch,
+                epochs=settings.total_epochs,
+                initial_epoch=checkpoint.state.epoch,
                 verbose=0,
-                callbacks=_callbacks(settings, batches, judge, keeper, callbacks),
+                callbacks=_callbacks(settings, batches, validation, checkpoint, callbacks),
                 shuffle=False,
             )
-        keeper.restore_kept(model)
-        return model, judge.history
+        checkpoint.restore_selected(model)
+        return model, validation.history
 
 
-def _network(train: Pictures, decisions: DecisionSet, settings: TrainingSettings) -> keras.Model:
-    height, width = train.pixels.shape[1:3]
-    model = build(settings.architecture, decisions, height, width, settings.seed)
+def _network(task: TrainingTask, settings: TrainingSettings) -> keras.Model:
+    height, width = task.train.pixels.shape[1:3]
+    model = build(settings.architecture, task.decisions, height, width, settings.seed)
     if settings.freeze_batch_norm:
         for layer in model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
@@ -113,23 +94,23 @@ def _network(train: Pictures, decisions: DecisionSet, settings: TrainingSettings
     return model
 
 
-class Settling(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A schedule, or one rate, for so many steps, and ``low`` after them."""
+class FinalLowRate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A schedule, or a constant rate, for ``steps`` steps, and ``low_rate`` after them."""
 
-    def __init__(self, before: Any, steps: int, low: float) -> None:
+    def __init__(self, schedule: Any, steps: int, low_rate: float) -> None:
         super().__init__()
-        self.before, self.steps, self.low = before, steps, low
+        self.schedule, self.steps, self.low_rate = schedule, steps, low_rate
 
     def __call__(self, step: Any) -> Any:
-        before = self.before(step) if callable(self.before) else self.before
-        return keras.ops.where(step < self.steps, before, self.low)
+        rate = self.schedule(step) if callable(self.schedule) else self.schedule
+        return keras.ops.where(step < self.steps, rate, self.low_rate)
 
     def get_config(self) -> dict[str, Any]:
-        """What Keras asks for when it describes a compiled network."""
-        before = self.before
-        if callable(before):
-            before = keras.saving.serialize_keras_object(before)
-        return {"before": before, "steps": self.steps, "low": self.low}
+        """Keras asks for this when it describes a compiled network."""
+        schedule = self.schedule
+        if callable(schedule):
+            schedule = keras.saving.serialize_keras_object(schedule)
+        return {"schedule": schedule, "steps": self.steps, "low_rate": self.low_rate}
 
 
 def _optimizer(settings: TrainingSettings, steps: int) -> keras.optimizers.Optimizer:
@@ -148,32 +129,32 @@ def _optimizer(settings: TrainingSettings, steps: int) -> keras.optimizers.Optim
             warmup_target=settings.learning_rate,
             warmup_steps=warm_up,
         )
-    if settings.settle:
-        rate = Settling(rate, total, settings.learning_rate / 20)
+    if settings.low_rate_epochs:
+        rate = FinalLowRate(rate, total, settings.learning_rate / 20)
     return keras.optimizers.AdamW(
         rate,
         weight_decay=settings.weight_decay,
-        use_ema=settings.average is not None,
-        ema_momentum=settings.average or 0.99,
+        use_ema=settings.ema_momentum is not None,
+        ema_momentum=settings.ema_momentum or 0.99,
     )
 
 
 def _callbacks(
     settings: TrainingSettings,
     batches: TrainingBatches,
-    judge: Judge,
-    keeper: Keeper,
+    validation: ValidationMetrics,
+    checkpoint: TrainingCheckpoint,
     more: Sequence[keras.callbacks.Callback],
 ) -> list[keras.callbacks.Callback]:
-    """In order: what resumes sees the raw weights; what judges and keeps sees the averaged ones."""
+    """The callbacks in their order, see ``cascade.training.callbacks``."""
     chain: list[keras.callbacks.Callback] = [
-        Progress(settings.all_epochs, len(batches)),
-        StartEpoch(batches),
-        keeper.raw(),
+        ProgressBar(settings.total_epochs, len(batches)),
+        SeedEpoch(batches),
+        checkpoint.before_averaging(),
     ]
-    if settings.average is not None:
-        chain.append(AveragedWeights())
-    chain += [judge, *more, keeper]
+    if settings.ema_momentum is not None:
+        chain.append(SwapAveragedWeights())
+    chain += [validation, *more, checkpoint]
     if settings.limit_minutes is not None:
         chain.append(TimeLimit(settings.limit_minutes))
     return chain

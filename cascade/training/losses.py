@@ -1,4 +1,4 @@
-"""The loss of a network that answers several decisions, on labels that may be partly known."""
+"""Losses for several decisions: partly known labels, mixed pictures, distillation."""
 
 from __future__ import annotations
 
@@ -9,19 +9,27 @@ from keras import ops
 
 from cascade.decisions import DecisionSet
 
-FAR = 1e4  # takes an outcome out of a softmax
+MASK = 1e4  # subtracted from a logit to exclude it from a softmax
 
 
 def decision_loss(
     decisions: DecisionSet, label_smoothing: float = 0.0
 ) -> Callable[[Any, Any], Any]:
-    """A loss over ``(N, K)`` targets (see ``cascade.data.dataset.targets``) and ``(N, K)`` logits.
+    """Cross-entropy summed over the decisions, for labels that may be partly known.
 
-    For each decision it is the ordinary cross-entropy where one outcome fits, and nothing where the
-    picture does not lie below the decision's node. Where several fit (``shoes/?/boots``) they are
-    raised together, against the others, by their mean logit: which of them is the likelier is left
-    as it is. (The probability summed over them would raise the likelier one more, and so teach the
-    network its own guesses; see docs/decisions/0004.) Returns ``(N,)``: the sum over the decisions.
+    A decision with one fitting outcome costs the usual cross-entropy. A decision that does not
+    apply to the picture costs nothing. Where several outcomes fit (``shoes/?/boots``), the loss
+    raises their mean logit against the others and leaves their order unchanged. Summing their
+    probabilities instead would raise the likelier one more, so the network would learn its own
+    guesses (docs/decisions/0004).
+
+    Args:
+        decisions: The decisions of the network, K outcomes in total.
+        label_smoothing: Share of the loss that is the mean over all outcomes, 0 to 1.
+
+    Returns:
+        A function of targets ``(N, K)`` (see ``cascade.data.dataset.targets``) and logits
+        ``(N, K)`` that returns the loss of each picture, ``(N,)``.
     """
 
     def loss(targets: Any, logits: Any) -> Any:
@@ -30,14 +38,14 @@ def decision_loss(
             fits = targets[:, columns]  # (N, k)
             scores = logits[:, columns]  # (N, k)
             count = ops.sum(fits, axis=1)  # (N,)
-            inside = ops.cast(count > 0, scores.dtype)
+            applies = ops.cast(count > 0, scores.dtype)
             together = ops.sum(scores * fits, axis=1) / ops.maximum(count, 1.0)
             together = together + ops.log(ops.maximum(count, 1.0))  # as many equal logits
-            others = ops.logsumexp(scores - FAR * fits, axis=1)
+            others = ops.logsumexp(scores - MASK * fits, axis=1)
             known = ops.softplus(others - together)
             log_p = scores - ops.logsumexp(scores, axis=1, keepdims=True)
             spread = -ops.mean(log_p, axis=1)
-            total = total + inside * ((1 - label_smoothing) * known + label_smoothing * spread)
+            total = total + applies * ((1 - label_smoothing) * known + label_smoothing * spread)
         return total
 
     return loss
@@ -48,48 +56,56 @@ def training_loss(
     label_smoothing: float = 0.0,
     *,
     mixed: bool = False,
-    teacher_share: float = 0.0,
+    distillation_weight: float = 0.0,
 ) -> Callable[[Any, Any], Any]:
-    """``decision_loss`` for pictures that show two, and for a network that also has a teacher.
+    """``decision_loss``, extended for mixed pictures and for distillation.
 
-    Targets are ``(N, K)`` as for ``decision_loss``. Where pictures are ``mixed`` (see
-    ``cascade.training.mixup``) the ``(N, K)`` of the partner and the ``(N, 1)`` share of the loss
-    that is the picture's own stand behind. With a ``teacher_share`` the last ``(N, K)`` are a
-    teacher's probabilities: that share of the loss of each decision that concerns a picture is the
-    cross-entropy with them, the rest that with the label (distillation, Hinton et al. 2015). The
-    teacher tells partly known labels apart, too. Returns ``(N,)``.
+    With distillation (Hinton et al. 2015), the loss of each decision that applies to the picture
+    is a weighted mean of the cross-entropy with the label and with the teacher's soft label. So
+    soft labels also distinguish the outcomes of partly known labels.
+
+    Args:
+        decisions: The decisions of the network, K outcomes in total.
+        label_smoothing: As in ``decision_loss``.
+        mixed: Whether pictures are mixed (``cascade.training.mixup``).
+        distillation_weight: Weight of the soft labels, 0 to 1; 0 for no teacher.
+
+    Returns:
+        A function of targets and logits ``(N, K)`` that returns the loss of each picture,
+        ``(N,)``. The targets are these columns side by side: K of the picture; if mixed, K of its
+        partner and 1 with the picture's own share; with a teacher, K soft labels.
     """
-    total = decisions.width
-    labelled = decision_loss(decisions, label_smoothing)
+    width = decisions.width
+    label_loss = decision_loss(decisions, label_smoothing)
 
-    def learnt(targets: Any, known: Any, logits: Any) -> Any:
-        """What a teacher's answers cost, where the decision concerns ``known``."""
-        cost: Any = 0.0
+    def soft_label_loss(soft_labels: Any, fits: Any, logits: Any) -> Any:
+        total: Any = 0.0
         for columns in decisions.columns:
-            inside = ops.cast(ops.any(known[:, columns] > 0, axis=1), logits.dtype)  # (N,)
+            applies = ops.cast(ops.any(fits[:, columns] > 0, axis=1), logits.dtype)  # (N,)
             scores = logits[:, columns]
             log_p = scores - ops.logsumexp(scores, axis=1, keepdims=True)
-            cost = cost - inside * ops.sum(targets[:, columns] * log_p, axis=1)
-        return cost
+            total = total - applies * ops.sum(soft_labels[:, columns] * log_p, axis=1)
+        return total
 
-    def one(targets: Any, known: Any, logits: Any) -> Any:
-        cost = labelled(known, logits)
-        if not teacher_share:
-            return cost
-        taught = targets[:, -total:]
-        return (1 - teacher_share) * cost + teacher_share * learnt(taught, known, logits)
+    def one_picture(targets: Any, fits: Any, logits: Any) -> Any:
+        hard = label_loss(fits, logits)
+        if not distillation_weight:
+            return hard
+        soft = soft_label_loss(targets[:, -width:], fits, logits)
+        return (1 - distillation_weight) * hard + distillation_weight * soft
 
     def loss(targets: Any, logits: Any) -> Any:
-        first = one(targets, targets[:, :total], logits)
+        first = one_picture(targets, targets[:, :width], logits)
         if not mixed:
             return first
-        own = targets[:, 2 * total]  # (N,)
-        return own * first + (1 - own) * one(targets, targets[:, total : 2 * total], logits)
+        share = targets[:, 2 * width]  # (N,)
+        second = one_picture(targets, targets[:, width : 2 * width], logits)
+        return share * first + (1 - share) * second
 
     return loss
 
 
-def batch_loss(targets: Any, logits: Any, decisions: DecisionSet) -> float:
-    """The mean loss of a set of pictures, without smoothing, as a number."""
+def mean_loss(targets: Any, logits: Any, decisions: DecisionSet) -> float:
+    """Mean ``decision_loss`` of ``(N, K)`` targets and logits, without label smoothing."""
     values = decision_loss(decisions)(ops.convert_to_tensor(targets), ops.convert_to_tensor(logits))
     return float(ops.convert_to_numpy(ops.mean(values)))

@@ -1,4 +1,4 @@
-"""How far an epoch has come, on a terminal; where there is none, an epoch's line must do."""
+"""Progress bar of an epoch, on a terminal only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import keras
 from tqdm import tqdm
 
 
-class Progress(keras.callbacks.Callback):  # type: ignore[misc]
+class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
     """A bar for each epoch: steps done, steps a second, time left, and the running loss."""
 
     def __init__(self, epochs: int, steps: int) -> None:

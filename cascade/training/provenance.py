@@ -1,4 +1,4 @@
-"""What a bundle remembers of how it came about."""
+"""Provenance: what a bundle's manifest records of its training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def training_record(
     networks: int,
     precision: float,
 ) -> dict[str, Any]:
-    """What a bundle's manifest keeps of its training; ``facts`` (minutes, epochs) as they came."""
+    """The manifest's ``training``. ``facts`` (minutes, epochs, …) are added unchanged."""
     sources = Counter(item.source for item in train.items)
     return {
         "date": datetime.now(UTC).date().isoformat(),
@@ -37,6 +37,6 @@ def training_record(
 
 
 def short_figures(evaluation: Evaluation) -> dict[str, Any]:
-    """For the manifest: the figures without matrices and curves."""
+    """The manifest's ``figures``: an evaluation without matrices and curves."""
     full = evaluation.to_json()
     return {name: full[name] for name in ("pictures", "partly_known", "rates", "numbers")}

@@ -1,81 +1,105 @@
-"""New thresholds for a bundle that is there already, without training it again."""
+"""Calibration of a cascade: temperatures and thresholds, at its end of training or later."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cascade.bundle import MANIFEST, Bundle, seal, write_calibration
-from cascade.calibration import (
-    NodeThreshold,
-    fit_temperatures,
-    thresholds_of,
-    tune_thresholds,
-)
+import numpy as np
+
+from cascade.bundle import MANIFEST, MODEL_CARD, Bundle, seal, write_calibration
+from cascade.calibration import NodeThreshold, fit_temperatures, thresholds_of, tune_thresholds
 from cascade.classifier import Cascade
-from cascade.data.dataset import Pictures, targets
+from cascade.data.dataset import Item, Pictures, targets
 from cascade.errors import BundleError
 from cascade.evaluation.evaluate import evaluate
 from cascade.evaluation.metrics import Rate
 from cascade.evaluation.predictions import all_logits
 from cascade.evaluation.tables import rate_cells
-from cascade.routing import THRESHOLDS
+from cascade.routing import THRESHOLDS, Routing
 from cascade.training.provenance import short_figures
 
 HEADER = ("node", "threshold", "from", "stop there", "of", "right", "95 % interval", "right / of")
 
 
+def calibrate(
+    routing: Routing, logits: np.ndarray, items: Sequence[Item], precision: float
+) -> tuple[Routing, dict[str, NodeThreshold]]:
+    """Fit temperatures, then thresholds.
+
+    Args:
+        routing: Its own temperatures and thresholds are ignored.
+        logits: ``(N, K)`` logits of the cascade, of pictures it was not trained on.
+        items: The labels of those pictures.
+        precision: Precision that the labels stopping at each node should reach, 0 to 1.
+
+    Returns:
+        The calibrated routing, and the threshold found for each node.
+    """
+    bare = replace(routing, temperatures={}, thresholds={})
+    fits = targets(items, bare.decisions, bare.taxonomy)
+    routing = replace(bare, temperatures=fit_temperatures(logits, fits, bare.decisions))
+    nodes = tune_thresholds(routing, logits, [item.label for item in items], precision)
+    return replace(routing, thresholds=thresholds_of(nodes)), nodes
+
+
 @dataclass(frozen=True)
-class Retuned:
-    """The new bundle, and what was found for each node."""
+class Recalibration:
+    """The new bundle, and the threshold found for each node."""
 
     bundle: Bundle
     nodes: Mapping[str, NodeThreshold]
 
 
-def retune(
+def recalibrate(
     folder: Path,
     pictures: Pictures,
     out_folder: Path,
     precision: float,
     decoding: str = THRESHOLDS,
-) -> Retuned:
-    """A copy of the bundle in ``folder`` with temperatures and thresholds fitted to ``pictures``.
+) -> Recalibration:
+    """Copy a bundle with temperatures and thresholds fitted to ``pictures``, without training.
 
-    They must be none that it was trained on. Raises ``BundleError`` where ``out_folder`` is taken.
+    Args:
+        folder: The bundle to copy.
+        pictures: Pictures that the bundle was not trained on.
+        out_folder: The new bundle.
+        precision: Precision that the labels stopping at each node should reach, 0 to 1.
+        decoding: How a label is chosen, see ``cascade.routing``.
+
+    Raises:
+        BundleError: ``out_folder`` exists.
     """
     if out_folder.exists():
         raise BundleError(f"{out_folder}: is there already; name a new folder with --out")
     cascade = Cascade.load(folder)
     logits = all_logits(cascade, pictures.pixels)
-    bare = replace(cascade.routing, temperatures={}, thresholds={}, decoding=decoding)
-    answers = targets(pictures.items, bare.decisions, bare.taxonomy)
-    routing = replace(bare, temperatures=fit_temperatures(logits, answers, bare.decisions))
-    nodes = tune_thresholds(routing, logits, [item.label for item in pictures.items], precision)
-    routing = replace(routing, thresholds=thresholds_of(nodes))
+    routing, nodes = calibrate(
+        replace(cascade.routing, decoding=decoding), logits, pictures.items, precision
+    )
     part = out_folder.with_name(out_folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     shutil.copytree(folder, part, ignore=shutil.ignore_patterns(MANIFEST))
     write_calibration(part, routing)
-    with (part / "MODEL_CARD.md").open("a", encoding="utf-8") as card:
-        card.write(_note(cascade.version, pictures, precision, decoding))
-    manifest = cascade.bundle.manifest
-    training = dict(manifest.get("training", {})) | {
+    with (part / MODEL_CARD).open("a", encoding="utf-8") as card:
+        card.write(_card_section(cascade.version, pictures, precision, decoding))
+    training = {
+        **cascade.bundle.manifest.get("training", {}),
         "precision": precision,
         "tuned_from": cascade.version,
         "tuned_on": len(pictures),
     }
-    # not the old figures: they are of labels that stopped elsewhere
+    # without the old figures, which hold for the old thresholds
     figures = {"tuned_on": short_figures(evaluate(routing, logits, pictures.items))}
     seal(part, training, figures)
     part.rename(out_folder)
-    return Retuned(Bundle.open(out_folder), nodes)
+    return Recalibration(Bundle.open(out_folder), nodes)
 
 
-def retuned_rows(nodes: Mapping[str, NodeThreshold]) -> list[list[str]]:
-    """Rows under ``HEADER``: each node's threshold and the coverage that it costs."""
+def threshold_rows(nodes: Mapping[str, NodeThreshold]) -> list[list[str]]:
+    """Table rows under ``HEADER``: each node's threshold and the coverage that it costs."""
     return [
         [
             entry.node,
@@ -90,7 +114,7 @@ def retuned_rows(nodes: Mapping[str, NodeThreshold]) -> list[list[str]]:
     ]
 
 
-def _note(version: str, pictures: Pictures, precision: float, decoding: str) -> str:
+def _card_section(version: str, pictures: Pictures, precision: float, decoding: str) -> str:
     return (
         f"\n## Tuned again\n\nFrom model {version}: temperatures and thresholds fitted to "
         f"{len(pictures)} other pictures, for {100 * precision:.3g} % precision, decoding "

@@ -1,4 +1,4 @@
-"""Searching settings for one decision: trials over a grid or at random, ranked at the end."""
+"""Hyperparameter sweep for one decision: grid or random search, ranked on validation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cascade.evaluation.metrics import wilson_interval
 from cascade.networks.architectures import Architecture
 from cascade.pictures.decode import Preprocessing
 from cascade.taxonomy import Taxonomy
-from cascade.training.augmentation import NONE, Augmentation
+from cascade.training.augmentation import NO_AUGMENTATION, Augmentation
 from cascade.training.settings import TrainingSettings, settings_for
 from rendering.text import markdown_table
 
@@ -33,7 +33,7 @@ ORIGINAL_GRID: dict[str, list[Any]] = {
     "filter_size": [3, 5, 7],
     "filters_number": [32, 64, 96, 128],
 }
-OPTIONS = {  # name in a sweep -> name in Architecture.options
+OPTIONS = {  # parameter of a sweep -> key in Architecture.options
     "filter_size": "kernel",
     "filters_number": "filters",
     "second_filters": "second_filters",
@@ -44,15 +44,15 @@ OPTIONS = {  # name in a sweep -> name in Architecture.options
     "blocks": "blocks",
 }
 SETTINGS = ("learning_rate", "batch_size", "balance", "label_smoothing")
-AUGMENTATIONS = {"none": NONE, "full": Augmentation()}
-NAMES = (*OPTIONS, *SETTINGS, "augmentation", "input_size")
+AUGMENTATIONS = {"none": NO_AUGMENTATION, "full": Augmentation()}
+PARAMETERS = (*OPTIONS, *SETTINGS, "augmentation", "input_size")
 
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What is searched: the values by name, for one decision, with one architecture.
+    """The search: values for each parameter, for one decision, with one architecture.
 
-    ``trials`` None means the whole grid, a number so many random ones of it.
+    ``trials`` is the number of random trials from the grid; None runs the full grid.
     """
 
     decision: Decision
@@ -66,7 +66,7 @@ class SweepPlan:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One finished trial: its values and how well it did on validation."""
+    """A finished trial: its values, and its metrics on validation."""
 
     name: str
     values: Mapping[str, Any]
@@ -79,16 +79,17 @@ class TrialResult:
 
 
 def parse_space(texts: Sequence[str]) -> dict[str, list[Any]]:
-    """``["filter_size=3,5", "dense=512,none"]`` to values by name. Raises ``ValueError``.
+    """Parse ``["filter_size=3,5", "dense=512,none"]`` to values by parameter.
 
-    A dense list of several layers is written ``512x256``, an input size ``90x120``.
+    Several dense layers are written ``512x256``, an input size ``90x120``. Raises ``ValueError``.
     """
     space: dict[str, list[Any]] = {}
     for text in texts:
         name, equals, values = text.partition("=")
-        if not equals or name not in NAMES or not values:
+        if not equals or name not in PARAMETERS or not values:
             raise ValueError(
-                f"expected NAME=VALUE,VALUE with a name of {', '.join(NAMES)}; received {text!r}"
+                f"expected NAME=VALUE,VALUE with one of the names {', '.join(PARAMETERS)}; "
+                f"received {text!r}"
             )
         space[name] = [_value(name, value.strip()) for value in values.split(",")]
     return space
@@ -101,14 +102,14 @@ def _value(name: str, text: str) -> Any:
                 f"augmentation: expected {' or '.join(AUGMENTATIONS)}, received {text!r}"
             )
         if name != "augmentation" and text != "none":
-            [int(part) for part in text.split("x")]  # numbers, or a ValueError that shows the text
+            [int(part) for part in text.split("x")]  # raises ValueError, which shows the text
         return text
     number = float(text)
     return int(number) if number.is_integer() and "." not in text else number
 
 
 def trials_of(plan: SweepPlan) -> list[dict[str, Any]]:
-    """The values of each trial, always in the same order for the same plan."""
+    """The values of each trial, in an order that depends only on the plan."""
     names = list(plan.space)
     grid = [
         dict(zip(names, values, strict=True)) for values in itertools.product(*plan.space.values())
@@ -120,13 +121,13 @@ def trials_of(plan: SweepPlan) -> list[dict[str, Any]]:
 
 
 def trial_name(values: Mapping[str, Any]) -> str:
-    """A folder's name: the values, readable."""
+    """The trial's folder name: its values, or their hash where that is too long."""
     name = ",".join(f"{key}={value}" for key, value in values.items()).replace("/", "_")
     return name if len(name) < 150 else hashlib.sha256(name.encode()).hexdigest()[:24]
 
 
-def settings_of(plan: SweepPlan, values: Mapping[str, Any]) -> TrainingSettings:
-    """A trial's training settings."""
+def trial_settings(plan: SweepPlan, values: Mapping[str, Any]) -> TrainingSettings:
+    """The training settings of a trial."""
     options = {
         OPTIONS[name]: _layers(value) if name == "dense" else value
         for name, value in values.items()
@@ -148,41 +149,47 @@ def _layers(text: str) -> list[int]:
     return [] if text == "none" else [int(part) for part in text.split("x")]
 
 
-class Frames:
-    """The pictures at each input size that a sweep asks for, decoded once a size."""
+class PicturesBySize:
+    """Training and validation pictures at each input size of a sweep, decoded once a size."""
 
     def __init__(self, train: Pictures, validation: Pictures, preprocessing: Preprocessing) -> None:
         self.preprocessing = preprocessing
-        self.known = {(preprocessing.width, preprocessing.height): (train, validation)}
+        self.decoded = {(preprocessing.width, preprocessing.height): (train, validation)}
 
     def at(self, size: str | None) -> tuple[Pictures, Pictures]:
-        """Train and validation pictures at ``WIDTHxHEIGHT``; None: as they are."""
+        """Training and validation pictures at ``WIDTHxHEIGHT``; None for the original size."""
+        originals = next(iter(self.decoded.values()))
         if size is None:
-            return next(iter(self.known.values()))
+            return originals
         width, height = (int(part) for part in size.split("x"))
-        if (width, height) not in self.known:
-            frame = replace(self.preprocessing, width=width, height=height)
-            train, validation = next(iter(self.known.values()))
-            self.known[width, height] = (
-                _decoded(train.items, frame),
-                _decoded(validation.items, frame),
-            )
-        return self.known[width, height]
+        if (width, height) not in self.decoded:
+            preprocessing = replace(self.preprocessing, width=width, height=height)
+            train, validation = (_decode(each.items, preprocessing) for each in originals)
+            self.decoded[width, height] = (train, validation)
+        return self.decoded[width, height]
 
 
-def _decoded(items: Sequence[Item], frame: Preprocessing) -> Pictures:
-    pictures = decode_items(items, frame)
+def _decode(items: Sequence[Item], preprocessing: Preprocessing) -> Pictures:
+    pictures = decode_items(items, preprocessing)
     if len(pictures) != len(items):
-        raise DatasetError("input_size: the pictures must lie in files, to be decoded again")
+        raise DatasetError(
+            f"input_size: expected pictures in files, to decode them at {preprocessing.width}x"
+            f"{preprocessing.height}; use a folder or a manifest, or leave input_size out"
+        )
     return pictures
 
 
-def run_sweep(plan: SweepPlan, frames: Frames, folder: Path) -> list[TrialResult]:
-    """Run every trial that is not done yet, logged for TensorBoard below ``folder``.
+def run_sweep(plan: SweepPlan, pictures: PicturesBySize, folder: Path) -> list[TrialResult]:
+    """Run every unfinished trial, with TensorBoard logs below ``folder``.
 
-    Returns the best first. A sweep that was stopped goes on: finished trials are read from their
-    ``result.json``, and the one under way from its last epoch. Raises ``DatasetError`` where
-    ``folder`` is another sweep's.
+    A stopped sweep resumes: finished trials are read from their ``result.json``, the interrupted
+    one continues after its last epoch.
+
+    Returns:
+        The results, best first.
+
+    Raises:
+        DatasetError: ``folder`` holds another sweep.
     """
     from cascade.training.sweep_trial import run_trial
     from cascade.training.tensorboard import write_experiment
@@ -196,7 +203,7 @@ def run_sweep(plan: SweepPlan, frames: Frames, folder: Path) -> list[TrialResult
         done = folder / name / "result.json"
         if not done.is_file():
             log.info("trial %d of %d: %s", number + 1, len(trials), name)
-            result = run_trial(plan, values, frames.at(values.get("input_size")), folder / name)
+            result = run_trial(plan, values, pictures.at(values.get("input_size")), folder / name)
             write_json(done, result.__dict__ | {"values": dict(values)})
             minutes = (time.monotonic() - started) / (number + 1) * (len(trials) - number - 1) / 60
             log.info("accuracy %.4f; %.1f minutes left", result.accuracy, minutes)
@@ -218,13 +225,15 @@ def _check_folder(plan: SweepPlan, folder: Path) -> None:
     }
     path = folder / "sweep.json"
     if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != wanted:
-        raise DatasetError(f"{folder}: holds a sweep of other values; name another folder")
+        raise DatasetError(
+            f"{folder}: holds a sweep of other values; name another folder with --out"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     write_json(path, wanted)
 
 
 def recommended(ranked: Sequence[TrialResult]) -> TrialResult:
-    """The smallest network that cannot be told from the best: inside its 95 % interval."""
+    """The smallest network whose accuracy is inside the 95 % interval of the best one."""
     best = ranked[0]
     least = wilson_interval(round(best.accuracy * best.pictures), best.pictures)[0]
     return min(
@@ -234,7 +243,7 @@ def recommended(ranked: Sequence[TrialResult]) -> TrialResult:
 
 
 def ranking(ranked: Sequence[TrialResult]) -> str:
-    """A Markdown table of the trials, the best first, and a line that says which one to take."""
+    """Markdown: a table of the trials, best first, and the recommended one."""
     names = list(ranked[0].values)
     rows = []
     for place, result in enumerate(ranked, 1):

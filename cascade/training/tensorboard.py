@@ -1,4 +1,4 @@
-"""What a sweep writes for TensorBoard: hyperparameters, scalars, histograms, matrices as images."""
+"""TensorBoard logs of a sweep: hyperparameters, scalars, histograms, confusion matrices."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cascade.decisions import Decision
 from cascade.evaluation.evaluate import ConfusionMatrix
 from cascade.evaluation.metrics import confusion_matrix
 from cascade.evaluation.plots import confusion_png
-from cascade.training.callbacks import Judge
+from cascade.training.callbacks import ValidationMetrics
 
-ACCURACY = "accuracy"  # the tag of a trial's final figure, which the HParams page shows
+ACCURACY = "accuracy"  # tag of the final metric of a trial, shown on the HParams page
 
 
 def write_experiment(folder: Path, space: Mapping[str, Sequence[Any]]) -> None:
-    """Tell TensorBoard's HParams page what is searched and which figure counts."""
+    """Declare the hyperparameters and the metric for TensorBoard's HParams page."""
     import tensorflow as tf
     from tensorboard.plugins.hparams import api as hp
 
@@ -34,7 +34,7 @@ def write_experiment(folder: Path, space: Mapping[str, Sequence[Any]]) -> None:
 
 
 def write_result(folder: Path, name: str, values: Mapping[str, Any], accuracy: float) -> None:
-    """A trial's values and its final figure."""
+    """Write a trial's hyperparameters and its final accuracy."""
     import tensorflow as tf
     from tensorboard.plugins.hparams import api as hp
 
@@ -46,16 +46,16 @@ def write_result(folder: Path, name: str, values: Mapping[str, Any], accuracy: f
 
 
 class TensorBoardLog(keras.callbacks.Callback):  # type: ignore[misc]
-    """Each epoch: train and validation scalars, histograms of the weights, the confusion matrix.
+    """Each epoch: training and validation scalars, weight histograms, the confusion matrix.
 
-    Runs are named ``train`` and ``validation`` below the trial, so that TensorBoard draws both
-    curves in one chart. ``judge`` is set by ``train_network``; it has the epoch's logits.
+    The runs are named ``train`` and ``validation`` below the trial, so that TensorBoard draws both
+    curves in one chart. ``train_network`` sets ``validation``, which has the epoch's logits.
     """
 
     def __init__(self, folder: Path, decision: Decision) -> None:
         super().__init__()
         self.folder, self.decision = folder, decision
-        self.judge: Judge | None = None
+        self.validation: ValidationMetrics | None = None
         self.writers: dict[str, Any] = {}
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -89,15 +89,16 @@ class TensorBoardLog(keras.callbacks.Callback):  # type: ignore[misc]
             writer.close()
 
     def _matrix(self) -> np.ndarray:
-        """``(height, width, 3)`` uint8: the epoch's confusion matrix as a picture."""
+        """The epoch's confusion matrix as a ``(height, width, 3)`` uint8 picture."""
         from PIL import Image
 
-        if self.judge is None:
-            raise RuntimeError("TensorBoardLog needs the judge that train_network gives it")
+        if self.validation is None:
+            raise RuntimeError("TensorBoardLog.validation is not set; use it with train_network")
+        targets, logits = self.validation.targets, self.validation.logits
         names = np.array(self.decision.outcomes)
-        known = self.judge.answers.sum(axis=1) == 1
-        truth = names[self.judge.answers[known].argmax(axis=1)].tolist()
-        said = names[self.judge.logits[known].argmax(axis=1)].tolist()
-        table = confusion_matrix(truth, said, self.decision.outcomes)
+        known = targets.sum(axis=1) == 1
+        truth = names[targets[known].argmax(axis=1)].tolist()
+        predicted = names[logits[known].argmax(axis=1)].tolist()
+        table = confusion_matrix(truth, predicted, self.decision.outcomes)
         png = confusion_png(ConfusionMatrix(self.decision.outcomes, table))
         return np.array(Image.open(io.BytesIO(png)).convert("RGB"))

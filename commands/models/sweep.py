@@ -70,7 +70,7 @@ def command(
     from cascade.taxonomy import SHIPPED, Taxonomy
     from cascade.training.sweep import (
         ORIGINAL_GRID,
-        Frames,
+        PicturesBySize,
         SweepPlan,
         parse_space,
         ranking,
@@ -89,6 +89,7 @@ def command(
         space = parse_space(params) or ORIGINAL_GRID
         plan = SweepPlan(decisions[node], tree, space, architecture, epochs, seed, trials)
         prepared = prepare(pictures, tree, frame, seed)
-        ranked = run_sweep(plan, Frames(prepared.train, prepared.validation, frame), out)
+        sizes = PicturesBySize(prepared.train, prepared.validation, frame)
+        ranked = run_sweep(plan, sizes, out)
     click.echo(ranking(ranked), nl=False)
     click.echo(f"show the logs:  tensorboard --logdir {out}", err=True)

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from cascade.data.prepare import DatasetSplits
     from cascade.pictures.decode import Preprocessing
     from cascade.taxonomy import Taxonomy
-    from cascade.training.build import Material
+    from cascade.training.build import TrainingData
     from cascade.training.settings import TrainingSettings
 
 
 def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
-        from cascade.training.experiments import EXPERIMENTS, described
+        from cascade.training.experiments import EXPERIMENTS, description_line
 
         for name in EXPERIMENTS:
-            click.echo(described(name))
+            click.echo(description_line(name))
         context.exit()
 
 
@@ -176,10 +176,10 @@ def command(
         settings = settings if form is None else replace(settings, form=form)
         frame = _frame(input_size)
         prepared, tree = _prepared(pictures, from_catalogue, taxonomy, seed, frame)
-        material = replace(_material(prepared, tree, work, drawings, frame), terms=terms)
+        data = replace(_training_data(prepared, tree, work, drawings, frame), terms=terms)
         if teachers:
-            material, settings = _taught(material, settings, teachers)
-        bundle = build_cascade(material, settings, out, work, precision)
+            data, settings = _with_teachers(data, settings, teachers)
+        bundle = build_cascade(data, settings, out, work, precision)
     click.echo((out / "MODEL_CARD.md").read_text(encoding="utf-8"), err=True)
     click.echo(f"{out}: model {bundle.version}")
 
@@ -222,32 +222,32 @@ def _prepared(
     return prepared, tree
 
 
-def _material(
+def _training_data(
     prepared: DatasetSplits, tree: Taxonomy, work: Path, drawings: int, frame: Preprocessing
-) -> Material:
+) -> TrainingData:
     from cascade.data.prepare import with_drawings
-    from cascade.training.build import Material
+    from cascade.training.build import TrainingData
 
     train = prepared.train
     if drawings:
         train = with_drawings(train, tree, frame, work / "drawings", drawings)
-    return Material(train, prepared.validation, tree, prepared.test, frame)
+    return TrainingData(train, prepared.validation, tree, prepared.test, frame)
 
 
-def _taught(
-    material: Material, settings: TrainingSettings, teachers: Sequence[Path]
-) -> tuple[Material, TrainingSettings]:
-    from cascade.training.distillation import Teachers, open_teacher, taught_by
+def _with_teachers(
+    data: TrainingData, settings: TrainingSettings, teachers: Sequence[Path]
+) -> tuple[TrainingData, TrainingSettings]:
+    from cascade.training.distillation import TeacherEnsemble, load_teacher, with_soft_labels
 
     if not settings.architecture.shared:
         raise ValueError("--teacher: expected an experiment with one network for all decisions")
-    cascades = [open_teacher(teacher) for teacher in teachers]
-    decisions = material.taxonomy.decisions(settings.form)
+    cascades = [load_teacher(teacher) for teacher in teachers]
+    decisions = data.taxonomy.decisions(settings.form)
     settings = replace(settings, teachers=tuple(cascade.version for cascade in cascades))
     frames = {(each.preprocessing.width, each.preprocessing.height) for each in cascades}
-    if frames == {(material.preprocessing.width, material.preprocessing.height)}:
-        return replace(material, teach=Teachers(cascades, decisions)), settings
-    return replace(material, train=taught_by(cascades, material.train, decisions)), settings
+    if frames == {(data.preprocessing.width, data.preprocessing.height)}:
+        return replace(data, teacher=TeacherEnsemble(cascades, decisions)), settings
+    return replace(data, train=with_soft_labels(data.train, cascades, decisions)), settings
 
 
 def _frame(size: str | None) -> Preprocessing:

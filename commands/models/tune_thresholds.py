@@ -60,7 +60,7 @@ def command(
     from cascade.bundle import SHIPPED, Bundle
     from cascade.data.dataset import decode_items, read_labelled
     from cascade.errors import TaxonomyError
-    from cascade.training.recalibrate import HEADER, retune, retuned_rows
+    from cascade.training.recalibrate import HEADER, recalibrate, threshold_rows
     from rendering.text import text_table
 
     folder = Path(model or SHIPPED)
@@ -68,12 +68,12 @@ def command(
         bundle = Bundle.open(folder, verify=False)
         items = read_labelled(pictures, bundle.taxonomy, split)
         decoded = decode_items(items, bundle.preprocessing)
-        found = retune(folder, decoded, out, precision, decoding)
+        found = recalibrate(folder, decoded, out, precision, decoding)
     if output_format == "json":
         nodes = {name: asdict(entry) for name, entry in found.nodes.items()}
         click.echo(json.dumps({"model": found.bundle.version, "nodes": nodes}, indent=1))
         return
-    click.echo(text_table(HEADER, retuned_rows(found.nodes)))
+    click.echo(text_table(HEADER, threshold_rows(found.nodes)))
     leaves = [found.nodes[leaf] for leaf in bundle.taxonomy.leaves]
     stopped, total = sum(e.answers for e in leaves), len(decoded)
     click.echo(f"\n{stopped} of {total} pictures are labelled down to a leaf", err=True)

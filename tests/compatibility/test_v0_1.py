@@ -21,8 +21,8 @@ from cascade.data.dataset import Item, Pictures
 from cascade.networks.architectures import Architecture
 from cascade.pictures.decode import Preprocessing
 from cascade.taxonomy import Taxonomy
-from cascade.training.augmentation import NONE
-from cascade.training.build import Material, build_cascade
+from cascade.training.augmentation import NO_AUGMENTATION
+from cascade.training.build import TrainingData, build_cascade
 from cascade.training.settings import TrainingSettings
 from tests.commands.running import lines, run
 
@@ -119,7 +119,7 @@ def test_the_export_holds_what_the_catalogue_holds(catalogue_url: str, tmp_path:
             assert (tmp_path / written).read_bytes() == (DATA / written).read_bytes()
 
 
-def stopped_training() -> tuple[Material, TrainingSettings]:
+def stopped_training() -> tuple[TrainingData, TrainingSettings]:
     """The pictures and settings of the training that was stopped, in the present names."""
     with np.load(DATA / "shapes.npz") as stored:
         pictures = {
@@ -137,24 +137,26 @@ def stopped_training() -> tuple[Material, TrainingSettings]:
         epochs=4,
         batch_size=16,
         learning_rate=3e-3,
-        augmentation=replace(NONE, mirror=0.5, scale=(0.9, 1.1), shift=0.05),
-        average=0.9,
-        mix=0.5,
-        settle=2,
+        augmentation=replace(NO_AUGMENTATION, mirror=0.5, scale=(0.9, 1.1), shift=0.05),
+        ema_momentum=0.9,
+        mix_probability=0.5,
+        low_rate_epochs=2,
         seed=7,
     )
     tree = Taxonomy.from_labels(["flat/dark", "flat/light", "round/dark", "round/light"])
     frame = Preprocessing(width=18, height=24)
-    return Material(pictures["train"], pictures["validation"], tree, preprocessing=frame), settings
+    return TrainingData(
+        pictures["train"], pictures["validation"], tree, preprocessing=frame
+    ), settings
 
 
 def test_a_stopped_training_resumes_to_the_result_of_the_old_version(tmp_path: Path) -> None:
-    material, settings = stopped_training()
+    data, settings = stopped_training()
     work = tmp_path / "work"
     shutil.copytree(DATA / "work", work)
     state = work / "1" / "state.json"
     state.write_text(json.dumps(json.loads(state.read_text()) | {"seconds": 6000.0}))
-    build_cascade(material, settings, tmp_path / "bundle", work, 0.6)
+    build_cascade(data, settings, tmp_path / "bundle", work, 0.6)
     assert json.loads(state.read_text())["seconds"] >= 6000.0, "trained again, not resumed"
 
     expected = EXPECTED["stopped"]
@@ -186,12 +188,10 @@ def test_a_stopped_training_resumes_to_the_result_of_the_old_version(tmp_path: P
 def test_a_training_with_other_settings_is_refused(tmp_path: Path) -> None:
     from cascade.errors import DatasetError
 
-    material, settings = stopped_training()
+    data, settings = stopped_training()
     shutil.copytree(DATA / "work", tmp_path / "work")
     with pytest.raises(DatasetError, match="other settings"):
-        build_cascade(
-            material, replace(settings, seed=8), tmp_path / "bundle", tmp_path / "work", 0.6
-        )
+        build_cascade(data, replace(settings, seed=8), tmp_path / "bundle", tmp_path / "work", 0.6)
 
 
 def test_the_kept_catalogue_is_of_the_old_schema() -> None:

@@ -1,4 +1,4 @@
-"""Heads on frozen features, with a whole source held out: on features that the test draws."""
+"""Leave-one-source-out training, on synthetic features and pictures."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from cascade.data.dataset import Item, Pictures
 from cascade.networks.architectures import Architecture
 from cascade.taxonomy import Taxonomy
-from cascade.training.augmentation import NONE
+from cascade.training.augmentation import NO_AUGMENTATION
 from cascade.training.settings import TrainingSettings
-from tools.held_out_training import Features, fit_heads, hold_out, hold_out_trained
+from tools.held_out_training import Features, fit_heads, hold_out_heads, hold_out_network
 
 TREE = Taxonomy.from_labels(["pets/cat", "pets/dog", "toys/ball", "toys/car"])
 
@@ -37,23 +37,23 @@ def joined(*parts: Features) -> Features:
     return Features(items, np.concatenate([part.values for part in parts]))
 
 
-def test_heads_learn_and_a_strange_source_is_worse_than_one_that_is_known() -> None:
-    known, strange = drawn("known", 0, 1), drawn("strange", 2.5, 2)
+def test_heads_learn_and_are_worse_on_an_unseen_source() -> None:
+    known, strange = drawn("known", 0, 1), drawn("unseen", 2.5, 2)
     both = joined(known, strange)
-    seen = hold_out(both, (), TREE).rates()["primary"]
+    seen = hold_out_heads(both, (), TREE).rates()["primary"]
     assert seen.count == 100  # the test split
     assert (seen.value or 0) > 0.95
-    unseen = hold_out(both, ("strange",), TREE).rates()["primary"]
+    unseen = hold_out_heads(both, ("unseen",), TREE).rates()["primary"]
     assert unseen.count == 400  # every picture of it
     assert (unseen.value or 1) < (seen.value or 0)
 
 
-def test_sources_held_out_together_are_judged_each_by_its_own_pictures() -> None:
+def test_sources_held_out_together_have_rates_of_their_own() -> None:
     known, near, far = drawn("known", 0, 1), drawn("near", 0, 2, 120), drawn("far", 0, 3, 80)
     far.values[:, :4] = far.values[:, [2, 3, 0, 1]]  # where pets look like toys
-    strangers = hold_out(joined(known, near, far), ("near", "far"), TREE)
-    together = strangers.rates()["primary"]
-    apart = {name: strangers.rates(name)["primary"] for name in ("near", "far")}
+    held_out = hold_out_heads(joined(known, near, far), ("near", "far"), TREE)
+    together = held_out.rates()["primary"]
+    apart = {name: held_out.rates(name)["primary"] for name in ("near", "far")}
     assert {name: rate.count for name, rate in apart.items()} == {"near": 120, "far": 80}
     assert together.count == 200
     assert (apart["near"].value or 0) > 0.95  # as the known one is
@@ -63,14 +63,14 @@ def test_sources_held_out_together_are_judged_each_by_its_own_pictures() -> None
     assert abs(together.value - weighted) < 1e-9
 
 
-def test_partly_known_labels_teach_the_primary_decision() -> None:
+def test_partly_known_labels_train_the_primary_decision() -> None:
     features = drawn("known", 0, 3)
     hidden = tuple(Item(i.path, i.label.split("/")[0], i.split, i.source) for i in features.items)
     heads = fit_heads(Features(hidden, features.values), TREE.decisions(), TREE)
     logits = heads.logits(features.values)
     truth = np.array([item.label.startswith("toys") for item in features.items])
     assert ((logits[:, :2].argmax(axis=1) == 1) == truth).mean() > 0.95
-    # nothing was said of what is below, so nothing is believed of it
+    # the labels do not contain the lower levels, so the logits stay near zero
     assert np.abs(logits[:, 2:]).max() < 0.2
 
 
@@ -80,59 +80,59 @@ SMALL = TrainingSettings(
     epochs=8,
     batch_size=16,
     learning_rate=3e-3,
-    augmentation=NONE,
-    average=None,
+    augmentation=NO_AUGMENTATION,
+    ema_momentum=None,
 )
 
 
 def dark_cats_and_light_cats() -> Pictures:
-    """Cats are dark and dogs light in the source ``known``, the other way in ``strange``."""
+    """Cats are dark and dogs light in the source ``known``, the reverse in ``unseen``."""
     random = np.random.default_rng(4)
     items, pixels = [], []
     for number in range(240):
         cat, strange = number // 8 % 2 == 0, number % 3 == 0
         split = "train" if number % 4 else "validation" if number % 8 else "test"
-        label, source = "pets/cat" if cat else "pets/dog", "strange" if strange else "known"
+        label, source = "pets/cat" if cat else "pets/dog", "unseen" if strange else "known"
         items.append(Item(f"{number}", label, split, source))
         shade = 60 if cat != strange else 200
         pixels.append(random.integers(shade - 40, shade + 40, (20, 15, 3), dtype=np.uint8))
     return Pictures(tuple(items), np.stack(pixels))
 
 
-def test_a_whole_network_is_trained_without_the_source_and_judged_on_all_of_it(
+def test_a_network_trained_without_a_source_is_evaluated_on_all_its_pictures(
     tmp_path: Path,
 ) -> None:
-    """In one source cats are dark and dogs are light; the strange one has it the other way."""
+    """In the known source cats are dark and dogs light; in the unseen one the reverse."""
     pictures = dark_cats_and_light_cats()
-    known = hold_out_trained(pictures, (), PETS, SMALL, tmp_path / "seen")
+    known = hold_out_network(pictures, (), PETS, SMALL, tmp_path / "seen")
     seen = known.rates()["leaf, in scope"]
-    strangers = hold_out_trained(pictures, ("strange",), PETS, SMALL, tmp_path / "unseen")
-    unseen = strangers.rates()
+    held_out = hold_out_network(pictures, ("unseen",), PETS, SMALL, tmp_path / "unseen")
+    unseen = held_out.rates()
     assert seen.count == 30  # the test split
     assert unseen["leaf, in scope"].value is not None
     assert unseen["leaf, in scope"].count == 80  # every picture of the source
-    assert (unseen["leaf, in scope"].value or 0) < 0.1  # it never saw that it can be otherwise
+    assert (unseen["leaf, in scope"].value or 0) < 0.1  # it saw only the reverse
     assert (tmp_path / "unseen" / "state.json").is_file()
 
 
-def test_a_network_that_never_saw_a_source_can_teach_another(tmp_path: Path) -> None:
+def test_a_network_trained_without_a_source_can_teach_another(tmp_path: Path) -> None:
     pictures = dark_cats_and_light_cats()
-    teacher = hold_out_trained(pictures, ("strange",), PETS, SMALL, tmp_path / "teacher")
-    assert teacher.teach is not None
-    said = teacher.teach(pictures.pixels)
-    assert said.shape == (240, 3)  # pets; cat or dog
-    np.testing.assert_allclose(said[:, 1:].sum(axis=1), 1, atol=1e-5)
+    teacher = hold_out_network(pictures, ("unseen",), PETS, SMALL, tmp_path / "teacher")
+    assert teacher.teacher is not None
+    soft_labels = teacher.teacher(pictures.pixels)
+    assert soft_labels.shape == (240, 3)  # pets; cat or dog
+    np.testing.assert_allclose(soft_labels[:, 1:].sum(axis=1), 1, atol=1e-5)
     cats = np.array([item.label == "pets/cat" for item in pictures.items])
-    strange = np.array([item.source == "strange" for item in pictures.items])
-    assert ((said[:, 1] > 0.5) == (cats != strange)).mean() > 0.95  # dark is a cat to it
+    strange = np.array([item.source == "unseen" for item in pictures.items])
+    assert ((soft_labels[:, 1] > 0.5) == (cats != strange)).mean() > 0.95  # dark is a cat to it
 
     def contrary(pixels: np.ndarray) -> np.ndarray:
-        return said_of(pixels)[:, [0, 2, 1]]
+        return soft_labels_of(pixels)[:, [0, 2, 1]]
 
-    said_of = teacher.teach
-    settings = replace(SMALL, teacher_share=1.0)
-    pupil = hold_out_trained(
-        pictures, ("strange",), PETS, settings, tmp_path / "pupil", teach=contrary
+    soft_labels_of = teacher.teacher
+    settings = replace(SMALL, distillation_weight=1.0)
+    pupil = hold_out_network(
+        pictures, ("unseen",), PETS, settings, tmp_path / "pupil", teacher=contrary
     )
     # it believes the teacher, not the labels, so what its teacher takes for a dog is to it more of
     # a cat than any that its teacher takes for a cat (how sure it is follows the validation labels)

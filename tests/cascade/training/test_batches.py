@@ -1,4 +1,4 @@
-"""What a training batch is made of, on counts worked out by hand."""
+"""Training batches: sampling, augmentation, mixing, soft labels."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ import numpy as np
 import pytest
 
 from cascade.data.dataset import Item
-from cascade.training.augmentation import NONE, Augmentation, augment
-from cascade.training.batches import Teach
-from cascade.training.fit import Settling, TrainingBatches, TrainingSettings, draw_weights
+from cascade.training.augmentation import NO_AUGMENTATION, Augmentation, augment
+from cascade.training.batches import Teacher, TrainingBatches, sampling_weights
+from cascade.training.fit import FinalLowRate
 from cascade.training.mixup import mix
+from cascade.training.settings import TrainingSettings
 
 
-def test_small_classes_and_small_shops_are_drawn_more_often() -> None:
+def test_small_classes_and_small_shops_are_oversampled() -> None:
     items = [Item("", "a", source="big")] * 16 + [Item("", "a", source="small")] * 4
-    weights = draw_weights([*items, Item("", "b", source="big")], balance=0.5)
+    weights = sampling_weights([*items, Item("", "b", source="big")], balance=0.5)
     assert weights[0] == pytest.approx(1 / 4)
     assert weights[16] == pytest.approx(1 / 2)
     assert weights[20] == pytest.approx(1)
-    assert draw_weights(items, balance=0).tolist() == [1.0] * 20
+    assert sampling_weights(items, balance=0).tolist() == [1.0] * 20
 
 
-def test_drawings_keep_to_their_share_however_many_there_are() -> None:
+def test_drawings_get_their_share_of_samples_however_many_there_are() -> None:
     items = [Item("", "a")] * 50 + [Item("", "a", source="drawings")] * 500
-    weights = draw_weights(items, balance=0.5, drawn_share=0.1)
+    weights = sampling_weights(items, balance=0.5, drawings_share=0.1)
     assert weights[50:].sum() / weights.sum() == pytest.approx(0.1)
 
 
@@ -38,20 +39,23 @@ def numbered(count: int) -> np.ndarray:
 
 
 def batches(
-    count: int, draw: np.ndarray, teach: Teach | np.ndarray | None = None, **settings: object
+    count: int,
+    weights: np.ndarray,
+    soft_labels: Teacher | np.ndarray | None = None,
+    **settings: object,
 ) -> TrainingBatches:
-    chosen = TrainingSettings(**{"augmentation": NONE, "batch_size": 8, **settings})  # type: ignore[arg-type]
-    answers = np.arange(count)[:, None]
-    return TrainingBatches(numbered(count), answers, draw, chosen, teach=teach)
+    chosen = TrainingSettings(**{"augmentation": NO_AUGMENTATION, "batch_size": 8, **settings})  # type: ignore[arg-type]
+    targets = np.arange(count)[:, None]
+    return TrainingBatches(numbered(count), targets, weights, chosen, soft_labels=soft_labels)
 
 
-def test_an_even_epoch_shows_every_picture_once_with_its_own_answer() -> None:
+def test_equal_weights_sample_every_picture_once_with_its_own_target() -> None:
     drawn = batches(50, np.ones(50))
     seen = []
     for number in range(len(drawn)):
-        pictures, answers = drawn[number]
-        assert (pictures[:, 0, 0, 0] == answers[:, 0]).all()
-        seen += answers[:, 0].tolist()
+        pictures, targets = drawn[number]
+        assert (pictures[:, 0, 0, 0] == targets[:, 0]).all()
+        seen += targets[:, 0].tolist()
     assert sorted(seen) == list(range(50))
     assert seen != list(range(50))
 
@@ -69,9 +73,9 @@ def test_a_batch_depends_on_seed_epoch_and_number_alone() -> None:
     assert (one[2][1] != other[2][1]).any()
 
 
-def test_augmentation_keeps_shape_and_can_be_switched_off() -> None:
+def test_augmentation_keeps_the_shape_and_can_be_disabled() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (24, 18, 3)).astype(np.uint8)
-    assert (augment(picture, NONE, np.random.default_rng(0)) == picture).all()
+    assert (augment(picture, NO_AUGMENTATION, np.random.default_rng(0)) == picture).all()
     for seed in range(50):
         changed = augment(picture, Augmentation(), np.random.default_rng(seed))
         assert changed.shape == picture.shape
@@ -87,7 +91,7 @@ def test_mirror_alone_mirrors() -> None:
     assert (changed[:, :8] < 10).all()
 
 
-def test_mixed_pictures_show_what_their_shares_say() -> None:
+def test_mixed_pictures_match_their_shares() -> None:
     """Black and white pictures: the mean brightness of a mixed one is the share that is white."""
     pictures = np.zeros((64, 40, 30, 3), np.uint8)
     pictures[::2] = 255
@@ -103,7 +107,7 @@ def test_mixed_pictures_show_what_their_shares_say() -> None:
     assert (np.ptp(mixed, axis=(1, 2, 3)) == 255).any()  # some hold a patch
 
 
-def test_a_share_of_the_pictures_stays_as_it_is() -> None:
+def test_only_the_given_share_of_pictures_is_mixed() -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (400, 12, 9, 3)).astype(np.uint8)
     mixed, _, own = mix(pictures, 0.25, np.random.default_rng(1))
     same = (mixed == pictures).all(axis=(1, 2, 3))
@@ -113,42 +117,44 @@ def test_a_share_of_the_pictures_stays_as_it_is() -> None:
     assert (untouched == pictures).all() and (own == 1).all()
 
 
-def test_a_teacher_is_asked_about_the_pictures_as_they_are_shown() -> None:
+def test_a_teacher_sees_the_pictures_as_they_are_shown() -> None:
     def brightness(pixels: np.ndarray) -> np.ndarray:
         return pixels.mean(axis=(1, 2, 3), keepdims=True)[:, 0, 0]
 
-    drawn = batches(50, np.ones(50), teach=brightness, mix=1.0)
-    shown, answers = drawn[2]
-    assert answers.shape == (8, 4) and answers.dtype == np.float32  # own, partner's, share, taught
-    assert answers[:, 3] == pytest.approx(shown.mean(axis=(1, 2, 3)), abs=1e-4)
-    expected = answers[:, 2] * answers[:, 0] + (1 - answers[:, 2]) * answers[:, 1]
-    assert answers[:, 3] == pytest.approx(expected, abs=1.5)  # pixels are whole numbers
+    drawn = batches(50, np.ones(50), soft_labels=brightness, mix_probability=1.0)
+    shown, targets = drawn[2]
+    assert (
+        targets.shape == (8, 4) and targets.dtype == np.float32
+    )  # own, partner's, share, soft label
+    assert targets[:, 3] == pytest.approx(shown.mean(axis=(1, 2, 3)), abs=1e-4)
+    expected = targets[:, 2] * targets[:, 0] + (1 - targets[:, 2]) * targets[:, 1]
+    assert targets[:, 3] == pytest.approx(expected, abs=1.5)  # pixels are whole numbers
 
 
-def test_what_was_taught_before_is_mixed_as_the_pictures_are() -> None:
-    said = np.linspace(0, 1, 50)[:, None]
-    drawn = batches(50, np.ones(50), teach=said, mix=1.0)
-    _, answers = drawn[1]
-    first, second = answers[:, 0].astype(int), answers[:, 1].astype(int)
-    expected = answers[:, 2] * said[first, 0] + (1 - answers[:, 2]) * said[second, 0]
-    assert answers[:, 3] == pytest.approx(expected, abs=1e-6)
-    plain = batches(50, np.ones(50), teach=said)[1][1]
-    assert plain[:, 1] == pytest.approx(said[plain[:, 0].astype(int), 0])
+def test_precomputed_soft_labels_are_mixed_like_the_pictures() -> None:
+    soft = np.linspace(0, 1, 50)[:, None]
+    drawn = batches(50, np.ones(50), soft_labels=soft, mix_probability=1.0)
+    _, targets = drawn[1]
+    first, second = targets[:, 0].astype(int), targets[:, 1].astype(int)
+    expected = targets[:, 2] * soft[first, 0] + (1 - targets[:, 2]) * soft[second, 0]
+    assert targets[:, 3] == pytest.approx(expected, abs=1e-6)
+    plain = batches(50, np.ones(50), soft_labels=soft)[1][1]
+    assert plain[:, 1] == pytest.approx(soft[plain[:, 0].astype(int), 0])
 
 
-def test_while_settling_half_of_the_pictures_are_plain_and_none_is_mixed() -> None:
+def test_low_rate_epochs_show_half_of_the_pictures_unchanged_and_mix_none() -> None:
     random = np.random.default_rng(2)
     pixels = random.integers(0, 256, (400, 24, 18, 3)).astype(np.uint8)
-    settings = TrainingSettings(batch_size=400, epochs=2, settle=1, mix=0.5)
+    settings = TrainingSettings(batch_size=400, epochs=2, low_rate_epochs=1, mix_probability=0.5)
     drawn = TrainingBatches(pixels, np.arange(400)[:, None], np.ones(400), settings)
 
     def plain(epoch: int) -> tuple[float, float, np.ndarray]:
         drawn.start_epoch(epoch)
-        shown, answers = drawn[0]
-        own = pixels[answers[:, 0].astype(int)]
+        shown, targets = drawn[0]
+        own = pixels[targets[:, 0].astype(int)]
         same = (shown == own).all(axis=(1, 2, 3))
         mirrored = (shown == own[:, :, ::-1]).all(axis=(1, 2, 3))
-        return float(same.mean()), float(mirrored.mean()), answers[:, 2]
+        return float(same.mean()), float(mirrored.mean()), targets[:, 2]
 
     same, mirrored, share = plain(1)
     assert same + mirrored < 0.02
@@ -158,13 +164,13 @@ def test_while_settling_half_of_the_pictures_are_plain_and_none_is_mixed() -> No
     assert (share == 1).all()
 
 
-def test_the_rate_is_low_while_settling() -> None:
-    falling = Settling(lambda step: 1.0 - step / 100, 10, 0.05)
+def test_the_learning_rate_is_low_in_the_final_epochs() -> None:
+    falling = FinalLowRate(lambda step: 1.0 - step / 100, 10, 0.05)
     assert [float(falling(step)) for step in (0, 9, 10, 50)] == pytest.approx(
         [1.0, 0.91, 0.05, 0.05]
     )
-    assert float(Settling(0.3, 5, 0.05)(4)) == pytest.approx(0.3)
+    assert float(FinalLowRate(0.3, 5, 0.05)(4)) == pytest.approx(0.3)
     # Keras asks a compiled network's schedule to describe itself when the network is written
     cosine = keras.optimizers.schedules.CosineDecay(0.1, 10)
-    described = json.loads(json.dumps(Settling(cosine, 10, 0.05).get_config()))
-    assert (described["steps"], described["low"]) == (10, 0.05)
+    described = json.loads(json.dumps(FinalLowRate(cosine, 10, 0.05).get_config()))
+    assert (described["steps"], described["low_rate"]) == (10, 0.05)

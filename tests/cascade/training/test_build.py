@@ -1,4 +1,4 @@
-"""A whole cascade: trained, calibrated, judged and sealed; and tuned again."""
+"""A complete cascade: trained, calibrated, evaluated, sealed, and recalibrated."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from cascade.classifier import Cascade
 from cascade.data.dataset import Item, Pictures
 from cascade.errors import BundleError, DatasetError
 from cascade.pictures.decode import Preprocessing
-from cascade.training.build import Material, build_cascade, finish_from_weights
-from cascade.training.recalibrate import retune
+from cascade.training.build import TrainingData, build_cascade
+from cascade.training.recalibrate import recalibrate
 
 from .test_fit import PLAIN, SETTINGS, TREE, shapes
 
 FRAME = Preprocessing(width=18, height=24)
 
 
-def material(train: int = 160) -> Material:
-    return Material(shapes(train, 1), shapes(60, 2), TREE, shapes(60, 3), FRAME)
+def data(train: int = 160) -> TrainingData:
+    return TrainingData(shapes(train, 1), shapes(60, 2), TREE, shapes(60, 3), FRAME)
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``bundle`` and the ``work`` that it was made in."""
     folder = tmp_path_factory.mktemp("built")
-    build_cascade(material(), PLAIN, folder / "bundle", folder / "work", 0.7)
+    build_cascade(data(), PLAIN, folder / "bundle", folder / "work", 0.7)
     return folder
 
 
-def test_a_bundle_made_again_from_its_work_still_says_how_long_training_took(
+def test_a_bundle_rebuilt_from_its_work_folder_still_reports_the_training_time(
     built: Path, tmp_path: Path
 ) -> None:
-    """A resumed start takes no time of its own: what counts is kept beside the weights."""
+    """The time is read from the work folder, not measured in the second run."""
     work = tmp_path / "work"
     shutil.copytree(built / "work", work)
     for state in work.glob("*/state.json"):
@@ -46,11 +46,11 @@ def test_a_bundle_made_again_from_its_work_still_says_how_long_training_took(
         assert content["seconds"] > 0
         state.write_text(json.dumps({**content, "seconds": 1800.0}))
     networks = len(list(work.glob("*/state.json")))
-    again = build_cascade(material(), PLAIN, tmp_path / "again", work, 0.7)
+    again = build_cascade(data(), PLAIN, tmp_path / "again", work, 0.7)
     assert again.manifest["training"]["minutes"] == 30.0 * networks
 
 
-def test_the_bundle_answers_and_says_what_it_was_made_of(built: Path) -> None:
+def test_the_bundle_labels_and_records_its_training(built: Path) -> None:
     cascade = Cascade.load(built / "bundle")
     test = shapes(60, 3)
     answers = cascade.classify(test.pixels)
@@ -73,38 +73,42 @@ def test_the_bundle_answers_and_says_what_it_was_made_of(built: Path) -> None:
     assert not (built / "bundle.part").exists()
 
 
-def test_a_taken_folder_and_another_runs_work_are_refused(built: Path, tmp_path: Path) -> None:
+def test_an_existing_bundle_and_another_runs_work_folder_are_refused(
+    built: Path, tmp_path: Path
+) -> None:
     with pytest.raises(BundleError, match="is there already"):
-        build_cascade(material(), PLAIN, built / "bundle", tmp_path / "work")
+        build_cascade(data(), PLAIN, built / "bundle", tmp_path / "work")
     with pytest.raises(DatasetError, match="other settings"):
-        build_cascade(material(), replace(PLAIN, seed=1), tmp_path / "b", built / "work")
+        build_cascade(data(), replace(PLAIN, seed=1), tmp_path / "b", built / "work")
     with pytest.raises(DatasetError, match="other fingerprint"):
-        build_cascade(material(92), PLAIN, tmp_path / "b", built / "work")
+        build_cascade(data(92), PLAIN, tmp_path / "b", built / "work")
 
 
-def test_a_label_without_a_training_picture_is_refused_before_the_work(tmp_path: Path) -> None:
+def test_a_label_without_training_pictures_is_refused_before_training(tmp_path: Path) -> None:
     train = shapes(40, 1)
     keep = [n for n, item in enumerate(train.items) if item.label != "round/dark"]
     fewer = Pictures(tuple(train.items[n] for n in keep), train.pixels[keep])
     with pytest.raises(DatasetError, match="no training picture for round/dark"):
-        build_cascade(replace(material(), train=fewer), SETTINGS, tmp_path / "b", tmp_path / "w")
+        build_cascade(replace(data(), train=fewer), SETTINGS, tmp_path / "b", tmp_path / "w")
 
 
-def test_a_stopped_run_makes_a_bundle_too(built: Path, tmp_path: Path) -> None:
+def test_a_stopped_run_resumes_from_its_checkpoints(built: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     shutil.copytree(built / "work", work)
     for final in work.rglob("final.weights.h5"):
         final.unlink()
-    made = finish_from_weights(material(), PLAIN, work, tmp_path / "bundle", 0.7)
+    epochs = {state.parent.name: state.stat().st_mtime_ns for state in work.glob("*/state.json")}
+    made = build_cascade(data(), PLAIN, tmp_path / "bundle", work, 0.7)
     pixels = shapes(20, 9).pixels
     first, second = Cascade.load(made.folder), Cascade.load(built / "bundle")
     assert np.array_equal(first.logits(pixels), second.logits(pixels))
-    with pytest.raises(BundleError, match="not trained an epoch"):
-        finish_from_weights(material(), PLAIN, tmp_path / "empty", tmp_path / "b")
+    for network, changed in epochs.items():  # no epoch was trained again
+        assert (work / network / "state.json").stat().st_mtime_ns == changed
+        assert (work / network / "final.weights.h5").is_file()
 
 
-def test_tuning_again_changes_thresholds_and_nothing_else(built: Path, tmp_path: Path) -> None:
-    found = retune(built / "bundle", shapes(400, 11), tmp_path / "new", 0.9)
+def test_recalibration_changes_thresholds_and_nothing_else(built: Path, tmp_path: Path) -> None:
+    found = recalibrate(built / "bundle", shapes(400, 11), tmp_path / "new", 0.9)
     old, new = Bundle.open(built / "bundle"), Bundle.open(tmp_path / "new")
     assert new.version == found.bundle.version != old.version
     changed = {
@@ -115,15 +119,15 @@ def test_tuning_again_changes_thresholds_and_nothing_else(built: Path, tmp_path:
     assert stored["thresholds"] == {n: e.threshold for n, e in found.nodes.items()}
     assert new.manifest["training"]["tuned_from"] == old.version
     assert set(old.manifest["figures"]) == {"validation", "test"}
-    assert set(new.manifest["figures"]) == {"tuned_on"}  # the old ones are not of these thresholds
+    assert set(new.manifest["figures"]) == {"tuned_on"}  # the old ones hold for the old thresholds
     assert new.manifest["figures"]["tuned_on"]["pictures"] == 400
     with pytest.raises(BundleError, match="is there already"):
-        retune(built / "bundle", shapes(8, 1), tmp_path / "new", 0.9)
+        recalibrate(built / "bundle", shapes(8, 1), tmp_path / "new", 0.9)
 
 
-def test_a_looser_precision_stops_more_labels_at_leaves(built: Path, tmp_path: Path) -> None:
+def test_a_lower_precision_stops_more_labels_at_leaves(built: Path, tmp_path: Path) -> None:
     def leaves(precision: float) -> int:
-        found = retune(
+        found = recalibrate(
             built / "bundle", shapes(400, 11), tmp_path / f"at-{precision}", precision
         ).nodes
         return sum(found[leaf].answers for leaf in TREE.leaves)
@@ -137,7 +141,7 @@ def test_partly_known_labels_train_what_they_know(tmp_path: Path) -> None:
         Item(item.path, f"?/{item.label.split('/')[1]}" if n % 8 > 3 else item.label)
         for n, item in enumerate(train.items)
     )
-    given = replace(material(), train=Pictures(half, train.pixels))
+    given = replace(data(), train=Pictures(half, train.pixels))
     bundle = build_cascade(
         given, replace(SETTINGS, epochs=2), tmp_path / "bundle", tmp_path / "work"
     )

@@ -1,4 +1,4 @@
-"""Training learns, is the same for the same seed, and goes on after a kill to the same result."""
+"""Training learns, is reproducible from its seed, and resumes after a kill to the same result."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,9 +21,12 @@ import pytest
 from cascade.data.dataset import Item, Pictures, targets
 from cascade.networks.architectures import Architecture
 from cascade.taxonomy import Taxonomy
-from cascade.training.augmentation import NONE, Augmentation
-from cascade.training.fit import TrainingSettings, logits_of, train_network
-from cascade.training.losses import batch_loss
+from cascade.training.augmentation import NO_AUGMENTATION, Augmentation
+from cascade.training.callbacks import predict_logits
+from cascade.training.fit import train_network
+from cascade.training.losses import mean_loss
+from cascade.training.settings import TrainingSettings
+from cascade.training.task import TrainingTask
 
 TREE = Taxonomy.from_labels(["flat/dark", "flat/light", "round/dark", "round/light"])
 PRIMARY = TREE.decisions()[:1]
@@ -32,15 +36,15 @@ SETTINGS = TrainingSettings(
     batch_size=16,
     learning_rate=3e-3,
     augmentation=Augmentation(scale=(0.9, 1.1), shift=0.05),
-    average=0.9,
+    ema_momentum=0.9,
     seed=7,
 )
 
 PLAIN = replace(
     SETTINGS,
     architecture=Architecture("two_convolutions", {"filters": 8}),
-    augmentation=NONE,
-    average=None,
+    augmentation=NO_AUGMENTATION,
+    ema_momentum=None,
     epochs=10,
 )
 
@@ -65,8 +69,13 @@ def shapes(count: int, seed: int) -> Pictures:
     return Pictures(tuple(items), np.stack(pixels))
 
 
+def task(train: Pictures, validation: Pictures, **options: Any) -> TrainingTask:
+    """Training for the primary decision, unless ``options`` say otherwise."""
+    return TrainingTask(train, validation, **{"decisions": PRIMARY, "taxonomy": TREE, **options})
+
+
 def train(settings: TrainingSettings, folder: Path | None = None) -> keras.Model:
-    model, _ = train_network(shapes(96, 1), shapes(40, 2), PRIMARY, TREE, settings, folder=folder)
+    model, _ = train_network(task(shapes(96, 1), shapes(40, 2)), settings, folder=folder)
     return model
 
 
@@ -83,7 +92,7 @@ train(SETTINGS, Path(sys.argv[1]))
 """
 
 
-def test_a_killed_run_goes_on_to_the_result_of_one_without_a_stop(tmp_path: Path) -> None:
+def test_a_killed_run_resumes_to_the_same_result_as_without_the_kill(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(tmp_path)],
         cwd=Path(__file__).parents[3],
@@ -95,7 +104,7 @@ def test_a_killed_run_goes_on_to_the_result_of_one_without_a_stop(tmp_path: Path
         moment.wait(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert 1 <= json.loads(state.read_text())["epoch"] < 4, "killed too late to say anything"
+    assert 1 <= json.loads(state.read_text())["epoch"] < 4, "killed after the last epoch"
     resumed = weights(train(SETTINGS, tmp_path))
     whole = weights(train(SETTINGS))
     assert all(np.array_equal(a, b) for a, b in zip(resumed, whole, strict=True))
@@ -105,24 +114,22 @@ def test_a_killed_run_goes_on_to_the_result_of_one_without_a_stop(tmp_path: Path
     assert not all(np.array_equal(a, b) for a, b in zip(other, whole, strict=True))
 
 
-def test_it_learns_what_was_never_shown() -> None:
-    _, history = train_network(shapes(160, 3), shapes(80, 4), PRIMARY, TREE, PLAIN)
+def test_it_labels_pictures_it_was_not_trained_on() -> None:
+    _, history = train_network(task(shapes(160, 3), shapes(80, 4)), PLAIN)
     assert len(history) == 10
     assert history[-1]["val_accuracy/primary"] >= 0.85  # 0.5 by chance
     assert history[-1]["val_loss"] < history[0]["val_loss"]
 
 
 def test_early_stopping_keeps_the_best_epochs_weights(tmp_path: Path) -> None:
-    settings = replace(SETTINGS, epochs=30, patience=2, average=None, learning_rate=0.03)
+    settings = replace(SETTINGS, epochs=30, patience=2, ema_momentum=None, learning_rate=0.03)
     validation = shapes(40, 2)
-    model, history = train_network(
-        shapes(48, 1), validation, PRIMARY, TREE, settings, folder=tmp_path
-    )
+    model, history = train_network(task(shapes(48, 1), validation), settings, folder=tmp_path)
     losses = [entry["val_loss"] for entry in history]
     best = int(np.argmin(losses))
     assert len(losses) == best + 3 < 30
-    kept = batch_loss(
-        targets(validation.items, PRIMARY, TREE), logits_of(model, validation.pixels), PRIMARY
+    kept = mean_loss(
+        targets(validation.items, PRIMARY, TREE), predict_logits(model, validation.pixels), PRIMARY
     )
     assert kept == pytest.approx(losses[best], rel=1e-5)
     assert json.loads((tmp_path / "state.json").read_text())["finished"]
@@ -134,7 +141,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize(("stderr", "shown"), [(Terminal(), True), (io.StringIO(), False)])
-def test_a_terminal_shows_how_far_an_epoch_is(
+def test_a_progress_bar_is_shown_on_a_terminal_only(
     monkeypatch: pytest.MonkeyPatch, stderr: io.StringIO, shown: bool
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stderr)

@@ -1,4 +1,4 @@
-"""Class shares that the tests draw: the shifts must find the way back to them."""
+"""Logit adjustment, on classes with known shares."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from cascade.data.dataset import Item, targets
 from cascade.networks.architectures import build_two_convolutions
 from cascade.taxonomy import Taxonomy
-from cascade.training.batches import draw_weights
-from cascade.training.logit_adjustment import fit_strengths, move_biases, prior_shifts
+from cascade.training.batches import sampling_weights
+from cascade.training.logit_adjustment import fit_strengths, prior_shifts, shift_biases
 
 TREE = Taxonomy.from_labels(["pets/cat", "pets/dog", "toys/ball", "toys/car"])
 PETS = TREE.decisions()[1:2]
@@ -20,26 +20,26 @@ def drawn(cats: int, dogs: int) -> list[Item]:
     return [Item("", "pets/cat")] * cats + [Item("", "pets/dog")] * dogs
 
 
-def test_the_shifts_are_the_log_of_what_is_by_what_was_drawn() -> None:
+def test_the_shifts_are_the_log_of_true_over_sampled_share() -> None:
     items = drawn(900, 100)
     # at the power of -0.5 cats are drawn 900/30 = 30 times for 100/10 = 10 dogs: 3 to 1, not 9 to 1
-    shifts = prior_shifts(items, draw_weights(items, 0.5), PETS, TREE)
+    shifts = prior_shifts(items, sampling_weights(items, 0.5), PETS, TREE)
     assert shifts[0] - shifts[1] == pytest.approx(np.log(9 / 3))
-    assert prior_shifts(items, draw_weights(items, 0.0), PETS, TREE) == pytest.approx(
+    assert prior_shifts(items, sampling_weights(items, 0.0), PETS, TREE) == pytest.approx(
         [0, 0], abs=1e-6
     )
 
 
-def test_partly_known_labels_say_nothing_of_shares() -> None:
+def test_partly_known_labels_do_not_count() -> None:
     items = [*drawn(900, 100), *[Item("", "pets")] * 500]
-    weights = np.concatenate([draw_weights(items[:1000], 0.5), np.ones(500)])
+    weights = np.concatenate([sampling_weights(items[:1000], 0.5), np.ones(500)])
     shifts = prior_shifts(items, weights, PETS, TREE)
     assert shifts[0] - shifts[1] == pytest.approx(np.log(3))
 
 
 @pytest.mark.parametrize(("truth", "expected"), [(0.9, 1.0), (0.5, 0.0)])
-def test_validation_says_how_much_is_taken_back(truth: float, expected: float) -> None:
-    """Honest logits of a network that saw both equally often, on pictures with a share of cats."""
+def test_validation_decides_the_strength(truth: float, expected: float) -> None:
+    """Calibrated logits of a network trained on equal shares, for pictures with a share of cats."""
     random = np.random.default_rng(1)
     cat = random.random(4000) < truth
     clue = random.normal(np.where(cat, 1.0, -1.0), 1.0)  # its log-odds at even shares are 2 x clue
@@ -54,7 +54,7 @@ def test_a_decision_without_pictures_keeps_its_biases() -> None:
     assert nothing == {"pets": 0.0}
 
 
-def test_moved_biases_move_the_logits_by_as_much() -> None:
+def test_shifted_biases_shift_the_logits_by_the_same_amount() -> None:
     decisions = TREE.decisions()
     width = sum(len(decision.outcomes) for decision in decisions)
     model: keras.Model = build_two_convolutions(decisions, 24, 18, filters=4)
@@ -62,7 +62,7 @@ def test_moved_biases_move_the_logits_by_as_much() -> None:
     before = model.predict_on_batch(pictures)
     shifts = np.arange(width, dtype=float)
     strengths = {decision.node: 0.5 for decision in decisions}
-    move_biases(model, decisions, shifts, strengths)
+    shift_biases(model, decisions, shifts, strengths)
     assert model.predict_on_batch(pictures) - before == pytest.approx(
         np.tile(0.5 * shifts, (3, 1)), abs=1e-5
     )

@@ -12,14 +12,14 @@ from PIL import Image
 from cascade.errors import DatasetError
 from cascade.pictures.decode import Preprocessing
 from cascade.training.sweep import (
-    Frames,
+    PicturesBySize,
     SweepPlan,
     TrialResult,
     parse_space,
     ranking,
     recommended,
     run_sweep,
-    settings_of,
+    trial_settings,
     trials_of,
 )
 
@@ -37,7 +37,7 @@ def test_the_originals_grid_has_twelve_trials() -> None:
     assert len(trials_of(SweepPlan(PRIMARY[0], TREE))) == 12
 
 
-def test_random_search_takes_some_of_the_grid_the_same_each_time() -> None:
+def test_random_search_takes_the_same_trials_of_the_grid_each_time() -> None:
     whole = trials_of(SweepPlan(PRIMARY[0], TREE))
     some = trials_of(SweepPlan(PRIMARY[0], TREE, trials=5))
     assert len(some) == 5
@@ -46,12 +46,14 @@ def test_random_search_takes_some_of_the_grid_the_same_each_time() -> None:
     assert some != trials_of(SweepPlan(PRIMARY[0], TREE, trials=5, seed=1))
 
 
-def test_values_are_read_and_become_settings() -> None:
+def test_values_are_parsed_and_become_settings() -> None:
     space = parse_space(
         ["filters_number=8,16", "dense=none,64x32", "learning_rate=0.01", "augmentation=full"]
     )
     assert space["filters_number"] == [8, 16]
-    settings = settings_of(plan(space=space), {name: values[-1] for name, values in space.items()})
+    settings = trial_settings(
+        plan(space=space), {name: values[-1] for name, values in space.items()}
+    )
     assert settings.architecture.options == {"filters": 16, "dense": [64, 32]}
     assert settings.learning_rate == 0.01
     assert settings.augmentation.mirror == 0.5
@@ -94,8 +96,8 @@ def events(folder: Path) -> dict[str, Any]:
 def test_tensorboard_finds_hyperparameters_metrics_and_images(tmp_path: Path) -> None:
     import tensorflow as tf
 
-    frames = Frames(shapes(48, 1), shapes(24, 2), FRAME)
-    ranked = run_sweep(plan(), frames, tmp_path)
+    pictures = PicturesBySize(shapes(48, 1), shapes(24, 2), FRAME)
+    ranked = run_sweep(plan(), pictures, tmp_path)
     assert len(ranked) == 2
     found = events(tmp_path)
     assert found[".:plugins"]["_hparams_/experiment"] == "hparams"
@@ -107,17 +109,17 @@ def test_tensorboard_finds_hyperparameters_metrics_and_images(tmp_path: Path) ->
         assert len(found[f"{run}/train:loss"]) == 2
         assert len(found[f"{run}/validation:accuracy"]) == 2
         assert found[f"{run}/train:plugins"]["convolution0/kernel"] == "histograms"
-        pictures = found[f"{run}/validation:confusion"]
-        assert len(pictures) == 2
-        width, height, png = tf.make_ndarray(pictures[-1].tensor_proto)[:3]
+        images = found[f"{run}/validation:confusion"]
+        assert len(images) == 2
+        width, height, png = tf.make_ndarray(images[-1].tensor_proto)[:3]
         assert Image.open(io.BytesIO(png)).size == (int(width), int(height))
 
     first = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")}
     next(iter(first)).unlink()  # as if killed before the last trial ended
-    again = run_sweep(plan(), frames, tmp_path)
+    again = run_sweep(plan(), pictures, tmp_path)
     assert [trial.name for trial in again] == [trial.name for trial in ranked]
     assert [trial.accuracy for trial in again] == [trial.accuracy for trial in ranked]
     kept = list(first)[1]
     assert kept.stat().st_mtime_ns == first[kept]
     with pytest.raises(DatasetError, match="sweep of other values"):
-        run_sweep(plan(seed=6), frames, tmp_path)
+        run_sweep(plan(seed=6), pictures, tmp_path)
