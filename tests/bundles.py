@@ -1,6 +1,6 @@
-"""A small real bundle for tests to which the shipped one is not the point.
+"""A small real bundle, for tests that do not need the shipped one.
 
-Keras is imported when a bundle is made: the tests that need none load without it.
+Keras is imported only when a bundle is made, so other tests start without it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def drawn(folder: Path, per_leaf: int, seed: int, split: str) -> Pictures:
 
 
 def small_settings(**changes: Any) -> TrainingSettings:
-    """Small networks of the original's kind, trained in seconds."""
+    """Small networks of the original project's architecture, trained in seconds."""
     from cascade.networks.architectures import Architecture
     from cascade.training.settings import settings_for
 
@@ -44,10 +44,10 @@ def small_settings(**changes: Any) -> TrainingSettings:
 
 @pytest.fixture(scope="session")
 def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a bundle of the shipped tree, trained on a few drawings: read only.
+    """The folder of a bundle of the shipped tree, trained on a few drawings. Do not write to it.
 
-    Its labels stop where it is 60 % sure. It answers far better than chance on drawings and knows
-    nothing of photographs.
+    Its thresholds are fitted to 60 % precision. It is far better than chance on drawings and
+    useless on photographs.
     """
     from cascade.taxonomy import Taxonomy
     from cascade.training.build import TrainingData, build_cascade
@@ -64,7 +64,7 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def quick_bundle(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small bundle with LiteRT, so that a process that labels with it starts in no time."""
+    """The small bundle with LiteRT, so that a process that labels with it starts quickly."""
     from cascade.conversion import convert
 
     folder = tmp_path_factory.mktemp("quick-bundle")

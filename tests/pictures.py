@@ -1,4 +1,4 @@
-"""Small nasty files for the tests, made by hand where the picture library cannot write them."""
+"""Small malformed files for tests, built by hand where Pillow cannot write them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def quadrants(
 
 
 def rgba_picture(size: tuple[int, int] = (90, 120)) -> Image.Image:
-    """Red that nobody may see in the upper half, green below."""
+    """Transparent red in the upper half, green below."""
     image = Image.new("RGBA", size, (*RED, 0))
     image.paste((*GREEN, 255), (0, size[1] // 2, *size))
     return image
@@ -56,7 +56,7 @@ def png_chunk(name: bytes, body: bytes) -> bytes:
 def png(
     size: tuple[int, int], depth: int, colour_type: int, rows: bytes, extra: bytes = b""
 ) -> bytes:
-    """A PNG from its scan lines (each with its filter byte), for what the library cannot write."""
+    """A PNG from its scan lines (each with its filter byte), for PNGs that Pillow cannot write."""
     header = struct.pack(">IIBBBBB", *size, depth, colour_type, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -89,7 +89,7 @@ def exif(orientation: int, order: str = "<") -> bytes:
 
 
 def heic() -> bytes:
-    """The first box of a HEIC, enough to recognise one."""
+    """The first box of a HEIC, enough to detect the format."""
     return struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic" + bytes(200)
 
 

@@ -1,7 +1,7 @@
-"""Drawings of the shipped tree's leaves, for a sample crawl on a machine that has no photographs.
+"""Draws the leaves of the shipped taxonomy, for a sample crawl where there are no photographs.
 
-They are drawings, not photographs: they show that the whole runs, and what it says of them proves
-nothing about photographs. Nothing else in this package knows the names of the leaves.
+The drawings show that the system runs. Its accuracy on them says nothing about photographs. This is
+the only package that knows the names of the leaves.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cascade.drawings.pen import Colour, Pen
 
 OUT_OF_SCOPE = "out_of_scope"
 
-# leaf -> (draws it, strength of the weave)
+# leaf -> (function that draws it, strength of the woven texture)
 _FIGURES: dict[str, tuple[Callable[[Pen], None], float]] = {
     "glasses/optical": (lambda pen: garments.glasses(pen, dark=False), 0.0),
     "glasses/sunglasses": (lambda pen: garments.glasses(pen, dark=True), 0.0),
@@ -54,27 +54,27 @@ LEAVES = (*_FIGURES, OUT_OF_SCOPE)
 
 
 def render(leaf: str, seed: int) -> Image.Image:
-    """A drawing of ``leaf``, RGB, 240 × 320 pixels; the same seed gives the same drawing.
+    """Draw ``leaf`` as RGB, 240 × 320 pixels. The same seed gives the same drawing.
 
-    Raises ValueError for a leaf that nobody drew.
+    Raises ``ValueError`` for a leaf without a drawing.
     """
-    rng = random.Random(f"{leaf}/{seed}")  # from text: the same in every process
+    rng = random.Random(f"{leaf}/{seed}")  # seeded by text: the same in every process
     if leaf == OUT_OF_SCOPE:
-        kind = rng.randrange(len(out_of_scope.FIGURES) + 2)
-        if kind >= len(out_of_scope.FIGURES):
-            return (out_of_scope.banner, out_of_scope.junk)[kind - len(out_of_scope.FIGURES)](rng)
-        figure, grain = out_of_scope.FIGURES[kind], 0.1
+        number = rng.randrange(len(out_of_scope.FIGURES) + 2)
+        if number >= len(out_of_scope.FIGURES):
+            return (out_of_scope.banner, out_of_scope.junk)[number - len(out_of_scope.FIGURES)](rng)
+        figure, grain = out_of_scope.FIGURES[number], 0.1
     elif leaf in _FIGURES:
         figure, grain = _FIGURES[leaf]
     else:
-        raise ValueError(f"there is no drawing of {leaf!r}; there is of {', '.join(LEAVES)}")
+        raise ValueError(f"expected a leaf of {', '.join(LEAVES)}; received {leaf!r}")
     pen = Pen(rng)
     figure(pen)
     return pen.finish(background=_background(rng), grain=grain)
 
 
 def _background(rng: random.Random) -> Colour:
-    """White or nearly, as in a shop."""
+    """White or almost white, as in a shop."""
     grey = rng.choice((255, 255, rng.randint(232, 254)))
     red, green, blue = (max(0, min(255, grey + rng.randint(-3, 3))) for _ in range(3))
     return (red, green, blue) if grey < 255 else (255, 255, 255)
@@ -83,11 +83,17 @@ def _background(rng: random.Random) -> Colour:
 def write_sample_crawl(
     folder: str | Path, per_leaf: int, seed: int, *, junk: bool = True, labelled: bool = False
 ) -> list[Path]:
-    """Writes ``per_leaf`` JPEGs of each leaf and returns the paths of all files of the crawl.
+    """Write ``per_leaf`` JPEGs of each leaf and return the paths of all files of the crawl.
 
-    ``labelled``: into a folder for each label (``shoes/female/sandals/0001.jpg``); else flat, with
-    names that tell nothing. ``junk`` adds the broken files that every crawl has. A file that is
-    there already with the same bytes is not touched, so that a second crawl is no change.
+    A file that already has the same bytes is not touched, so a second call changes nothing.
+
+    Args:
+        folder: The folder of the crawl; created if missing.
+        per_leaf: Drawings of each leaf.
+        seed: The same seed gives the same files.
+        junk: Add the broken files that every crawl has.
+        labelled: Write into a folder for each label (``shoes/female/sandals/0001.jpg``). Otherwise
+            all files are in one folder, and their names do not tell the label.
     """
     folder = Path(folder)
     numbers = list(range(1, per_leaf * len(LEAVES) + 1))
@@ -103,7 +109,7 @@ def write_sample_crawl(
 
 
 def _write_junk(folder: Path, seed: int) -> list[Path]:
-    """A web page called .jpg, half a picture, and a file without a byte."""
+    """Write a web page named .jpg, a truncated JPEG and an empty file."""
     whole = _jpeg(render(LEAVES[0], seed))
     junk = {
         "broken-page.jpg": b"<!DOCTYPE html>\n<title>404 Not Found</title>\n",

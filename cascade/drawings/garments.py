@@ -1,4 +1,4 @@
-"""Drawings of glasses and of trousers."""
+"""Draws glasses and trousers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DENIMS = ((55, 85, 140), (35, 55, 95), (110, 145, 190), (75, 105, 150), (30, 35,
 
 
 def glasses(pen: Pen, *, dark: bool) -> None:
-    """From the front: two lenses, a bridge, the ends of the temples."""
+    """Glasses from the front: two lenses, a bridge, the ends of the temples."""
     rng = pen.rng
     frame = vary(rng, rng.choice(FRAME_COLOURS))
     thickness = rng.uniform(0.05, 0.13) if dark else rng.uniform(0.025, 0.09)
@@ -51,13 +51,13 @@ def glasses(pen: Pen, *, dark: bool) -> None:
 
 
 def _lens(centre: Point, radii: Point, power: float, side: int) -> list[Point]:
-    """A superellipse that droops a little outwards."""
+    """A superellipse, slightly lower at its outer side."""
     ring = ellipse(centre, radii, power)
     return [(x, y + 0.06 * side * (x - centre[0]) * (1 if y > 0 else -0.5)) for x, y in ring]
 
 
 def trousers(pen: Pen, *, female: bool, jeans: bool) -> None:
-    """From the front: waistband, two legs; women's narrower at the knee or flared."""
+    """Trousers from the front. Women's are narrower at the knee, or flared."""
     rng = pen.rng
     colour = vary(rng, rng.choice(DENIMS if jeans else CLOTHS))
     seam = (205, 150, 80) if jeans else shade(colour, 0.65)
@@ -95,7 +95,7 @@ def trousers(pen: Pen, *, female: bool, jeans: bool) -> None:
 def _surface(
     pen: Pen, side: int, leg: list[Point], colours: tuple[Colour, Colour], *, jeans: bool
 ) -> None:
-    """Worn denim and a hem in orange thread, or the pressed crease of trousers."""
+    """Add worn denim and an orange hem to jeans, or a pressed crease to trousers."""
     colour, seam = colours
     (hip, _), (outer, low), (inner, _) = leg[2], leg[4], leg[5]
     if jeans:
@@ -116,7 +116,7 @@ def _leg(rng: random.Random, *, female: bool) -> tuple[float, float]:
 
 
 def _sides(leg: list[Point]) -> list[Point]:
-    """The outer and the inner side curved, waist and hem straight."""
+    """The outline of a leg: curved sides, straight waist and hem."""
     outer = curve(leg[1:5], closed=False)
     inner = curve(leg[5:], closed=False)
     return [leg[0], *outer, *inner]

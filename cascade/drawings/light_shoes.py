@@ -1,4 +1,4 @@
-"""Drawings of open and light shoes from the side, the toe at the left, the ground at y = 0."""
+"""Draws open and light shoes from the side, with the toe at the left and the ground at y = 0."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DRESSY = ((20, 18, 20), (170, 20, 35), (215, 175, 140), (60, 40, 90), (200, 160,
 
 
 def sandals(pen: Pen, *, female: bool) -> None:
-    """A footbed with straps and air between them; women's thin, men's broad."""
+    """A footbed with gaps between its straps; women's straps are thin, men's broad."""
     rng = pen.rng
     strap = vary(rng, rng.choice(DRESSY if female else LEATHERS))
     bed = vary(rng, (176, 134, 92))
@@ -53,7 +53,7 @@ def sandals(pen: Pen, *, female: bool) -> None:
 
 
 def _band(pen: Pen, x: float, low: float, width: float, colour: Colour) -> None:
-    """The near side of a strap over the toes, leaning towards the heel."""
+    """The near side of a strap over the toes, inclined towards the heel."""
     edge: list[Point] = [
         (x - width, low),
         (x - width * 0.6, low + 0.22),
@@ -67,7 +67,7 @@ def _band(pen: Pen, x: float, low: float, width: float, colour: Colour) -> None:
 
 
 def high_heels(pen: Pen) -> None:
-    """A pump on a thin high heel, now and then with a strap at the ankle."""
+    """A pump with a thin high heel, sometimes with an ankle strap."""
     rng = pen.rng
     colour = vary(rng, rng.choice(DRESSY))
     heel = rng.uniform(0.75, 1.0)

@@ -1,4 +1,4 @@
-"""Drawings of what a crawl brings along and the tree has no place for."""
+"""Draws out-of-scope pictures: other clothes and accessories, banners, random shapes."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ FIGURES: tuple[Callable[[Pen], None], ...] = (shirt, dress, bag, watch, hat, rin
 
 
 def banner(rng: random.Random) -> Image.Image:
-    """Words on a coloured ground."""
+    """Words on a coloured background."""
     image = Image.new("RGB", CANVAS, vary(rng, rng.choice(COLOURS)))
     draw = ImageDraw.Draw(image)
     for y in range(20, CANVAS[1] - 50, rng.randint(60, 110)):
@@ -141,7 +141,7 @@ def banner(rng: random.Random) -> Image.Image:
 
 
 def junk(rng: random.Random) -> Image.Image:
-    """Boxes and discs without meaning, or one flat colour."""
+    """Random boxes and discs, or one flat colour."""
     image = Image.new("RGB", CANVAS, vary(rng, rng.choice(COLOURS), 40))
     draw = ImageDraw.Draw(image)
     for _ in range(rng.choice((0, 4, 12))):

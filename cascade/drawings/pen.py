@@ -1,7 +1,7 @@
-"""Draws shapes given in their own units: collects them, fits them on a canvas, shades and shrinks.
+"""Collects the shapes of a figure, fits them to a canvas and renders them with shading.
 
-x runs to the right, y upwards, in any unit: the whole figure is scaled to the canvas when it is
-finished, so a shape need not know where it will stand, whether it is mirrored, or how large.
+x grows to the right and y upwards, in any unit. The finished figure is scaled to the canvas, so a
+shape does not depend on the final position, size or mirroring.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw, ImageFilter
 Point = tuple[float, float]
 Colour = tuple[int, int, int]
 CANVAS = (240, 320)  # pixels
-_OVERSAMPLING = 3  # drawn larger and shrunk: smooth edges
-_STEPS = 10  # straight pieces between two points of a curve
+_OVERSAMPLING = 3  # drawn larger and reduced, for smooth edges
+_STEPS = 10  # straight segments between two points of a curve
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class _Stroke:
 
 
 class Pen:
-    """Collects the strokes of one figure; ``finish`` makes the picture."""
+    """Collects the strokes of one figure; ``finish`` renders the picture."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
@@ -70,27 +70,29 @@ class Pen:
         self._strokes.append(_Stroke(ring, (*colour, opacity), width))
 
     def finish(self, *, background: Colour, grain: float = 0.0, tilt: float = 3.0) -> Image.Image:
-        """The picture, RGB, ``CANVAS`` pixels: fitted, maybe mirrored, lit from one side.
+        """Render the figure as RGB of ``CANVAS`` pixels: fitted, perhaps mirrored, lit from a side.
 
-        ``grain`` is the strength of a woven texture (0 to 1), ``tilt`` the most degrees by which
-        the figure is turned.
+        Args:
+            background: Its colour.
+            grain: Strength of a woven texture, 0 to 1.
+            tilt: The largest rotation, in degrees.
         """
         large = (CANVAS[0] * _OVERSAMPLING, CANVAS[1] * _OVERSAMPLING)
         layer = Image.new("RGBA", large, (*background, 0))
         place, scale = self._placement(large, math.radians(self.rng.uniform(-tilt, tilt)))
         for stroke in self._strokes:
-            # Each on a layer of its own, or a translucent one would replace what lies below.
+            # One layer each: drawn directly, a translucent stroke would replace those below it.
             over = Image.new("RGBA", large, (*stroke.colour[:3], 0))
             _rasterise(ImageDraw.Draw(over), stroke, [place(p) for p in stroke.points], scale)
             layer = Image.alpha_composite(layer, over)
         figure = self._shade(layer.resize(CANVAS, Image.Resampling.BOX), grain)
-        return self._on_ground(figure, background)
+        return self._on_background(figure, background)
 
-    def _placement(self, large: Point, angle: float) -> tuple[_Place, float]:
-        """Where a point of the figure comes to lie, and pixels per unit."""
+    def _placement(self, large: Point, angle: float) -> tuple[_AffineMap, float]:
+        """The map from the figure to the canvas, and its scale in pixels per unit."""
         mirror = self.rng.choice((-1.0, 1.0))
         cos, sin = math.cos(angle), math.sin(angle)
-        turn = _Place(mirror * cos, -sin, mirror * sin, cos, 0.0, 0.0)
+        turn = _AffineMap(mirror * cos, -sin, mirror * sin, cos, 0.0, 0.0)
         turned = [turn(point) for stroke in self._strokes for point in stroke.points]
         left, right = min(x for x, _ in turned), max(x for x, _ in turned)
         low, high = min(y for _, y in turned), max(y for _, y in turned)
@@ -100,10 +102,10 @@ class Pen:
         x0 = spare_x * self.rng.uniform(0.3, 0.7) - scale * left
         y0 = spare_y * self.rng.uniform(0.4, 0.6) + scale * high
         a, b, c, d = (scale * part for part in (turn.xx, turn.xy, -turn.yx, -turn.yy))
-        return _Place(a, b, c, d, x0, y0), scale
+        return _AffineMap(a, b, c, d, x0, y0), scale
 
     def _shade(self, layer: Image.Image, grain: float) -> Image.Image:
-        """Light from one side, and a weave."""
+        """Add light from one side and a woven texture."""
         noise = np.random.default_rng(self.rng.getrandbits(64))
         pixels = np.asarray(layer).astype(np.float32)  # (height, width, 4)
         high, wide = pixels.shape[:2]
@@ -115,8 +117,8 @@ class Pen:
         pixels[..., :3] *= (light * weave)[..., None]
         return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
-    def _on_ground(self, figure: Image.Image, background: Colour) -> Image.Image:
-        """The figure on its background, with a soft shadow under it."""
+    def _on_background(self, figure: Image.Image, background: Colour) -> Image.Image:
+        """Put the figure on the background, with a soft shadow."""
         alpha = figure.getchannel("A")
         soft = alpha.filter(ImageFilter.GaussianBlur(self.rng.uniform(2, 7)))
         strength = self.rng.uniform(0.0, 0.35)
@@ -129,7 +131,7 @@ class Pen:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _AffineMap:
     """An affine map of the plane."""
 
     xx: float
@@ -186,7 +188,7 @@ def _between(a: Point, b: Point, c: Point, d: Point, t: float) -> Point:
 
 
 def ellipse(centre: Point, radii: Point, power: float = 2.0) -> tuple[Point, ...]:
-    """The border of an ellipse; a ``power`` over 2 makes it squarer (a superellipse)."""
+    """The border of an ellipse; a ``power`` above 2 makes a superellipse, which is squarer."""
     points = []
     for step in range(48):
         angle = 2 * math.pi * step / 48
@@ -198,13 +200,13 @@ def ellipse(centre: Point, radii: Point, power: float = 2.0) -> tuple[Point, ...
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """Darker (factor under 1) or lighter."""
+    """A darker (factor below 1) or lighter colour."""
     red, green, blue = (max(0, min(255, round(part * factor))) for part in colour)
     return red, green, blue
 
 
 def vary(rng: random.Random, colour: Colour, by: int = 16) -> Colour:
-    """The colour a little lighter or darker, and a very little off."""
+    """A slightly different colour: up to ``by`` lighter or darker, and a small change of hue."""
     light = rng.randint(-by, by)
     red, green, blue = (max(0, min(255, part + light + rng.randint(-4, 4))) for part in colour)
     return red, green, blue

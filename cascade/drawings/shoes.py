@@ -1,4 +1,4 @@
-"""Drawings of shoes from the side, the toe at the left: x from -1 to 1, the ground at y = 0."""
+"""Draws shoes from the side, with the toe at the left: x from -1 to 1, the ground at y = 0."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BOLD = ((40, 45, 55), (30, 70, 140), (120, 125, 130), (160, 30, 35), (235, 235, 
 
 
 def boots(pen: Pen, *, female: bool) -> None:
-    """A shaft; women's taller and often on a heel, men's to the ankle, laced, on a thick sole."""
+    """Women's boots are tall, often with a heel; men's are short, laced, with a thick sole."""
     rng = pen.rng
     leather = vary(rng, rng.choice(LEATHERS))
     heel = rng.choice((0.12, 0.35, 0.45)) if female else rng.uniform(0.12, 0.18)
@@ -57,7 +57,7 @@ def boots(pen: Pen, *, female: bool) -> None:
 
 
 def sneakers(pen: Pen, *, female: bool) -> None:
-    """A thick light sole, laces, a stripe."""
+    """Sneakers with a thick light sole, laces and a stripe."""
     rng = pen.rng
     cloth = vary(rng, rng.choice(BRIGHT if female else BOLD))
     sole = vary(rng, (238, 238, 234), 8)

@@ -1,4 +1,4 @@
-"""A bundle is verified before it is used, and holds nothing that could run code."""
+"""A bundle is verified before use and contains no executable code."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def reseal(folder: Path) -> None:
     seal(folder, {}, {})
 
 
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+def test_bundle_round_trip(tmp_path: Path) -> None:
     made = make_bundle(tmp_path)
     opened = Bundle.open(tmp_path)
     assert (
@@ -51,7 +51,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert opened.manifest["training"] == {"seed": 1}
 
 
-def test_the_version_is_what_decides_the_labels(tmp_path: Path) -> None:
+def test_version_depends_on_what_determines_the_labels(tmp_path: Path) -> None:
     first, second = make_bundle(tmp_path / "a"), make_bundle(tmp_path / "b")
     assert first.version == second.version
     calibration = tmp_path / "b" / "calibration.json"
@@ -61,9 +61,7 @@ def test_the_version_is_what_decides_the_labels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["MODEL_CARD.md", "backends/other/0.bin"])
-def test_the_card_and_other_backends_make_no_other_model_but_are_verified(
-    tmp_path: Path, name: str
-) -> None:
+def test_card_and_backends_keep_the_version_but_are_verified(tmp_path: Path, name: str) -> None:
     before = make_bundle(tmp_path).version
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +97,7 @@ def test_a_changed_or_missing_file_is_named(tmp_path: Path, name: str) -> None:
         ('{"format": 1, "files": {"../x": "0"}}', "outside"),
     ],
 )
-def test_a_folder_that_is_no_bundle_says_so(tmp_path: Path, manifest: str, says: str) -> None:
+def test_a_folder_that_is_not_a_bundle_is_refused(tmp_path: Path, manifest: str, says: str) -> None:
     with pytest.raises(BundleError, match=r"manifest\.json is missing.*train"):
         Bundle.open(tmp_path)
     (tmp_path / "manifest.json").write_text(manifest)
@@ -197,7 +195,7 @@ def test_pictures_of_another_shape_or_type_are_refused(tmp_path: Path) -> None:
         cascade.classify(np.zeros((1, 18, 24, 3), np.uint8))
 
 
-def test_a_section_more_in_the_card_makes_no_other_model(tmp_path: Path) -> None:
+def test_a_new_section_of_the_card_keeps_the_version(tmp_path: Path) -> None:
     made = make_bundle(tmp_path)
     (tmp_path / "MODEL_CARD.md").write_text("# Model card\n")
     reseal(tmp_path)
@@ -206,7 +204,7 @@ def test_a_section_more_in_the_card_makes_no_other_model(tmp_path: Path) -> None
     assert Bundle.open(tmp_path).version == changed.version == made.version
 
 
-def test_a_section_of_the_card_that_is_written_again_takes_the_old_one_s_place(
+def test_a_section_of_the_card_is_replaced_by_one_of_the_same_title(
     tmp_path: Path,
 ) -> None:
     make_bundle(tmp_path)

@@ -1,4 +1,4 @@
-"""Calibration on answers whose true odds the test itself has drawn."""
+"""Calibration on answers with known true probabilities."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def leaf_error(routing: Routing, logits: np.ndarray, labels: list[str]) -> float
 
 
 @pytest.mark.parametrize("boast", [3.0, 0.2])  # 0.2: as modest as a mean of several trainings
-def test_the_temperature_undoes_the_boast_and_lowers_the_calibration_error(boast: float) -> None:
+def test_temperature_undoes_over_confidence_and_lowers_the_calibration_error(boast: float) -> None:
     logits, labels = drawn_answers(4000, 1, boast)
     answers = targets([Item("", label) for label in labels], DECISIONS, TREE)
     found = fit_temperatures(logits, answers, DECISIONS)
@@ -57,7 +57,7 @@ def test_the_temperature_undoes_the_boast_and_lowers_the_calibration_error(boast
     assert after < 0.03
 
 
-def test_partly_known_labels_count_with_what_they_know() -> None:
+def test_partly_known_labels_count_if_there_are_no_others() -> None:
     logits = np.array([[2.0, 0, 0]] * 10)
     sure = smoothed_cross_entropy(logits, np.array([[1.0, 1, 1]] * 10), 1.0)
     p = softmax(logits)
@@ -65,7 +65,7 @@ def test_partly_known_labels_count_with_what_they_know() -> None:
     assert sure == pytest.approx(-np.log(p[0]).mean() / 12)
 
 
-def test_a_set_without_a_mistake_asks_for_no_endless_confidence() -> None:
+def test_smoothing_bounds_the_confidence_of_a_set_without_mistakes() -> None:
     logits = np.array([[4.0, 0.0]] * 20)
     found = fit_temperatures(logits, np.array([[1.0, 0.0]] * 20), TREE.decisions()[1:2])["pets"]
     assert 0.4 < found < 3
@@ -73,7 +73,7 @@ def test_a_set_without_a_mistake_asks_for_no_endless_confidence() -> None:
     assert softmax(logits[:1] / found)[0, 0] == pytest.approx(1 - 0.5 / 22, abs=0.005)
 
 
-def test_a_temperature_is_that_of_whole_answers_not_of_easier_ones() -> None:
+def test_temperature_is_fitted_to_fully_known_labels() -> None:
     """Kinds are easy and their sorts are not: labels that say the kind alone would sharpen it."""
     random = np.random.default_rng(8)
     tree = Taxonomy.from_labels(
@@ -93,13 +93,13 @@ def test_a_temperature_is_that_of_whole_answers_not_of_easier_ones() -> None:
     assert few < 1.5
 
 
-def test_a_decision_that_no_picture_concerns_keeps_its_temperature() -> None:
+def test_a_decision_without_pictures_has_temperature_1() -> None:
     answers = targets([Item("", "none")] * 50, DECISIONS, TREE)
     found = fit_temperatures(np.zeros((50, ROUTING.decisions.width)), answers, DECISIONS)
     assert found["pets"] == found["toys"] == 1.0
 
 
-def test_the_least_threshold_by_hand() -> None:
+def test_lowest_threshold_of_known_scores() -> None:
     # 200 right from 0.9 up, then every second one wrong
     score = np.concatenate([np.linspace(1, 0.9, 200), np.linspace(0.89, 0.5, 100)])
     right = np.concatenate([np.ones(200, bool), np.arange(100) % 2 == 0])
@@ -111,14 +111,14 @@ def test_the_least_threshold_by_hand() -> None:
     assert lowest_threshold(score, ~right, 0.98) is None
 
 
-def test_equal_scores_pass_together() -> None:
+def test_equal_scores_pass_or_fail_together() -> None:
     score = np.array([0.9] * 100 + [0.6] * 10)
     right = np.array([True] * 100 + [True] * 5 + [False] * 5)
     found = lowest_threshold(score, right, 0.97)
     assert found is not None and 0.6 < found <= 0.9
 
 
-def test_a_threshold_stands_between_scores_not_on_one() -> None:
+def test_a_threshold_is_between_two_scores() -> None:
     # another runtime's probabilities differ in the last digits: no picture may hang on those
     score = np.array([0.9] * 100 + [0.6] * 10)
     right = np.array([True] * 100 + [False] * 10)
@@ -128,7 +128,7 @@ def test_a_threshold_stands_between_scores_not_on_one() -> None:
 
 
 @pytest.mark.parametrize("precision", [0.9, 0.98])
-def test_labels_that_stop_reach_the_asked_precision_on_other_pictures(precision: float) -> None:
+def test_thresholds_reach_the_required_precision_on_other_pictures(precision: float) -> None:
     logits, labels = drawn_answers(6000, 3)
     found = tune_thresholds(ROUTING, logits, labels, precision)
     assert set(found) == {node.path for node in TREE.nodes}
@@ -144,7 +144,7 @@ def test_labels_that_stop_reach_the_asked_precision_on_other_pictures(precision:
     assert (bare["leaf labels right"].value or 1) < precision - 0.05
 
 
-def test_nodes_with_few_answers_share_or_assume_a_threshold() -> None:
+def test_nodes_with_few_answers_pool_or_assume_a_threshold() -> None:
     logits, labels = drawn_answers(45, 5)
     found = tune_thresholds(ROUTING, logits, labels, 0.98)
     assert {entry.how for entry in found.values()} == {"assumed"}
@@ -153,7 +153,7 @@ def test_nodes_with_few_answers_share_or_assume_a_threshold() -> None:
     assert set(thresholds_of(nothing).values()) == {0.98}
 
 
-def test_nothing_is_thrown_out_by_a_threshold_under_the_precision() -> None:
+def test_threshold_of_out_of_scope_is_never_below_the_precision() -> None:
     """Of 100 answers "none" at 0.7 all are right, so the evidence would let them all through."""
     logits = np.zeros((400, ROUTING.decisions.width))
     none = TREE.decisions()[0].outcomes.index("none")
@@ -169,6 +169,6 @@ def test_nothing_is_thrown_out_by_a_threshold_under_the_precision() -> None:
     assert (answer.label, answer.needs_review) == ("none", True)
 
 
-def test_a_precision_that_is_none_is_refused() -> None:
+def test_an_invalid_precision_is_refused() -> None:
     with pytest.raises(ValueError, match="98"):
         tune_thresholds(ROUTING, np.zeros((0, ROUTING.decisions.width)), [], 98)

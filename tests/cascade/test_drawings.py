@@ -1,4 +1,4 @@
-"""The drawings: one of each leaf, the same from the same seed, each showing what it should."""
+"""Drawings: one of each leaf, reproducible by seed, each with the features of its leaf."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_there_is_a_drawing_of_each_leaf_of_the_shipped_tree() -> None:
 
 
 @pytest.mark.parametrize("leaf", LEAVES)
-def test_a_drawing_is_its_seed_and_nothing_else(leaf: str) -> None:
+def test_a_drawing_depends_only_on_its_seed(leaf: str) -> None:
     first = render(leaf, 3)
     assert first.mode == "RGB"
     assert first.size == (240, 320)
@@ -29,7 +29,7 @@ def test_a_drawing_is_its_seed_and_nothing_else(leaf: str) -> None:
 
 
 @pytest.mark.parametrize("leaf", [leaf for leaf in LEAVES if leaf != "out_of_scope"])
-def test_a_figure_stands_whole_on_a_light_ground(leaf: str) -> None:
+def test_a_figure_is_complete_on_a_light_background(leaf: str) -> None:
     """Nothing of it is cut off by the border, and it fills a good part of the canvas."""
     for seed in range(3):
         pixels = np.asarray(render(leaf, seed)).astype(int)  # (320, 240, 3)
@@ -58,12 +58,12 @@ def test_lenses_of_sunglasses_are_dark_and_those_of_spectacles_clear() -> None:
         assert middle("glasses/optical", seed) > 180
 
 
-def test_a_leaf_that_nobody_drew() -> None:
+def test_a_leaf_without_a_drawing_is_refused() -> None:
     with pytest.raises(ValueError, match="glasses/monocle"):
         render("glasses/monocle", 0)
 
 
-def test_flat_crawl_with_junk(tmp_path: Path) -> None:
+def test_flat_crawl_with_broken_files(tmp_path: Path) -> None:
     written = write_sample_crawl(tmp_path / "crawl", 2, seed=1)
     assert sorted(written) == sorted((tmp_path / "crawl").iterdir())
     assert len(written) == 18 * 2 + 3

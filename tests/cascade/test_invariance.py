@@ -1,4 +1,4 @@
-"""A label never depends on its batch mates: the shipped bundle, in any batch and any order."""
+"""A label never depends on the rest of its batch: the shipped bundle, in any batch and order."""
 
 from __future__ import annotations
 

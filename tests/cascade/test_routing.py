@@ -1,4 +1,4 @@
-"""From logits to labels, on numbers worked out by hand."""
+"""From logits to labels, on numbers calculated by hand."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_without_thresholds_the_label_is_the_best_leaf() -> None:
     assert not answer.needs_review
 
 
-def test_the_label_stops_at_the_deepest_node_that_is_sure_enough() -> None:
+def test_label_is_the_deepest_node_that_reaches_its_threshold() -> None:
     thresholds = dict.fromkeys(TREE.leaves, 0.5) | {"pets/cat": 0.55, "pets/dog": 0.55}
     answer = route(PETS, thresholds=thresholds).label(np.array([PETS]))[0]
     assert answer.label == "pets/cat"  # 0.35 + 0.21 = 0.56
@@ -63,7 +63,7 @@ def test_the_label_stops_at_the_deepest_node_that_is_sure_enough() -> None:
     assert answer.needs_review
 
 
-def test_the_label_never_stops_above_the_primary_answer() -> None:
+def test_label_never_stops_above_the_category() -> None:
     thresholds = {node.path: 0.99 for node in TREE.nodes}
     answer = route(PETS, thresholds=thresholds).label(np.array([PETS]))[0]
     assert answer.label == "pets"
@@ -71,7 +71,7 @@ def test_the_label_never_stops_above_the_primary_answer() -> None:
     assert answer.needs_review
 
 
-def test_none_of_these_is_an_answer_of_its_own() -> None:
+def test_out_of_scope_is_a_label_like_others() -> None:
     row = logs(0.1, 0.1, 0.8) + logs(0.25, 0.25, 0.25, 0.25) + logs(0.5, 0.5)
     answer = route(row).label(np.array([row]))[0]
     assert (answer.label, answer.category, answer.gender, answer.type) == (
@@ -101,7 +101,7 @@ def test_logits_of_another_width_are_refused() -> None:
         route(PETS).label(np.zeros((1, 8)))
 
 
-def test_rows_do_not_depend_on_their_batch_mates() -> None:
+def test_rows_do_not_depend_on_other_rows_of_the_batch() -> None:
     rows = np.random.default_rng(1).normal(0, 3, (50, 9))
     together = route(PETS).label(rows)
     order = np.random.default_rng(2).permutation(50)
@@ -111,7 +111,7 @@ def test_rows_do_not_depend_on_their_batch_mates() -> None:
     assert [together[i] for i in order] == shuffled
 
 
-def test_the_nearest_node_is_where_going_down_stops_to_pay() -> None:
+def test_tree_distance_takes_the_deepest_node_above_one_half() -> None:
     # pets .7, pets/cat .56, pets/cat/old .35: below one half it pays no more
     answer = route(PETS, decoding="tree_distance").label(np.array([PETS]))[0]
     assert answer.label == "pets/cat"
@@ -124,6 +124,6 @@ def test_the_nearest_node_is_where_going_down_stops_to_pay() -> None:
     assert not sure.needs_review
 
 
-def test_a_decoding_that_is_none_is_refused() -> None:
+def test_an_unknown_decoding_is_refused() -> None:
     with pytest.raises(ValueError, match=r"thresholds, tree_distance.*'greedy'"):
         route(PETS, decoding="greedy")

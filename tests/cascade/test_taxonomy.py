@@ -1,4 +1,4 @@
-"""The tree of labels: what a file must be, and how labels are written."""
+"""The tree of labels: valid files, and the spellings of labels."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_shipped_tree_has_the_17_leaves_and_out_of_scope_in_fixed_order() ->
         (tree(("r", None, "r"), ("a", "r", "a"), ("b", "r", "b"), out_of_scope="c"), "'c'"),
     ],
 )
-def test_a_file_that_is_no_tree_is_refused_and_named(tmp_path: Path, data: Any, says: str) -> None:
+def test_an_invalid_taxonomy_is_refused_with_its_file(tmp_path: Path, data: Any, says: str) -> None:
     path = tmp_path / "tree.json"
     path.write_text(json.dumps(data))
     with pytest.raises(TaxonomyError, match=says) as caught:
@@ -77,7 +77,7 @@ def test_a_missing_or_broken_file_is_a_clear_error(tmp_path: Path) -> None:
         (" shoes/ ", "shoes"),
     ],
 )
-def test_both_ways_of_writing_a_label_are_read(written: str, meant: str) -> None:
+def test_all_spellings_of_a_label_are_read(written: str, meant: str) -> None:
     assert Taxonomy.load().parse(written) == meant
 
 

@@ -1,4 +1,4 @@
-"""Every backend gives the labels of the reference; a worker on LiteRT never meets TensorFlow."""
+"""Every backend gives the reference's labels; a worker on LiteRT never imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def converted(
     return out, agreements
 
 
-def test_a_converted_bundle_is_the_same_model_and_says_how_well_it_agrees(
+def test_a_converted_bundle_keeps_the_version_and_records_its_agreement(
     small_bundle: Path, converted: tuple[Path, dict[str, Agreement]]
 ) -> None:
     folder, agreements = converted
@@ -82,7 +82,7 @@ def test_a_converted_bundle_is_the_same_model_and_says_how_well_it_agrees(
     assert set(agreements) == {*LITERT, *OPENVINO}
 
 
-def test_mixed_precision_rounds_what_is_multiplied_and_nothing_else(
+def test_mixed_precision_rounds_only_factors(
     small_bundle: Path, pixels: np.ndarray, tmp_path: Path
 ) -> None:
     few = pixels[::20]  # a CPU takes a second for each
@@ -103,7 +103,7 @@ def test_mixed_precision_rounds_what_is_multiplied_and_nothing_else(
     ("leaves", "labels", "there", "same"),
     [(1.0, 1.0, True, True), (0.9999, 0.998, True, False), (0.99, 0.99, False, False)],
 )
-def test_float16_is_there_where_it_agreed_and_taken_by_itself_where_labels_stay(
+def test_float16_is_available_if_it_agrees_and_chosen_if_labels_agree(
     converted: tuple[Path, dict[str, Agreement]],
     tmp_path: Path,
     leaves: float,
@@ -124,7 +124,7 @@ def test_float16_is_there_where_it_agreed_and_taken_by_itself_where_labels_stay(
 
 @pytest.mark.parametrize("backend", EXACT)
 @pytest.mark.parametrize("size", [1, 3, 64])
-def test_float32_labels_as_the_reference_at_every_batch_size(
+def test_float32_labels_equal_the_reference_at_every_batch_size(
     converted: tuple[Path, dict[str, Agreement]], pixels: np.ndarray, size: int, backend: str
 ) -> None:
     reference = Cascade.load(converted[0], backend=TENSORFLOW).classify(pixels)
@@ -140,7 +140,7 @@ def test_float32_labels_as_the_reference_at_every_batch_size(
 
 
 @pytest.mark.parametrize("backend", EXACT)
-def test_an_answer_is_the_same_to_the_bit_in_any_batch_and_by_any_number_of_threads(
+def test_logits_are_identical_in_any_batch_and_with_any_number_of_threads(
     converted: tuple[Path, dict[str, Agreement]], pixels: np.ndarray, backend: str
 ) -> None:
     alone = runner(backend, converted[0], 1)
@@ -152,7 +152,7 @@ def test_an_answer_is_the_same_to_the_bit_in_any_batch_and_by_any_number_of_thre
 
 
 @pytest.mark.parametrize("backend", EXACT)
-def test_threads_that_share_a_runner_get_their_own_answers(
+def test_threads_that_share_a_runner_get_their_own_logits(
     converted: tuple[Path, dict[str, Agreement]], pixels: np.ndarray, backend: str
 ) -> None:
     run = runner(backend, converted[0], 2)
@@ -169,7 +169,7 @@ def test_threads_that_share_a_runner_get_their_own_answers(
 
 
 @pytest.mark.skipif(not installed(OPENVINO_BF16), reason="only on x86-64")
-def test_bfloat16_that_names_other_leaves_too_often_is_barred(
+def test_bfloat16_below_the_required_agreement_is_not_available(
     converted: tuple[Path, dict[str, Agreement]], tmp_path: Path
 ) -> None:
     folder = tmp_path / "bundle"
@@ -188,14 +188,14 @@ def test_bfloat16_that_names_other_leaves_too_often_is_barred(
 
 
 @pytest.mark.parametrize("backend", EXACT)
-def test_no_pictures_give_no_answers(
+def test_an_empty_batch_gives_no_logits(
     converted: tuple[Path, dict[str, Agreement]], backend: str
 ) -> None:
     cascade = Cascade.load(converted[0], backend=backend)
     assert cascade.classify(np.zeros((0, 120, 90, 3), np.uint8)) == []
 
 
-def test_auto_takes_the_quickest_with_the_references_numbers(
+def test_auto_chooses_the_fastest_backend_equal_to_the_reference(
     small_bundle: Path,
     converted: tuple[Path, dict[str, Agreement]],
     monkeypatch: pytest.MonkeyPatch,
@@ -211,7 +211,7 @@ def test_auto_takes_the_quickest_with_the_references_numbers(
     assert choose_backend(Bundle.open(converted[0]), TENSORFLOW) == TENSORFLOW
 
 
-def test_a_backend_that_is_not_there_is_named(small_bundle: Path) -> None:
+def test_a_missing_backend_is_refused_by_name(small_bundle: Path) -> None:
     with pytest.raises(BundleError, match=r"litert_int8.*only tensorflow.*convert"):
         Cascade.load(small_bundle, backend=LITERT_INT8)
     with pytest.raises(ValueError, match=r"one of auto, tensorflow.*received 'onnx'"):
@@ -219,7 +219,7 @@ def test_a_backend_that_is_not_there_is_named(small_bundle: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a network", b"\x1c\x00\x00\x00TFL3" + bytes(64)])
-def test_a_file_that_is_no_network_is_refused(
+def test_a_file_that_is_not_a_network_is_refused(
     converted: tuple[Path, dict[str, Agreement]], tmp_path: Path, content: bytes
 ) -> None:
     folder = tmp_path / "bundle"
@@ -233,7 +233,7 @@ def test_a_file_that_is_no_network_is_refused(
             Cascade.load(folder, backend=backend)
 
 
-def test_convert_refuses_a_folder_that_is_taken_and_an_empty_set(
+def test_convert_refuses_an_existing_folder_and_an_empty_set(
     small_bundle: Path, pixels: np.ndarray, tmp_path: Path
 ) -> None:
     with pytest.raises(BundleError, match="already"):

@@ -1,4 +1,4 @@
-"""The batch that pays, on devices whose speed is known."""
+"""The best batch size, on devices of known speed."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ class Device:
         return best_batch_size(self, (4, 3, 3), most, clock=lambda: self.now)
 
 
-def test_what_costs_the_same_for_any_number_is_given_all_there_is() -> None:
+def test_constant_cost_per_batch_gives_the_limit() -> None:
     assert Device(1.0, 0.0).batch(1024) == 1024
     assert Device(1.0, 0.0).batch(1000) == 512  # sizes double
 
 
-def test_what_costs_by_the_picture_gets_small_batches() -> None:
+def test_cost_per_picture_gives_the_smallest_batch() -> None:
     device = Device(0.0, 1.0)
     assert device.batch(1024) == 32
     assert max(device.sizes) == 64  # and no more is tried
 
 
-def test_doubling_ends_where_it_brings_less_than_a_twentieth() -> None:
+def test_search_ends_where_doubling_gains_less_than_5_percent() -> None:
     # 8 + n seconds: 256 to 512 pictures bring (264/256) / (520/512) = 1.0154, 128 to 256 1.030,
     # 64 to 128 1.0588
     assert Device(8.0, 1.0).batch(4096) == 128
 
 
-def test_memory_that_runs_out_ends_it_too() -> None:
+def test_search_ends_where_memory_runs_out() -> None:
     assert Device(1.0, 0.0, memory=200).batch(1024) == 128
 
 
 @pytest.mark.parametrize("most", [1, 7, 31])
-def test_never_more_than_there_is_at_once(most: int) -> None:
+def test_best_batch_size_is_at_most_the_limit(most: int) -> None:
     assert Device(1.0, 0.0).batch(most) == most
 
 
-def test_on_a_cpu_nothing_is_measured() -> None:
+def test_nothing_is_measured_on_a_cpu() -> None:
     cascade = Cascade.load()
     assert cascade.best_batch_size(1024) == BATCH
     assert cascade.best_batch_size(16) == 16

@@ -1,4 +1,4 @@
-"""People's corrections as training pictures: the group rule holds, also across other pictures."""
+"""Corrections as training pictures: the rule of groups holds, also across other pictures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def plain(seed: int) -> np.ndarray:
     return np.asarray(article(seed))
 
 
-def test_groups_that_share_a_picture_are_one() -> None:
+def test_groups_that_share_a_picture_are_merged() -> None:
     likeness = ["a", "a", "b", "c", "d"]
     products = ["", "p", "p", "", ""]
     first, second, third, fourth, fifth = merged_groups(likeness, products)
@@ -103,7 +103,7 @@ def test_too_few_corrections_of_a_leaf_are_refused_with_the_numbers() -> None:
         prepare_corrections(pictures(*made), TREE, seed=1)
 
 
-def test_the_tree_of_corrected_labels() -> None:
+def test_taxonomy_of_corrected_labels() -> None:
     tree = taxonomy_of_labels(["toys/car", "toys", "toys/ball", "out_of_scope"])
     assert tree.leaves == ("toys/ball", "toys/car", "out_of_scope")
     assert tree.out_of_scope == "out_of_scope"

@@ -1,4 +1,4 @@
-"""Groups and splits, on pictures and numbers made here."""
+"""Groups and splits, on generated pictures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def noisy(picture: Image.Image, seed: int) -> np.ndarray:
     return np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8)
 
 
-def test_nearly_identical_pictures_share_a_group_and_others_do_not() -> None:
+def test_only_near_duplicates_share_a_group() -> None:
     pixels = [np.asarray(article(seed)) for seed in range(12)]
     pixels += [noisy(article(seed), seed) for seed in range(12)]
     small = article(3).resize((60, 80)).resize((90, 120))
@@ -44,7 +44,7 @@ def test_nearly_identical_pictures_share_a_group_and_others_do_not() -> None:
     assert groups[25] == groups[3]
 
 
-def test_pictures_with_the_same_outline_and_other_colours_are_told_apart() -> None:
+def test_pictures_with_the_same_outline_and_other_colours_are_not_grouped() -> None:
     dark, light = np.full((120, 90, 3), 255, np.uint8), np.full((120, 90, 3), 255, np.uint8)
     dark[40:80, 20:70], light[40:80, 20:70] = (10, 10, 10), (120, 160, 200)
     assert len(set(near_duplicate_groups(np.stack([dark, light])))) == 2
@@ -60,7 +60,7 @@ def items(counts: dict[str, list[int]]) -> list[Item]:
     ]
 
 
-def test_groups_stay_whole_and_every_split_has_every_label() -> None:
+def test_groups_are_not_divided_and_every_split_has_every_label() -> None:
     given = items({"a": [5, 1, 1, 2, 7, 3, 1, 1, 4, 2], "b": [2, 2, 2], "c": [1] * 40})
     split = split_by_group(given, seed=4)
     assert [replace(item, split=None) for item in split] == given

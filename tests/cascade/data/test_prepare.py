@@ -1,4 +1,4 @@
-"""From folders, manifests and arrays to splits."""
+"""From folders, manifests and ``.npz`` files to splits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def save(path: Path, seed: int) -> None:
     article(seed).save(path)
 
 
-def test_a_folder_of_labels_is_split_with_the_like_kept_together(tmp_path: Path) -> None:
+def test_a_folder_of_labels_is_split_by_near_duplicates(tmp_path: Path) -> None:
     for kind, label in enumerate(("toys/ball", "toys/car", "out_of_scope/shirts")):
         for number in range(5):
             save(tmp_path / label / f"{number}.png", 100 * kind + number)
@@ -50,7 +50,7 @@ def test_given_splits_are_kept_and_a_copy_across_them_is_refused(tmp_path: Path)
         prepare(tmp_path, TREE, FRAME, seed=1)
 
 
-def test_a_manifests_groups_count(tmp_path: Path) -> None:
+def test_groups_of_a_manifest_are_kept(tmp_path: Path) -> None:
     lines = ["path,label,split,source,group"]
     for number, split in enumerate(("train", "validation", "test")):
         save(tmp_path / f"{number}.png", number)
@@ -67,7 +67,7 @@ def test_a_manifests_groups_count(tmp_path: Path) -> None:
         prepare(manifest, TREE, FRAME, seed=1)
 
 
-def test_the_originals_arrays(tmp_path: Path) -> None:
+def test_npz_of_the_original_project(tmp_path: Path) -> None:
     images = np.random.default_rng(1).integers(0, 256, (6, 120, 90, 3)).astype(np.uint8)
     labels = [
         "shoes-Female-sandals",
@@ -98,7 +98,7 @@ def test_the_originals_arrays(tmp_path: Path) -> None:
     assert np.array_equal(numbered.pixels, images)
 
 
-def test_arrays_of_another_size_go_through_the_serving_function(tmp_path: Path) -> None:
+def test_npz_pictures_of_another_size_are_decoded_as_files_are(tmp_path: Path) -> None:
     wide = np.asarray(article(1).resize((200, 100)))
     np.savez(tmp_path / "a.npz", images=wide[None], labels=["glasses/optical"])
     found = read_npz(tmp_path / "a.npz", TREE, FRAME)
@@ -120,7 +120,7 @@ def test_arrays_of_another_size_go_through_the_serving_function(tmp_path: Path) 
         ({"images": np.zeros((1, 4, 4, 3), np.uint8), "labels": ["other"]}, "no picture"),
     ],
 )
-def test_arrays_that_cannot_be_used_say_why(tmp_path: Path, arrays: dict, says: str) -> None:
+def test_invalid_arrays_are_refused(tmp_path: Path, arrays: dict, says: str) -> None:
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(DatasetError, match=says):
         read_npz(tmp_path / "a.npz", TREE, FRAME)

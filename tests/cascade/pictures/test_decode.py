@@ -1,4 +1,4 @@
-"""What becomes of every kind of picture: pixels at places worked out by hand, or a reason."""
+"""Every kind of picture: pixels at positions calculated by hand, or a reason."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def assert_quadrants(found: Any, colours: tuple[Colour, ...], tolerance: int = 0
 # -- geometry ----------------------------------------------------------------------------------
 
 
-def test_picture_of_the_right_size_is_taken_as_it_is() -> None:
+def test_picture_of_the_frame_size_is_unchanged() -> None:
     image = quadrants()
     image.putpixel((3, 7), (12, 34, 56))
     found = pixels(encoded(image, "PNG"))
@@ -96,7 +96,7 @@ def test_picture_of_the_right_size_is_taken_as_it_is() -> None:
         ((20_000, 16), (90, 1)),
     ],
 )
-def test_fitted_with_its_aspect_centred_on_white(
+def test_aspect_ratio_is_kept_and_the_picture_is_centred_on_white(
     size: tuple[int, int], fitted: tuple[int, int]
 ) -> None:
     assert fit(size, PREPROCESSING) == fitted
@@ -117,7 +117,7 @@ def test_other_frame_and_background() -> None:
     assert tuple(found[5, 48]) == (1, 2, 3)
 
 
-def test_shrinking_averages_and_never_skips() -> None:
+def test_downscaling_averages_all_pixels() -> None:
     """Lines one pixel wide, black and white in turn, become a grey, not one of the two."""
     lines = Image.fromarray(np.tile(np.array([0, 255], np.uint8), (960, 360)))
     for kind in ("PNG", "JPEG"):
@@ -173,7 +173,7 @@ def test_orientation_is_applied(orientation: int, order: str, kind: str) -> None
     assert (found != 255).any(axis=2).all(), "a picture on its side fills the frame once turned"
 
 
-def test_orientation_behind_the_pixels_of_a_png_is_applied() -> None:
+def test_orientation_after_the_pixels_of_a_png_is_applied() -> None:
     plain = encoded(quadrants((240, 180)), "PNG")
     block = png_chunk(b"eXIf", exif(6).removeprefix(b"Exif\0\0"))
     at = plain.index(b"IEND") - 4
@@ -194,12 +194,12 @@ def test_orientation_behind_the_pixels_of_a_png_is_applied() -> None:
         exif(6)[:-9],
     ],
 )
-def test_broken_exif_leaves_the_picture_as_it_lies(block: bytes) -> None:
+def test_broken_exif_does_not_rotate_the_picture(block: bytes) -> None:
     data = encoded(quadrants(), "JPEG", exif=block, quality=100, subsampling=0)
     assert_quadrants(pixels(data), SHOWN[1], tolerance=12)
 
 
-def test_exif_that_goes_round_in_circles() -> None:
+def test_exif_with_a_cycle() -> None:
     """A directory that names a million entries is read as far as it goes, and no further."""
     block = b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + struct.pack(">HHIHH", 1, 3, 1, 6, 0) * 600
     found = pixels(encoded(quadrants(), "JPEG", exif=block, quality=100, subsampling=0))
@@ -211,7 +211,7 @@ def test_exif_that_goes_round_in_circles() -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF"])
 @pytest.mark.parametrize("size", [(90, 120), (180, 240), (45, 60)])
-def test_each_kind_is_decoded(kind: str, size: tuple[int, int]) -> None:
+def test_each_format_is_decoded(kind: str, size: tuple[int, int]) -> None:
     assert_quadrants(
         pixels(encoded(quadrants(size), kind)), (RED, GREEN, BLUE, YELLOW), tolerance=12
     )
@@ -332,7 +332,7 @@ COLOURS: dict[str, tuple[bytes, Colour, Colour, int]] = {
 
 
 @pytest.mark.parametrize("name", COLOURS)
-def test_colours(name: str) -> None:
+def test_each_colour_mode(name: str) -> None:
     data, top, bottom, tolerance = COLOURS[name]
     found = pixels(data)
     for column in (10, 45, 80):
@@ -340,7 +340,7 @@ def test_colours(name: str) -> None:
         assert_near(found[100, column], bottom, tolerance)
 
 
-def test_hidden_colour_does_not_bleed_when_shrunk() -> None:
+def test_hidden_colour_does_not_bleed_when_downscaled() -> None:
     """Red behind full transparency, beside green: no red may show at the border."""
     image = Image.new("RGBA", (900, 1200), (*RED, 0))
     image.paste((*GREEN, 255), (0, 605, 900, 1200))
@@ -430,7 +430,7 @@ def test_one_bad_picture_of_each_reason(reason: str) -> None:
         bytes(range(256)) * 4,
     ],
 )
-def test_what_is_no_picture(data: bytes) -> None:
+def test_data_that_are_not_a_picture(data: bytes) -> None:
     assert rejection(data) == "not_an_image"
 
 
@@ -448,7 +448,7 @@ def test_only_a_header(kind: str) -> None:
     assert rejection(encoded(quadrants(), kind)[:20]) == "truncated"
 
 
-def test_truncated_behind_a_thumbnail_with_an_end_of_its_own() -> None:
+def test_truncated_after_a_thumbnail_with_an_end_marker() -> None:
     """The end marker of a preview inside the EXIF is not the end of the picture."""
     thumbnail = encoded(solid(RED, (32, 32)), "JPEG")
     data = encoded(quadrants((300, 400)), "JPEG", exif=exif(1) + thumbnail)
@@ -480,7 +480,7 @@ def test_pictures_that_are_not_decoded(data: bytes) -> None:
     assert rejection(data) == "unsupported"
 
 
-def test_container_of_avif_that_holds_something_else() -> None:
+def test_avif_container_with_other_content() -> None:
     data = struct.pack(">I", 24) + b"ftypmif1\0\0\0\0mif1heic" + struct.pack(">I", 100) + b"mdat"
     assert rejection(data + bytes(92)) == "unsupported"
 
@@ -512,7 +512,7 @@ def webp_canvas(width: int, height: int) -> bytes:
         png_bomb(8_000),
     ],
 )
-def test_bombs_of_other_kinds(data: bytes) -> None:
+def test_bombs_of_other_formats(data: bytes) -> None:
     assert rejection(data) == "too_large"
 
 
@@ -541,7 +541,7 @@ def test_sixteen_pixels_are_enough() -> None:
 # -- the function as a neighbour ---------------------------------------------------------------
 
 
-def test_threads_give_the_same_pixels_and_no_switch_is_touched() -> None:
+def test_threads_give_the_same_pixels_and_change_no_global_setting() -> None:
     before = (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, list(warnings.filters))
     rng = np.random.default_rng(2)
     noise = Image.fromarray(rng.integers(0, 256, (400, 300, 3), np.uint8))
@@ -557,7 +557,7 @@ def test_threads_give_the_same_pixels_and_no_switch_is_touched() -> None:
 # -- settings ----------------------------------------------------------------------------------
 
 
-def test_preprocessing_survives_json() -> None:
+def test_preprocessing_json_round_trip() -> None:
     settings = Preprocessing(width=64, background=(1, 2, 3), max_pixels=1000)
     assert Preprocessing.from_json(settings.to_json()) == settings
     assert settings.to_json()["background"] == [1, 2, 3]
@@ -577,12 +577,12 @@ def test_preprocessing_survives_json() -> None:
         ({"surprise": 1}, "surprise"),
     ],
 )
-def test_preprocessing_that_is_none(change: dict[str, Any], named: str) -> None:
+def test_invalid_preprocessing(change: dict[str, Any], named: str) -> None:
     with pytest.raises(BundleError, match=named):
         Preprocessing.from_json(Preprocessing().to_json() | change)
 
 
-def test_preprocessing_with_a_part_missing() -> None:
+def test_preprocessing_with_a_missing_field() -> None:
     values = Preprocessing().to_json()
     del values["height"]
     with pytest.raises(BundleError, match="height"):

@@ -64,7 +64,7 @@ def test_noise(data: bytes) -> None:
 
 @lasting(300)
 @given(st.sampled_from(SIGNATURES), st.binary(max_size=400))
-def test_noise_behind_a_signature(signature: bytes, data: bytes) -> None:
+def test_noise_after_a_signature(signature: bytes, data: bytes) -> None:
     check(signature + data)
 
 
@@ -99,7 +99,7 @@ def test_files_cut_anywhere(data: bytes, share: float) -> None:
 
 @lasting(300)
 @given(st.binary(max_size=200), st.sampled_from([b"II*\0", b"MM\0*", b""]))
-def test_noise_for_exif(block: bytes, order: bytes) -> None:
+def test_noise_as_exif(block: bytes, order: bytes) -> None:
     """A broken EXIF block never costs the picture."""
     data = encoded(quadrants((40, 60)), "JPEG", exif=b"Exif\0\0" + order + block)
     assert isinstance(decode(data, PREPROCESSING), np.ndarray)
@@ -121,7 +121,7 @@ def test_fitted_size_touches_the_frame_and_keeps_the_aspect(width: int, height: 
     assert abs(high - height * scale) <= 0.5 + 1e-9 or high == 1
 
 
-def test_reasons_are_distinct_and_these() -> None:
+def test_list_of_reasons() -> None:
     """They are written in catalogues: a new one goes to the end of nothing else's place."""
     assert all(a != b for a, b in pairwise(sorted(REASONS)))
     assert set(REASONS) == {

@@ -1,4 +1,4 @@
-"""What lies on a disk: odd names, links, devices, permissions; nothing blocks or escapes."""
+"""Files on a disk: odd names, links, devices, permissions; nothing blocks or leaves the roots."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_missing(tmp_path: Path) -> None:
     assert reason(tmp_path / "dangling.jpg", tmp_path) == "missing"
 
 
-def test_what_is_no_regular_file(tmp_path: Path) -> None:
+def test_files_that_are_not_regular(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo.jpg"
     os.mkfifo(fifo)  # nobody writes: an ordinary open would wait for ever
     (tmp_path / "link-to-fifo.jpg").symlink_to(fifo)
@@ -101,7 +101,7 @@ def test_what_is_no_regular_file(tmp_path: Path) -> None:
         assert reason(device) == "unreadable"
 
 
-def test_what_cannot_be_opened_by_anyone(tmp_path: Path) -> None:
+def test_files_that_nobody_can_open(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(PICTURE)
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     assert reason(tmp_path / "file" / "below.jpg", tmp_path) == "unreadable"
@@ -231,7 +231,7 @@ def meanwhile(folder: Path, swap: str) -> Iterator[None]:
     assert swapper.returncode == 0
 
 
-def test_a_file_that_becomes_a_fifo_while_it_is_opened(tmp_path: Path) -> None:
+def test_a_file_that_becomes_a_fifo_during_opening(tmp_path: Path) -> None:
     """Looked at it is a file, opened it is a FIFO that nobody writes to: still no waiting."""
     (tmp_path / "file").write_bytes(PICTURE)
     os.mkfifo(tmp_path / "fifo")
@@ -246,7 +246,7 @@ for name in ("file", "fifo"):
             assert reason(tmp_path / "place.png", tmp_path) in (None, "unreadable", "missing")
 
 
-def test_a_folder_that_becomes_a_link_while_it_is_walked(two_folders: tuple[Path, Path]) -> None:
+def test_a_folder_that_becomes_a_link_during_reading(two_folders: tuple[Path, Path]) -> None:
     """Resolved it is a folder inside, opened it is a link outside: nothing there is ever read."""
     crawl, other = two_folders
     (other / "in.png").write_bytes(encoded(solid(RED), "PNG"))
@@ -288,7 +288,7 @@ def test_sparse_file_of_a_terabyte(tmp_path: Path) -> None:
     assert reason(path, tmp_path) == "too_large"
 
 
-def test_file_whose_size_is_not_told(tmp_path: Path) -> None:
+def test_file_of_unknown_size(tmp_path: Path) -> None:
     """Files of /proc say that they have no bytes, and have some: they are read to their end."""
     found: Loaded = load("/proc/self/status", PREPROCESSING)
     assert found.reason == "not_an_image"
