@@ -1,1 +1,1 @@
-"""The catalogue: tables, migrations, writes, queries and exports. Independent of the cascade."""
+"""The catalogue in SQL: tables, migrations, writes, queries, exports."""

@@ -1,4 +1,4 @@
-"""`db check`: compare schema and counters with the code and the rows, find dangling references."""
+"""`db check`: verify schema, counters and references."""
 
 from __future__ import annotations
 

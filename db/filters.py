@@ -96,21 +96,21 @@ def conditions(
     """The WHERE conditions of a filter, except those on the fields in `without`."""
     if not all(storable(getattr(wanted, field.name)) for field in fields(wanted)):
         return [sa.false()]
-    made: list[Condition] = []
+    clauses: list[Condition] = []
     names = None if "label" in without else wanted_labels(connection, wanted)
     if names is not None:
-        made.append(effective_label.in_(names))
+        clauses.append(effective_label.in_(names))
     if wanted.status is not None and "status" not in without:
-        made += _status_conditions(wanted.status)
+        clauses += _status_conditions(wanted.status)
     for name in EQUALITY_FILTERS:
         value = getattr(wanted, name)
         if value is not None and name not in without:
-            made.append(catalogue.c[name] == value)
+            clauses.append(catalogue.c[name] == value)
     for name in PATTERN_FILTERS:
         value = getattr(wanted, name)
         if value is not None:
-            made.append(_pattern_condition(connection, name, value))
-    return made + _range_conditions(wanted) + _flag_conditions(wanted)
+            clauses.append(_pattern_condition(connection, name, value))
+    return clauses + _range_conditions(wanted) + _flag_conditions(wanted)
 
 
 def storable(value: Any) -> bool:
@@ -153,32 +153,32 @@ def _like(dialect: str, column: sa.Column[Any], pattern: str) -> Condition:
 
 
 def _range_conditions(wanted: Filter) -> list[Condition]:
-    made: list[Condition] = []
+    clauses: list[Condition] = []
     for name in CONFIDENCES:
         low, high = getattr(wanted, f"min_{name}"), getattr(wanted, f"max_{name}")
         if low is not None:
-            made.append(catalogue.c[name] >= low)
+            clauses.append(catalogue.c[name] >= low)
         if high is not None:
-            made.append(catalogue.c[name] <= high)
+            clauses.append(catalogue.c[name] <= high)
     if wanted.labelled_after is not None:
-        made.append(catalogue.c.labelled_at >= wanted.labelled_after)
+        clauses.append(catalogue.c.labelled_at >= wanted.labelled_after)
     if wanted.labelled_before is not None:
-        made.append(catalogue.c.labelled_at < wanted.labelled_before)
-    return made
+        clauses.append(catalogue.c.labelled_at < wanted.labelled_before)
+    return clauses
 
 
 def _flag_conditions(wanted: Filter) -> list[Condition]:
-    made: list[Condition] = []
+    clauses: list[Condition] = []
     corrected = catalogue.c.human_label.isnot(None)
     if wanted.needs_review is True:
-        made += [catalogue.c.needs_review, sa.not_(corrected)]
+        clauses += [catalogue.c.needs_review, sa.not_(corrected)]
     if wanted.needs_review is False:
-        made += [
+        clauses += [
             catalogue.c.status == "labelled",
             sa.or_(sa.not_(catalogue.c.needs_review), corrected),
         ]
     if wanted.corrected is not None:
-        made.append(corrected if wanted.corrected else sa.not_(corrected))
+        clauses.append(corrected if wanted.corrected else sa.not_(corrected))
     if wanted.duplicates is not None:
         other = catalogue.alias("other")
         duplicate = (
@@ -187,5 +187,5 @@ def _flag_conditions(wanted: Filter) -> list[Condition]:
             .where(other.c.id != catalogue.c.id)
             .exists()
         )
-        made.append(duplicate if wanted.duplicates else sa.not_(duplicate))
-    return made
+        clauses.append(duplicate if wanted.duplicates else sa.not_(duplicate))
+    return clauses

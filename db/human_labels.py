@@ -212,9 +212,9 @@ def _resolved_labels(
     for written in {correction.label for correction in asked if correction.label is not None}:
         if "*" in written:
             continue
-        meant = [name for name in names if label_matches(written.strip(), name)]
-        if len(meant) == 1:
-            resolved[written] = meant[0]
+        matches = [name for name in names if label_matches(written.strip(), name)]
+        if len(matches) == 1:
+            resolved[written] = matches[0]
     return resolved
 
 

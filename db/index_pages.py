@@ -46,12 +46,12 @@ class IdRange:
 
     def conditions(self) -> list[Condition]:
         """The WHERE conditions of the range."""
-        made: list[Condition] = []
+        clauses: list[Condition] = []
         if self.above is not None:
-            made.append(self.above < _ID)
+            clauses.append(self.above < _ID)
         if self.below is not None:
-            made.append(self.below > _ID)
-        return made
+            clauses.append(self.below > _ID)
+        return clauses
 
     def after(self, last: int | None, *, descending: bool) -> IdRange:
         """The part of the range that follows the id `last`, in ascending or descending order."""
@@ -159,13 +159,13 @@ def _other_conditions(connection: Connection, wanted: Filter, name: str) -> list
     rows of the crawl or of the labels.
     """
     hidden = ("crawl", "label") if name == "shop" else ("crawl",)
-    made = conditions(connection, wanted, without=(name, *hidden))
+    clauses = conditions(connection, wanted, without=(name, *hidden))
     if wanted.crawl is not None and name != "crawl":
-        made.append(catalogue.c.crawl.concat("") == wanted.crawl)
+        clauses.append(catalogue.c.crawl.concat("") == wanted.crawl)
     labels = wanted_labels(connection, wanted) if "label" in hidden else None
     if labels is not None:
-        made.append(effective_label.concat("").in_(labels))
-    return made
+        clauses.append(effective_label.concat("").in_(labels))
+    return clauses
 
 
 def _ids(

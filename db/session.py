@@ -1,4 +1,4 @@
-"""Engines and transactions: SQLite configured for many writers, PostgreSQL through psycopg 3.
+"""Engines and transactions on SQLite, set up for many writers, and PostgreSQL.
 
 SQLite runs in WAL mode (verified, because the pragma fails silently on some file systems) and with
 foreign keys on. Every transaction that writes begins with BEGIN IMMEDIATE: after a deferred BEGIN,

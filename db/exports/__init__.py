@@ -1,1 +1,1 @@
-"""Exports of the catalogue as text, SQLite, Arrow, Parquet and folders; reading an export back."""
+"""Exports as text, SQLite, Arrow, Parquet and folders; importing an export."""

@@ -1,4 +1,7 @@
-"""Exports as a labelled folder tree: ``TARGET/shoes/female/sandals/12_name.jpg``, for ``train``."""
+"""Exports as a labelled folder tree for ``train``.
+
+Example: ``TARGET/shoes/female/sandals/12_name.jpg``.
+"""
 
 from __future__ import annotations
 

@@ -7,15 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from db.chunks import chunks
 from db.exports.arrow import export_schema, pyarrow, tables, to_table
 from db.exports.files import FINAL_LABEL, Exported, finish_file, finish_folder, partial_path
-from db.filters import Filter
+from db.filters import Filter, label_entries
 from db.session import reading
-from db.tables import labels
 
 # bounds the memory: a row is 27 columns of Python objects until Arrow converts it
 ROWS_PER_GROUP = 20_000
@@ -101,8 +99,7 @@ def _writer(file: Path) -> Any:
 def export_parquet_by_category(engine: Engine, wanted: Filter, target: Path) -> Exported:
     """Write a folder with one Parquet file per final category (Hive partitions)."""
     with reading(engine) as connection:
-        query = sa.select(labels.c.label, labels.c.category)
-        category_of = {row[0]: row[1] for row in connection.execute(query)}
+        category_of = {entry.label: entry.category for entry in label_entries(connection)}
     partial, rows = partial_path(target), 0
     shutil.rmtree(partial, ignore_errors=True)
     writers: dict[str, Any] = {}

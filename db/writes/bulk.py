@@ -1,4 +1,4 @@
-"""Bulk inserts, upserts and updates: many rows in one statement, by each database's fast way.
+"""Bulk inserts, upserts and updates, by the fastest way of each database.
 
 PostgreSQL receives one array per column and unnests them: one statement, so a statement-level
 trigger runs once. The arrays are rendered as text here, because psycopg checks each element with a

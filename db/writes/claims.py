@@ -44,7 +44,7 @@ def claim(
     def files_of(*decisions: Decision) -> list[FileState]:
         return [wanted[row.path_key] for decision in decisions for row in decided[decision]]
 
-    made = Claim(
+    result = Claim(
         todo=files_of(Decision.LEASE, Decision.REOPEN),
         suspects=files_of(Decision.SUSPECT, Decision.COUNT_DEATH),
         done=[file.path for file in files_of(Decision.DONE)],
@@ -53,8 +53,8 @@ def claim(
     )
     ends = [row.claimed_until for row in decided[Decision.BUSY] if row.claimed_until is not None]
     if not ends:
-        return made
-    return replace(made, busy_seconds=(max(ends) - request.now).total_seconds())
+        return result
+    return replace(result, busy_seconds=(max(ends) - request.now).total_seconds())
 
 
 def claim_alone(

@@ -1,4 +1,6 @@
-"""An export killed at a given call: ``python -m tests.db.dying URL WHAT TARGET PLACE NUMBER``.
+"""Run an export that is killed at a given call.
+
+    python -m tests.db.dying URL WHAT TARGET PLACE NUMBER
 
 It exports the catalogue at URL as WHAT and kills itself right before call NUMBER of the function
 PLACE, given as MODULE:NAME.

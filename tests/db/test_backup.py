@@ -1,4 +1,4 @@
-"""Backup and restore as in docs/catalogue.md, on both databases, with the databases' own tools."""
+"""Backup and restore as in docs/catalogue.md, with the databases' own tools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kill -9 during every kind of export: nothing at the target, and the next export is complete."""
+"""kill -9 during every kind of export: no target, and the next export is complete."""
 
 from __future__ import annotations
 
