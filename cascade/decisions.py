@@ -10,7 +10,7 @@ from typing import SupportsIndex, overload
 
 @dataclass(frozen=True)
 class Decision:
-    """One question to a network: which of ``outcomes`` (paths) lies below ``node`` (a path)."""
+    """One question to a network: which of ``outcomes`` (paths) below ``node`` (a path)?"""
 
     node: str
     outcomes: tuple[str, ...]

@@ -115,8 +115,8 @@ class Routing:
         levels = np.take_along_axis(nodes, arrays.levels_of_leaf[best], axis=1)
         columns = (label, best, levels, nodes[rows, label], margin, sure)
         return [
-            arrays.prediction(where, leaf, said, confidence=p, margin=ahead, sure=passes)
-            for where, leaf, said, p, ahead, passes in zip(
+            arrays.prediction(node, leaf, values, confidence=p, margin=lead, sure=passes)
+            for node, leaf, values, p, lead, passes in zip(
                 *(column.tolist() for column in columns), strict=True
             )
         ]

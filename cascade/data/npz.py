@@ -133,7 +133,7 @@ def _label(name: str, gender: str, taxonomy: Taxonomy, where: str) -> str:
         return patterns.pop()
     raise DatasetError(
         f"{where}: label {name!r} with gender {gender!r} "
-        + (f"could be {', '.join(found)}" if found else "is none of the taxonomy")
+        + (f"could be {', '.join(found)}" if found else "is not in the taxonomy")
         + f"; expected one like {taxonomy.leaves[0]!r}"
     )
 

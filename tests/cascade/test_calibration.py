@@ -23,16 +23,16 @@ DECISIONS = TREE.decisions()
 ROUTING = Routing(TREE, DECISIONS)
 
 
-def drawn_answers(count: int, seed: int, boast: float = 1.0) -> tuple[np.ndarray, list[str]]:
-    """Honest logits, and labels drawn from exactly the probabilities that they say.
+def drawn_answers(count: int, seed: int, scale: float = 1.0) -> tuple[np.ndarray, list[str]]:
+    """Honest logits, and labels drawn from exactly their probabilities.
 
-    With ``boast`` the logits are multiplied: a network that is surer than it may be.
+    The logits are multiplied by ``scale``: above 1, the network is over-confident.
     """
     random = np.random.default_rng(seed)
     honest = random.normal(0, 4.0, (count, ROUTING.decisions.width))
     leaves = ROUTING.leaf_probabilities(honest)
     labels = [TREE.leaves[random.choice(len(row), p=row)] for row in leaves]
-    return honest * boast, labels
+    return honest * scale, labels
 
 
 def leaf_error(routing: Routing, logits: np.ndarray, labels: list[str]) -> float:
@@ -43,14 +43,16 @@ def leaf_error(routing: Routing, logits: np.ndarray, labels: list[str]) -> float
     return found
 
 
-@pytest.mark.parametrize("boast", [3.0, 0.2])  # 0.2: as modest as a mean of several trainings
-def test_temperature_undoes_over_confidence_and_lowers_the_calibration_error(boast: float) -> None:
-    logits, labels = drawn_answers(4000, 1, boast)
+@pytest.mark.parametrize("scale", [3.0, 0.2])  # 0.2: under-confident, like averaged weights
+def test_temperature_undoes_a_scale_and_lowers_the_calibration_error(
+    scale: float,
+) -> None:
+    logits, labels = drawn_answers(4000, 1, scale)
     answers = targets([Item("", label) for label in labels], DECISIONS, TREE)
     found = fit_temperatures(logits, answers, DECISIONS)
     assert set(found) == {"", "pets", "toys"}
-    assert list(found.values()) == pytest.approx([boast] * 3, rel=0.15)
-    others, truth = drawn_answers(4000, 2, boast)
+    assert list(found.values()) == pytest.approx([scale] * 3, rel=0.15)
+    others, truth = drawn_answers(4000, 2, scale)
     before = leaf_error(ROUTING, others, truth)
     after = leaf_error(Routing(TREE, DECISIONS, temperatures=found), others, truth)
     assert before > 0.1
@@ -74,7 +76,7 @@ def test_smoothing_bounds_the_confidence_of_a_set_without_mistakes() -> None:
 
 
 def test_temperature_is_fitted_to_fully_known_labels() -> None:
-    """Kinds are easy and their sorts are not: labels that say the kind alone would sharpen it."""
+    """Labels that tell only the easy part (the kind) would lower the temperature."""
     random = np.random.default_rng(8)
     tree = Taxonomy.from_labels(
         [f"pets/{sex}/{kind}" for sex in ("f", "m") for kind in ("cat", "dog")]
@@ -88,7 +90,7 @@ def test_temperature_is_fitted_to_fully_known_labels() -> None:
     both = np.concatenate([honest, honest]) * 2, np.concatenate([whole, partly])
     found = fit_temperatures(*both, decisions)[decisions[0].node]
     assert found == pytest.approx(2.0, rel=0.1)
-    # with no more than a few whole ones there is nothing better to go by
+    # with only a few fully known labels, the partly known ones count too
     few = fit_temperatures(both[0][2990:], both[1][2990:], decisions)[decisions[0].node]
     assert few < 1.5
 

@@ -61,7 +61,7 @@ def assert_near(found: Any, colour: Colour, tolerance: int = 0) -> None:
 
 
 def assert_quadrants(found: Any, colours: tuple[Colour, ...], tolerance: int = 0) -> None:
-    """Looks in the middle of each quarter of a picture that fills the whole frame."""
+    """Checks the centre of each quarter of a picture that fills the frame."""
     places = ((30, 22), (30, 67), (90, 22), (90, 67))  # (row, column) of 120 × 90
     for (row, column), colour in zip(places, colours, strict=True):
         assert_near(found[row, column], colour, tolerance)
@@ -120,8 +120,8 @@ def test_other_frame_and_background() -> None:
 def test_downscaling_averages_all_pixels() -> None:
     """Lines one pixel wide, black and white in turn, become a grey, not one of the two."""
     lines = Image.fromarray(np.tile(np.array([0, 255], np.uint8), (960, 360)))
-    for kind in ("PNG", "JPEG"):
-        found = pixels(encoded(lines, kind))
+    for image_format in ("PNG", "JPEG"):
+        found = pixels(encoded(lines, image_format))
         assert_near(found[60, 10:80], (128, 128, 128), tolerance=8)
 
 
@@ -160,15 +160,15 @@ SHOWN = {  # EXIF 2.3, tag 274: where the stored row 0 and column 0 are when it 
 
 @pytest.mark.parametrize("orientation", SHOWN)
 @pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_orientation_is_applied(orientation: int, order: str, kind: str) -> None:
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_orientation_is_applied(orientation: int, order: str, image_format: str) -> None:
     size = (240, 180) if orientation >= 5 else (180, 240)
     options: dict[str, object] = {"exif": exif(orientation, order)}
-    if kind == "JPEG":
+    if image_format == "JPEG":
         options |= {"quality": 100, "subsampling": 0}
-    if kind == "TIFF":
+    if image_format == "TIFF":
         options = {"tiffinfo": {0x0112: orientation}}
-    found = pixels(encoded(quadrants(size), kind, **options))
+    found = pixels(encoded(quadrants(size), image_format, **options))
     assert_quadrants(found, SHOWN[orientation], tolerance=12)
     assert (found != 255).any(axis=2).all(), "a picture on its side fills the frame once turned"
 
@@ -209,11 +209,11 @@ def test_exif_with_a_cycle() -> None:
 # -- colours -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF"])
 @pytest.mark.parametrize("size", [(90, 120), (180, 240), (45, 60)])
-def test_each_format_is_decoded(kind: str, size: tuple[int, int]) -> None:
+def test_each_format_is_decoded(image_format: str, size: tuple[int, int]) -> None:
     assert_quadrants(
-        pixels(encoded(quadrants(size), kind)), (RED, GREEN, BLUE, YELLOW), tolerance=12
+        pixels(encoded(quadrants(size), image_format)), (RED, GREEN, BLUE, YELLOW), tolerance=12
     )
 
 
@@ -240,10 +240,10 @@ def palette_with_half_transparency() -> bytes:
     return encoded(image, "PNG", transparency=bytes([128, 255]))
 
 
-def rgba(kind: str, hidden: Colour, alpha: int, **options: object) -> bytes:
+def rgba(image_format: str, hidden: Colour, alpha: int, **options: object) -> bytes:
     image = Image.new("RGBA", (90, 120), (*hidden, alpha))
     image.paste((*GREEN, 255), (0, 60, 90, 120))
-    return encoded(image, kind, **options)
+    return encoded(image, image_format, **options)
 
 
 def grey_alpha() -> bytes:
@@ -349,10 +349,10 @@ def test_hidden_colour_does_not_bleed_when_downscaled() -> None:
     assert (found[:, :, 0] == found[:, :, 2]).all()
 
 
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "AVIF", "PNG", "TIFF", "MPO"])
-def test_only_the_first_frame_counts(kind: str) -> None:
+@pytest.mark.parametrize("image_format", ["GIF", "WEBP", "AVIF", "PNG", "TIFF", "MPO"])
+def test_only_the_first_frame_counts(image_format: str) -> None:
     frames = [solid(BLUE), solid(RED)]
-    data = encoded(solid(GREEN), kind, save_all=True, append_images=frames)
+    data = encoded(solid(GREEN), image_format, save_all=True, append_images=frames)
     assert_quadrants(pixels(data), (GREEN,) * 4, tolerance=12)
 
 
@@ -434,18 +434,18 @@ def test_data_that_are_not_a_picture(data: bytes) -> None:
     assert rejection(data) == "not_an_image"
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_truncated(kind: str, share: float) -> None:
+def test_truncated(image_format: str, share: float) -> None:
     rng = np.random.default_rng(5)
     noise = Image.fromarray(rng.integers(0, 256, (130, 100, 3), np.uint8))
-    data = encoded(noise, kind)
+    data = encoded(noise, image_format)
     assert rejection(data[: int(len(data) * share)]) == "truncated"
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF"])
-def test_only_a_header(kind: str) -> None:
-    assert rejection(encoded(quadrants(), kind)[:20]) == "truncated"
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF"])
+def test_only_a_header(image_format: str) -> None:
+    assert rejection(encoded(quadrants(), image_format)[:20]) == "truncated"
 
 
 def test_truncated_after_a_thumbnail_with_an_end_marker() -> None:
@@ -526,9 +526,9 @@ def test_jpeg_over_the_limit() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 20_000), (20_000, 1), (15, 400), (400, 15), (0, 0)])
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP"])
-def test_too_small(size: tuple[int, int], kind: str) -> None:
-    data = encoded(solid(RED, (max(size[0], 1), max(size[1], 1))), kind)
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "BMP"])
+def test_too_small(size: tuple[int, int], image_format: str) -> None:
+    data = encoded(solid(RED, (max(size[0], 1), max(size[1], 1))), image_format)
     assert rejection(data) == "too_small"
 
 
@@ -545,7 +545,7 @@ def test_threads_give_the_same_pixels_and_change_no_global_setting() -> None:
     before = (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, list(warnings.filters))
     rng = np.random.default_rng(2)
     noise = Image.fromarray(rng.integers(0, 256, (400, 300, 3), np.uint8))
-    inputs = [encoded(noise, kind) for kind in ("JPEG", "PNG", "WEBP", "AVIF")] * 8
+    inputs = [encoded(noise, image_format) for image_format in ("JPEG", "PNG", "WEBP", "AVIF")] * 8
     alone = [pixels(data).tobytes() for data in inputs]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda data: pixels(data).tobytes(), inputs))

@@ -17,9 +17,9 @@ PREPROCESSING = Preprocessing(max_pixels=1_000_000)
 # what a decoder of bytes can answer; the others are about files
 OF_BYTES = set(REASONS) - {"missing", "unreadable", "outside_root"}
 
-KINDS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF")
 VALID = [
-    *(encoded(quadrants((40, 60)), kind) for kind in KINDS),
+    *(encoded(quadrants((40, 60)), image_format) for image_format in FORMATS),
     encoded(quadrants((40, 60)), "JPEG", exif=exif(6)),
     encoded(quadrants((40, 60)), "JPEG", progressive=True),
     encoded(quadrants((40, 60)), "PNG", exif=exif(8)),
@@ -31,7 +31,7 @@ VALID = [
     encoded(Image.fromarray(np.full((60, 40), 700, np.uint16)), "PNG"),
     encoded(quadrants((40, 60)), "GIF", save_all=True, append_images=[quadrants((40, 60))]),
     encoded(quadrants((40, 60)), "WEBP", save_all=True, append_images=[quadrants((40, 60))]),
-    *(encoded(rgba_picture((40, 60)), kind) for kind in ("PNG", "WEBP", "AVIF", "TIFF")),
+    *(encoded(rgba_picture((40, 60)), name) for name in ("PNG", "WEBP", "AVIF", "TIFF")),
     heic(),
 ]
 SIGNATURES = sorted({data[:12] for data in VALID})
@@ -70,7 +70,7 @@ def test_noise_after_a_signature(signature: bytes, data: bytes) -> None:
 
 edit = st.tuples(
     st.sampled_from(("overwrite", "insert", "delete")),
-    # most of what a decoder believes stands in the first bytes
+    # the header, in the first bytes, has the largest effect on a decoder
     st.one_of(st.integers(0, 80), st.integers(0, 4000)),
     st.binary(min_size=1, max_size=8),
 )
