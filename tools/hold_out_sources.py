@@ -41,14 +41,14 @@ from tools.held_out_training import (
 )
 
 HoldOut = Callable[[Sequence[str]], HeldOutResult]
-FEWEST = 30
+MIN_PICTURES = 30
 HEADS = "heads on the frozen trunk"
 TITLES = {
     False: "Shops that training never saw, heads alone",
     True: "Shops that training never saw, the whole network",
 }
-CARD = "All pictures of the sources, labelled by a cascade that was trained without them"
-SHOWN = (
+CARD_TEXT = "All pictures of the sources, labelled by a cascade that was trained without them"
+COLUMNS = (
     "primary",
     "glasses",
     "trousers_jeans gender",
@@ -71,10 +71,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", help="Sources, separated by commas; repeatable.")
     parser.add_argument("--train", type=int, metavar="EPOCHS", help="Train the full network.")
     parser.add_argument(
-        "--experiment",
-        action="append",
-        metavar="NAME[+TEACHER]",
-        help="Repeatable.",
+        "--experiment", action="append", metavar="NAME[+TEACHER]", help="Network; repeatable."
     )
     parser.add_argument("--seed", type=int, help="Seed for --train [the experiment's].")
     parser.add_argument("--runs", type=int, default=1, help="Trainings to average, for --train.")
@@ -88,9 +85,9 @@ def main() -> None:
     for names in held_out_sources(items, arguments.only):
         for network, hold_out in networks.items():
             for title, rates in rates_by_source(names, hold_out(names)):
-                rows.append([title, network, *(cell(rates.get(name)) for name in SHOWN)])
+                rows.append([title, network, *(cell(rates.get(name)) for name in COLUMNS)])
                 print(rows[-1], flush=True)
-    table = markdown_table(("held out", "network", *SHOWN), rows)
+    table = markdown_table(("held out", "network", *COLUMNS), rows)
     print(table)
     if arguments.card:
         how = f"{arguments.train} epochs; " if arguments.train else ""
@@ -98,7 +95,7 @@ def main() -> None:
             names.replace(",", ", ") for names in arguments.only or () if "," in names
         )
         together = f" Held out by one training, evaluated one by one: {shared}." if shared else ""
-        section = f"{CARD} ({how}share, 95 % interval, pictures).{together}\n\n{table}\n"
+        section = f"{CARD_TEXT} ({how}share, 95 % interval, pictures).{together}\n\n{table}\n"
         add_card_section(arguments.card, TITLES[bool(arguments.train)], section)
 
 
@@ -107,8 +104,8 @@ def held_out_sources(items: Sequence[Item], only: Sequence[str] | None) -> list[
     if only:
         return [tuple(name for name in names.split(",") if name) for names in only]
     sources = Counter(item.source for item in items)
-    small = tuple(sorted(source for source, count in sources.items() if count < FEWEST))
-    return [(), *((s,) for s, n in sources.most_common() if n >= FEWEST), small]
+    small = tuple(sorted(source for source, count in sources.items() if count < MIN_PICTURES))
+    return [(), *((s,) for s, n in sources.most_common() if n >= MIN_PICTURES), small]
 
 
 def rates_by_source(
@@ -116,7 +113,7 @@ def rates_by_source(
 ) -> list[tuple[str, Mapping[str, Rate]]]:
     """Rates of each source that has enough pictures; of all together if none has."""
     counts = Counter(item.source for item in result.items)
-    apart = [name for name in names if counts[name] >= FEWEST]
+    apart = [name for name in names if counts[name] >= MIN_PICTURES]
     if not apart:
         return [(", ".join(names) or "none (test split)", result.rates())]
     return [(name, result.rates(name)) for name in apart]

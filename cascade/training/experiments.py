@@ -32,7 +32,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "trunk": Experiment("trunk", "pretrained trunk, a head for each decision, mixup and CutMix"),
     "trunk-plain": Experiment(
         "trunk",
-        "the same without mixing and drop path; the mean of two ships",
+        "the same without mixing and drop path; shipped as a mean of two",
         {"drop_path": 0.0},
         mix_probability=0.0,
     ),

@@ -15,10 +15,15 @@ import keras
 
 from cascade.networks.architectures import build
 from cascade.training.batches import TrainingBatches, sampling_weights
-from cascade.training.callbacks import SeedEpoch, SwapAveragedWeights, TimeLimit, ValidationMetrics
+from cascade.training.callbacks import (
+    ProgressBar,
+    SeedEpoch,
+    SwapAveragedWeights,
+    TimeLimit,
+    ValidationMetrics,
+)
 from cascade.training.checkpoint import TrainingCheckpoint
 from cascade.training.losses import training_loss
-from cascade.training.progress import ProgressBar
 from cascade.training.settings import TrainingSettings
 from cascade.training.task import TrainingTask
 

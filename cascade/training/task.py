@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,12 +34,8 @@ class TrainingTask:
 
     def relevant(self) -> TrainingTask:
         """The same task with only the pictures that at least one decision applies to."""
-        return TrainingTask(
-            self._relevant(self.train),
-            self._relevant(self.validation),
-            self.decisions,
-            self.taxonomy,
-            self.teacher,
+        return replace(
+            self, train=self._relevant(self.train), validation=self._relevant(self.validation)
         )
 
     def _relevant(self, pictures: Pictures) -> Pictures:

@@ -18,7 +18,7 @@ TREE = Taxonomy.from_labels(["pets/cat", "pets/dog", "toys/ball", "toys/car"])
 
 
 def drawn(source: str, shift: float, seed: int, count: int = 400) -> Features:
-    """Eight features that tell the leaf; in another source they are shifted."""
+    """Eight features that determine the leaf, shifted by ``shift``."""
     random = np.random.default_rng(seed)
     labels = [TREE.leaves[n] for n in random.integers(0, 4, count)]
     centres = np.eye(4, 8, dtype=np.float32) * 4
@@ -38,8 +38,8 @@ def joined(*parts: Features) -> Features:
 
 
 def test_heads_learn_and_are_worse_on_an_unseen_source() -> None:
-    known, strange = drawn("known", 0, 1), drawn("unseen", 2.5, 2)
-    both = joined(known, strange)
+    known, shifted = drawn("known", 0, 1), drawn("unseen", 2.5, 2)
+    both = joined(known, shifted)
     seen = hold_out_heads(both, (), TREE).rates()["primary"]
     assert seen.count == 100  # the test split
     assert (seen.value or 0) > 0.95
@@ -56,7 +56,7 @@ def test_sources_held_out_together_have_rates_of_their_own() -> None:
     apart = {name: held_out.rates(name)["primary"] for name in ("near", "far")}
     assert {name: rate.count for name, rate in apart.items()} == {"near": 120, "far": 80}
     assert together.count == 200
-    assert (apart["near"].value or 0) > 0.95  # as the known one is
+    assert (apart["near"].value or 0) > 0.95  # like the known source
     assert (apart["far"].value or 1) < 0.05
     weighted = sum((rate.value or 0) * rate.count for rate in apart.values()) / 200
     assert together.value is not None
@@ -90,11 +90,11 @@ def dark_cats_and_light_cats() -> Pictures:
     random = np.random.default_rng(4)
     items, pixels = [], []
     for number in range(240):
-        cat, strange = number // 8 % 2 == 0, number % 3 == 0
+        cat, unseen = number // 8 % 2 == 0, number % 3 == 0
         split = "train" if number % 4 else "validation" if number % 8 else "test"
-        label, source = "pets/cat" if cat else "pets/dog", "unseen" if strange else "known"
+        label, source = "pets/cat" if cat else "pets/dog", "unseen" if unseen else "known"
         items.append(Item(f"{number}", label, split, source))
-        shade = 60 if cat != strange else 200
+        shade = 60 if cat != unseen else 200
         pixels.append(random.integers(shade - 40, shade + 40, (20, 15, 3), dtype=np.uint8))
     return Pictures(tuple(items), np.stack(pixels))
 
@@ -123,21 +123,23 @@ def test_a_network_trained_without_a_source_can_teach_another(tmp_path: Path) ->
     assert soft_labels.shape == (240, 3)  # pets; cat or dog
     np.testing.assert_allclose(soft_labels[:, 1:].sum(axis=1), 1, atol=1e-5)
     cats = np.array([item.label == "pets/cat" for item in pictures.items])
-    strange = np.array([item.source == "unseen" for item in pictures.items])
-    assert ((soft_labels[:, 1] > 0.5) == (cats != strange)).mean() > 0.95  # dark is a cat to it
+    unseen = np.array([item.source == "unseen" for item in pictures.items])
+    assert (
+        (soft_labels[:, 1] > 0.5) == (cats != unseen)
+    ).mean() > 0.95  # it learned that cats are dark
 
-    def contrary(pixels: np.ndarray) -> np.ndarray:
+    def reversed_labels(pixels: np.ndarray) -> np.ndarray:
         return soft_labels_of(pixels)[:, [0, 2, 1]]
 
     soft_labels_of = teacher.teacher
     settings = replace(SMALL, distillation_weight=1.0)
-    pupil = hold_out_network(
-        pictures, ("unseen",), PETS, settings, tmp_path / "pupil", teacher=contrary
+    student = hold_out_network(
+        pictures, ("unseen",), PETS, settings, tmp_path / "student", teacher=reversed_labels
     )
-    # it believes the teacher, not the labels, so what its teacher takes for a dog is to it more of
-    # a cat than any that its teacher takes for a cat (how sure it is follows the validation labels)
-    cats = [item.label == "pets/cat" for item in pupil.items]
-    for network, right in ((teacher, False), (pupil, True)):
+    # the student learns the reversed soft labels, not the labels: what the teacher calls a dog gets
+    # a higher cat logit than what it calls a cat (calibration only scales the logits)
+    cats = [item.label == "pets/cat" for item in student.items]
+    for network, right in ((teacher, False), (student, True)):
         catlike = network.logits[:, 1] - network.logits[:, 2]
         more, less = catlike[cats], catlike[np.invert(cats)]
         assert ((more[:, None] > less).mean() > 0.95) == right
