@@ -21,7 +21,7 @@ from worker.crawl_progress import crawl_progress
 from worker.enqueue import Enqueuer
 from worker.queue.local_broker import LocalBroker
 from worker.settings import Settings
-from worker.sources.manifest import read_manifest
+from worker.sources.manifest import read_crawl_manifest
 
 
 def write_manifest(file: Path, paths: int) -> None:
@@ -35,7 +35,7 @@ def enqueue(manifest: Path, paths: int, settings: Settings) -> None:
     """Enqueue the manifest; print a line for each tenth and one for all of it."""
     marks = [(time.perf_counter(), time.process_time())]
     with Enqueuer("bench", settings=settings, flush_seconds=0.0) as enqueuer:
-        for row in read_manifest(manifest):
+        for row in read_crawl_manifest(manifest):
             enqueuer.add_row(row)
             if enqueuer.seen % max(1, paths // 10) == 0:
                 marks.append((time.perf_counter(), time.process_time()))

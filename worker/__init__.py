@@ -1,1 +1,1 @@
-"""The pipeline and the queue: what takes paths in and writes labelled rows."""
+"""The pipeline and the queue: from paths to labelled rows."""

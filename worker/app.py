@@ -1,4 +1,4 @@
-"""The Celery application under the name that people use: ``celery -A worker.app worker``."""
+"""The Celery application: ``celery -A worker.app worker``."""
 
 from worker.queue.app import app
 

@@ -1,4 +1,4 @@
-"""Progress of crawls: the ledger's counts, which always add up, and the rate."""
+"""The progress of crawls: rows by status, which always add up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class CrawlProgress:
 
     @property
     def finished(self) -> int:
-        """Number of rows that are not pending."""
+        """Rows that need no more work."""
         return self.enqueued - self.pending
 
     def with_rate(self, earlier: CrawlProgress, seconds: float) -> dict[str, Any]:
@@ -42,9 +42,8 @@ class CrawlProgress:
 
 def crawl_progress(engine: Engine, crawl: str | None = None) -> list[CrawlProgress]:
     """The progress of each crawl, or of the named one."""
-    counted = ledger.counts_by_crawl(engine, crawl)
-    found = []
-    for name, counts in counted.items():
+    progress = []
+    for name, counts in ledger.counts_by_crawl(engine, crawl).items():
         totals = dict.fromkeys(("labelled", "rejected", "quarantined"), 0)
         totals |= {"cancelled": 0, "pending": 0}
         reasons: dict[str, int] = {}
@@ -52,12 +51,12 @@ def crawl_progress(engine: Engine, crawl: str | None = None) -> list[CrawlProgre
             totals[status] += number
             if status == "rejected" and reason is not None:
                 reasons[reason] = number
-        found.append(CrawlProgress(name, sum(totals.values()), **totals, reasons=reasons))
-    return found
+        progress.append(CrawlProgress(name, sum(totals.values()), **totals, reasons=reasons))
+    return progress
 
 
 def oldest_pending_seconds(catalogue_url: str) -> float:
-    """Seconds that the oldest pending row has waited; 0 if there is none."""
+    """Age of the oldest pending row in seconds; 0 if there is none."""
     catalogue = Catalogue.open(catalogue_url, create=False)
     try:
         return ledger.oldest_pending_seconds(catalogue.engine)

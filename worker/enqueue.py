@@ -1,11 +1,11 @@
-"""Paths into the ledger, then onto the queue, in shards. For commands and for crawlers in Python:
+"""Write paths into the catalogue and publish them in shards, for commands and for crawlers:
 
     with Enqueuer("spring", roots=["/data/crawl"]) as enqueuer:
         for path, url in crawler:
             enqueuer.add(path, url=url)
 
-A row is written before its message is published: a message that gets lost is found by
-``requeue --stale --lost``, a row that was never written is found by nobody.
+A row is written before its message is published: ``requeue --stale --lost`` finds a lost message
+by its row, but nothing would find a row that was never written.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from worker.settings import Settings, resolve
 from worker.sources.paths import is_url
 from worker.sources.scan import file_state
 
-ROWS_PER_FLUSH = 4096  # rows in one transaction
-PAUSE_SECONDS = 0.5  # between two looks at a queue that is too long
+ROWS_PER_FLUSH = 4096  # rows per transaction
+QUEUE_POLL_SECONDS = 0.5  # while the queue is too long
 
 
 class Publisher(Protocol):
-    """What takes shards: the queue, or a list in a crawler's own tests."""
+    """Takes shards: the queue, or a list in the tests of a crawler."""
 
     def publish(
         self,
@@ -48,13 +48,13 @@ class Publisher(Protocol):
 
 
 class CeleryPublisher:
-    """Publishes shards as messages to the broker of the settings."""
+    """Publishes shards as messages on the broker of the settings."""
 
     def __init__(self, settings: Settings) -> None:
-        from worker.queue.app import client
+        from worker.queue.app import client_app
 
         self._settings = settings
-        self._app = client(settings)
+        self._app = client_app(settings)
 
     def publish(
         self,
@@ -66,10 +66,10 @@ class CeleryPublisher:
         priority: str,
         relabel: bool = False,
     ) -> None:
-        """Send one shard; with `relabel`, of rows that wait for a new model beside their labels.
+        """Send one shard; with `relabel`, the new labels are kept apart until they are promoted.
 
         Raises:
-            BrokerUnreachable: it was not taken; its rows are in the ledger.
+            BrokerUnreachable: the message was not sent; its rows are in the catalogue.
         """
         from worker.queue import broker
         from worker.queue.app import PRIORITIES, TASK
@@ -83,15 +83,15 @@ class CeleryPublisher:
         }
         if relabel:
             message["relabel"] = True
-        # what monitors show; Celery would write out, and cut off, the paths of each message
-        shown = f"{{crawl: {crawl!r}, shard: {message['shard']!r}, paths: {len(paths)}}}"
+        # what monitors show; Celery would format, and truncate, the paths of each message
+        kwargs_repr = f"{{crawl: {crawl!r}, shard: {message['shard']!r}, paths: {len(paths)}}}"
         with broker.broker_errors(self._settings):
             self._app.send_task(
-                TASK, kwargs=message, kwargsrepr=shown, priority=PRIORITIES[priority]
+                TASK, kwargs=message, kwargsrepr=kwargs_repr, priority=PRIORITIES[priority]
             )
 
     def length(self) -> int:
-        """Messages waiting on the broker."""
+        """Number of messages that wait on the broker."""
         from worker.queue import broker
 
         return broker.queue_length(self._settings)
@@ -102,16 +102,18 @@ class CeleryPublisher:
 
 
 class Enqueuer:
-    """Gathers paths and enqueues them by number and by time. Thread-safe; a context manager.
+    """Collects paths and enqueues them by number and by time. Thread-safe; a context manager.
 
     Args:
-        crawl: what the rows belong to.
-        roots: the folders that the paths lie in; when one is absent, its shards wait.
-        settings: where broker and catalogue are; found as for the commands when left out.
-        catalogue, publisher: used instead of those that the settings name.
+        crawl: the crawl of the rows.
+        roots: the folders that contain the paths; if one is absent, its shards wait.
+        settings: where broker and catalogue are; by default those of the commands.
+        catalogue: used instead of the catalogue of the settings.
+        publisher: used instead of the broker of the settings.
         priority: high, normal or low.
-        flush_seconds: paths wait no longer than this; 0 waits for `flush`, `close` or numbers.
-        stop: while the queue is too long, `add` waits until this is set.
+        flush_seconds: the longest time that a path waits; 0 waits for `flush`, `close` or a full
+            batch.
+        stop: set it to end the waiting of `add` while the queue is too long.
     """
 
     def __init__(
@@ -163,12 +165,12 @@ class Enqueuer:
         shop: str | None = None,
         product_id: str | None = None,
     ) -> None:
-        """Enqueue one path, with what is known of it. Waits while the queue is too long."""
+        """Enqueue one path with its metadata. Waits while the queue is too long."""
         state = file_state(os.fspath(path))
         self.add_row(PendingRow(state.path, state.size, state.mtime, url, shop, product_id))
 
     def add_row(self, row: PendingRow) -> None:
-        """Enqueue one row as it stands."""
+        """Enqueue one row. Waits while the queue is too long."""
         if self._closed.is_set():
             raise SettingsError("this Enqueuer is closed; make a new one")
         with self._lock:
@@ -179,10 +181,10 @@ class Enqueuer:
                 self.flush()
 
     def flush(self) -> None:
-        """Write and publish what was gathered, now.
+        """Write and publish the collected paths now.
 
         Raises:
-            BrokerUnreachable: the rows are written; `requeue --stale --lost` publishes them.
+            BrokerUnreachable: the rows are written; publish them with `requeue --stale --lost`.
             CatalogueError: nothing was published.
         """
         with self._lock:
@@ -204,7 +206,7 @@ class Enqueuer:
                 self.shards += 1
 
     def close(self, *, flush: bool = True) -> None:
-        """Enqueue the rest, and end. A second call does nothing."""
+        """Enqueue the rest and close the connections. A second call does nothing."""
         if self._closed.is_set():
             return
         self._closed.set()
@@ -221,18 +223,18 @@ class Enqueuer:
                 self._publisher.close()
 
     def _wait_for_room(self) -> None:
-        """Back-pressure; the queue is asked once in a while, not at each shard."""
+        """Back-pressure: wait while the queue is too long; checked every 64 shards."""
         if self.shards % 64:
             return
         while self._publisher.length() >= self.settings.max_queue_length:
-            if self._stop.wait(PAUSE_SECONDS):
+            if self._stop.wait(QUEUE_POLL_SECONDS):
                 return
 
     def _flush_by_time(self, seconds: float) -> None:
         while not self._closed.wait(seconds):
             try:
                 self.flush()
-            except Exception as error:  # noqa: BLE001 - raised to the caller by its next add
+            except Exception as error:  # noqa: BLE001 - the next call of add raises it
                 self._error = error
                 return
 
@@ -243,5 +245,5 @@ class Enqueuer:
 
 
 def root_of(source: str) -> str:
-    """The root that a folder or URL argument stands for."""
+    """The root of a folder or URL argument."""
     return source if is_url(source) else os.path.abspath(source)  # noqa: PTH100

@@ -1,15 +1,14 @@
-"""What can go wrong in ``worker``, as a tree, and the exit code of every error of the program.
+"""The errors of ``worker`` as a tree, and the exit code of every error of the program.
 
 WorkerError
-├── SettingsError            a setting is no value of its kind, or two do not fit together
-├── InputError               a folder, file or list that was given cannot be worked
-├── BrokerUnreachable        nothing answers at the broker URL, or it refuses us
-├── DatabaseUnreachable      the same of the catalogue
-├── ModelUnusable            the bundle cannot be loaded
-├── RootGone                 the folder with the pictures went away: work is put off, not failed
-└── CountMismatch            the model gave back another number of answers than it got pictures
+├── SettingsError      a setting has an invalid value, or two settings conflict
+├── InputError         a folder, file or list of the command line cannot be used
+├── BrokerUnreachable  the broker does not answer, or it refuses the connection
+├── ModelUnusable      the bundle cannot be loaded
+├── RootGone           the folder with the pictures went away: the shard is retried later
+└── CountMismatch      the model returned too few or too many answers
 
-One picture that cannot be used is none of these: it ends as a row, ``rejected`` with a reason.
+A picture that cannot be used raises none of these: it ends as a row, ``rejected`` with a reason.
 """
 
 from __future__ import annotations
@@ -20,35 +19,31 @@ from functools import cache
 
 
 class WorkerError(Exception):
-    """Base of the errors of this room. The message says what to do next."""
+    """Base of the errors of this package. The message says what to do next."""
 
 
 class SettingsError(WorkerError):
-    """A setting is no value of its kind, or two settings do not fit together."""
+    """A setting has an invalid value, or two settings conflict."""
 
 
 class InputError(WorkerError):
-    """A folder, a file or a list of paths that was given cannot be worked."""
+    """A folder, a file or a list of paths of the command line cannot be used."""
 
 
 class BrokerUnreachable(WorkerError):
-    """Nothing answers at the broker URL, or it refuses us."""
-
-
-class DatabaseUnreachable(WorkerError):
-    """Nothing answers at the catalogue URL, or it refuses us."""
+    """The broker does not answer, or it refuses the connection."""
 
 
 class ModelUnusable(WorkerError):
-    """The bundle of networks is missing, damaged, or of another format."""
+    """The bundle is missing, damaged, or has an unknown format."""
 
 
 class RootGone(WorkerError):
-    """A folder with pictures is absent or empty: nothing may be called missing, try later."""
+    """A folder with pictures is absent or empty: retry later; no picture counts as missing."""
 
 
 class CountMismatch(WorkerError):
-    """The classifier gave back another number of answers than it got pictures."""
+    """The classifier returned too few or too many answers."""
 
 
 class ExitCode(IntEnum):
@@ -105,7 +100,6 @@ def exit_code_table() -> Mapping[type[Exception], ExitCode]:
         SettingsError: ExitCode.USAGE,
         InputError: ExitCode.USAGE,
         BrokerUnreachable: ExitCode.BROKER,
-        DatabaseUnreachable: ExitCode.DATABASE,
         ModelUnusable: ExitCode.MODEL,
         RootGone: ExitCode.FAILED,
         CountMismatch: ExitCode.FAILED,

@@ -1,4 +1,4 @@
-"""Log lines of a worker: text for a person, JSON for a collector. Called by programs alone."""
+"""Log lines of a worker: text for a person, JSON for a log collector."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ CONTEXT = ("crawl", "shard", "seconds")
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line, with the crawl and the shard where a line is about one."""
+    """One JSON object per line, with crawl and shard if the line is about one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line."""
+        """Format the record as one line."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
@@ -28,11 +28,11 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-def configure(form: str, level: str) -> None:
-    """Send all log lines to stderr in this form."""
+def configure(log_format: str, level: str) -> None:
+    """Send all log lines to stderr, as ``json`` or ``text``."""
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s")
-    handler.setFormatter(JsonLines() if form == "json" else text)
+    handler.setFormatter(JsonLines() if log_format == "json" else text)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for chatty in ("PIL", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for verbose in ("PIL", "alembic"):
+        logging.getLogger(verbose).setLevel(logging.WARNING)

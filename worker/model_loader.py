@@ -1,7 +1,7 @@
-"""The model that a run uses: its version at once, its networks when the first batch needs them.
+"""Open the model of a run: its version at once, its networks when the first batch needs them.
 
-A second run over a finished folder asks for the version alone, so it never pays the seconds that
-loading a deep learning library takes.
+A second run over a finished folder needs only the version, so it does not spend seconds on loading
+a deep learning library.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DEFAULT = "default"
 
 
 class Model(Protocol):
-    """What labels pictures: its version, what it reads, and what it can say."""
+    """A model that labels pictures: its version, its preprocessing and its labels."""
 
     @property
     def version(self) -> str: ...
@@ -54,15 +54,15 @@ class Model(Protocol):
 
 
 def open_model(name: str, backend: str = "auto", threads: int = 0) -> Model:
-    """The model that a setting names: ``default``, a folder, or ``constant:LABEL``.
+    """Open the model of a setting: ``default``, a folder, or ``constant:LABEL``.
 
     Args:
-        name: what the setting ``model`` says.
-        backend: what the setting ``backend`` says; what the networks run on.
-        threads: how many threads the networks may use on a CPU; 0 for one a core.
+        name: the setting ``model``.
+        backend: the setting ``backend``: what the networks run on.
+        threads: threads of the networks on a CPU; 0 for one per core.
 
     Raises:
-        ModelUnusable: there is no bundle of a format that is understood, or it lacks the backend.
+        ModelUnusable: the bundle is absent, has an unknown format, or lacks the backend.
     """
     if name.startswith("constant:"):
         from worker.constant_model import ConstantModel
@@ -72,7 +72,7 @@ def open_model(name: str, backend: str = "auto", threads: int = 0) -> Model:
 
 
 class BundleModel:
-    """A bundle on disk. Safe to share between threads; not to be carried across a fork."""
+    """A bundle on disk. Thread-safe; must not be used across a fork."""
 
     def __init__(self, name: str, backend: str = "auto", threads: int = 0) -> None:
         from cascade.backends import ON_TENSORFLOW, choose_backend
@@ -82,7 +82,7 @@ class BundleModel:
         try:
             self._bundle = Bundle.open(SHIPPED if name == DEFAULT else Path(name), verify=False)
             self._preprocessing = self._bundle.preprocessing
-            # one that it lacks is refused before any work
+            # refuses a backend that the bundle lacks, before any work
             self.runs_without_tensorflow = (
                 choose_backend(self._bundle, backend) not in ON_TENSORFLOW
             )
@@ -95,29 +95,33 @@ class BundleModel:
 
     @property
     def version(self) -> str:
-        """The hash of the bundle's content, from its manifest."""
+        """The version in the manifest: a hash of the content."""
         return self._bundle.version
 
     @property
     def source(self) -> str:
-        """Where the bundle lies."""
+        """The folder of the bundle."""
         return str(self._bundle.folder)
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How a file becomes a tensor for this model."""
+        """How this model turns a file into a tensor."""
         return self._preprocessing
 
     def labels(self) -> list[LabelEntry]:
-        """Everything that the model can answer, leaves and inner nodes."""
+        """All labels of the model, leaves and inner nodes."""
         return label_entries(self._bundle.taxonomy)
 
     def figures(self) -> dict[str, object]:
-        """What was measured when the bundle was trained."""
+        """The figures that were measured in training."""
         return dict(self._bundle.manifest.get("figures", {}))
 
     def verify(self) -> None:
-        """Check each file against the manifest's hash; raises ModelUnusable."""
+        """Check the hash of each file.
+
+        Raises:
+            ModelUnusable: a file is missing or does not match the manifest.
+        """
         from cascade.errors import CascadeError
 
         try:
@@ -129,7 +133,7 @@ class BundleModel:
         """Verify, load and warm the networks; a second call does nothing.
 
         Raises:
-            ModelUnusable: a file is missing or is not the one that the manifest names.
+            ModelUnusable: a file is missing or does not match the manifest.
         """
         with self._lock:
             if self._cascade is not None:
@@ -149,10 +153,10 @@ class BundleModel:
             release_free_memory()
 
     def batch_size(self, most: int) -> int:
-        """How many pictures at once, at most `most`; on a GPU the networks are loaded to measure.
+        """The best batch size, at most `most`; on a GPU it is measured, which loads the networks.
 
         Raises:
-            ModelUnusable: as `load` does.
+            ModelUnusable: the networks cannot be loaded.
         """
         from cascade.backends import BATCH, has_gpu
 
@@ -162,7 +166,7 @@ class BundleModel:
             self.load()
             assert self._cascade is not None
             self._batch_sizes[most] = self._cascade.best_batch_size(most)
-            log.info("%d pictures at once pay on this GPU", self._batch_sizes[most])
+            log.info("the best batch size on this GPU is %d", self._batch_sizes[most])
         return self._batch_sizes[most]
 
     def classify(self, pixels: np.ndarray) -> Sequence[Prediction]:
@@ -173,14 +177,13 @@ class BundleModel:
 
 
 def register_model(catalogue: Catalogue, model: Model) -> None:
-    """Register the labels and figures of a model in the catalogue."""
-    catalogue.register_model(
-        model.version, model.labels(), source=model.source, figures=model.figures()
-    )
+    """Register the version and the labels of a model in the catalogue; idempotent."""
+    labels, figures = model.labels(), model.figures()
+    catalogue.register_model(model.version, labels, source=model.source, figures=figures)
 
 
 def label_entries(taxonomy: Taxonomy) -> list[LabelEntry]:
-    """The nodes of a taxonomy as the catalogue knows them."""
+    """The nodes of a taxonomy as labels of the catalogue."""
     leaves = set(taxonomy.leaves)
     return [
         LabelEntry(
@@ -196,13 +199,13 @@ def label_entries(taxonomy: Taxonomy) -> list[LabelEntry]:
 
 
 class ModelCache:
-    """The models of a worker: its own, and the last other one that a message asked for.
+    """The models of a worker: its own, and the last other one that a message requested.
 
     Args:
         name: the setting ``model``.
-        store: a folder or URL with bundles by version (`worker.model_store`); '' for none.
+        store: a folder or URL with bundles by version (`worker.model_store`); '' if there is none.
         backend: the setting ``backend``.
-        threads: how many threads the networks may use on a CPU; 0 for one a core.
+        threads: threads of the networks on a CPU; 0 for one per core.
     """
 
     def __init__(
@@ -214,14 +217,14 @@ class ModelCache:
         self._other: Model | None = None
 
     def default(self) -> Model:
-        """The model that the settings name."""
+        """The model of the settings."""
         return self._default
 
     def get(self, version: str | None) -> Model:
         """The model of this version; None is the default one.
 
         Raises:
-            ModelUnusable: neither the default nor the store has it.
+            ModelUnusable: it is neither the default model nor in the store.
         """
         if version in (None, self._default.version):
             return self._default

@@ -1,9 +1,8 @@
-"""The model store: bundles in folders named by their versions, on a disk or in an object store.
+"""The model store: bundles in folders named by version, on a disk or in an object store.
 
-A worker that gets a message for another model than its own takes that model from here. What comes
-from an object store (any URL that fsspec knows) is kept in the user's cache folder. Whatever the
-way, a bundle is used only if each file has the hash that its manifest names, and the manifest's
-hashes make the version that was asked for.
+A worker fetches a model from here if a message asks for another model than its own. A bundle from
+an object store (any fsspec URL) is kept in the user's cache folder. A bundle is used only if each
+file has the hash in the manifest, and the hashes give the requested version.
 """
 
 from __future__ import annotations
@@ -20,47 +19,47 @@ from worker.sources.paths import is_url
 if TYPE_CHECKING:
     from cascade.bundle import Bundle
 
-MANIFEST = "manifest.json"  # written last: a bundle without one is not there yet
+MANIFEST = "manifest.json"  # written last: without it the bundle is incomplete
 
 
 def fetch(store: str, version: str, cache: Path | None = None) -> Path:
-    """The folder of the bundle of this version; brought here where the store is a URL.
+    """The folder of the bundle of this version; downloaded if the store is a URL.
 
     Args:
-        store: a folder, or a URL that fsspec knows.
-        version: as a message names it.
-        cache: where what was brought is kept; the user's cache folder.
+        store: a folder or an fsspec URL.
+        version: the version in the message.
+        cache: folder for downloaded bundles; by default the user's cache folder.
 
     Raises:
-        ModelUnusable: it is not there, does not come whole, or is another than was asked for.
+        ModelUnusable: the bundle is absent, incomplete, or has another version.
     """
-    if not version.isalnum():  # a hash; anything else could lead out of the store
+    if not version.isalnum():  # it is a hash; anything else could lead out of the store
         raise ModelUnusable(f"expected a model's version, received {version!r}")
     if not is_url(store):
         folder = Path(store) / version
-        _opened(folder, version, verify=False)  # verified when it is loaded
+        _open_bundle(folder, version, verify=False)  # verified when it is loaded
         return folder
-    target = (cache or _cache()) / version
+    target = (cache or _cache_folder()) / version
     if not (target / MANIFEST).is_file():
-        _bring(store, version, target)
+        _download(store, version, target)
     try:
-        _opened(target, version, verify=True)
-    except ModelUnusable:  # damaged since: bring it again
+        _open_bundle(target, version, verify=True)
+    except ModelUnusable:  # damaged since: download it again
         shutil.rmtree(target, ignore_errors=True)
-        _bring(store, version, target)
+        _download(store, version, target)
     return target
 
 
 def publish(store: str, folder: Path) -> tuple[str, bool]:
-    """Put a bundle into the store; where it lies then, and whether it was new there.
+    """Copy a bundle into the store; returns its place, and whether it was new.
 
     Raises:
-        ModelUnusable: the bundle's files are not those of its manifest, or cannot be written.
+        ModelUnusable: a file does not match the manifest, or the store cannot be written.
     """
-    bundle = _opened(folder, None, verify=True)
+    bundle = _open_bundle(folder, None, verify=True)
     place = f"{store.rstrip('/')}/{bundle.version}"
     system, path = _file_system(place)
-    part = f"{MANIFEST}.{os.getpid()}.part"  # nobody must read half a manifest
+    part = f"{MANIFEST}.{os.getpid()}.part"  # nobody may read an incomplete manifest
     try:
         if system.exists(f"{path}/{MANIFEST}"):
             return place, False
@@ -74,8 +73,8 @@ def publish(store: str, folder: Path) -> tuple[str, bool]:
     return place, True
 
 
-def _bring(store: str, version: str, target: Path) -> None:
-    """Copy the bundle beside `target`, look at every hash, and only then give it its name."""
+def _download(store: str, version: str, target: Path) -> None:
+    """Copy the bundle beside `target`, verify every hash, then rename it."""
     system, path = _file_system(f"{store.rstrip('/')}/{version}")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{version}-") as temporary:
@@ -83,23 +82,23 @@ def _bring(store: str, version: str, target: Path) -> None:
         part.mkdir()
         try:
             system.get_file(f"{path}/{MANIFEST}", str(part / MANIFEST))
-            names = _opened(part, version, verify=False).manifest["files"]
+            names = _open_bundle(part, version, verify=False).manifest["files"]
             for name in names:
                 (part / name).parent.mkdir(parents=True, exist_ok=True)
                 system.get_file(f"{path}/{name}", str(part / name))
         except OSError as error:
             raise ModelUnusable(
-                f"{store}/{version} cannot be read: {error}; put it there: "
+                f"{store}/{version} cannot be read: {error}; publish it: "
                 "fashion-cascade models publish BUNDLE"
             ) from error
-        _opened(part, version, verify=True)
+        _open_bundle(part, version, verify=True)
         try:
             part.rename(target)
         except OSError:  # another process was faster
-            _opened(target, version, verify=True)
+            _open_bundle(target, version, verify=True)
 
 
-def _opened(folder: Path, version: str | None, *, verify: bool) -> Bundle:
+def _open_bundle(folder: Path, version: str | None, *, verify: bool) -> Bundle:
     from cascade.bundle import Bundle
     from cascade.errors import CascadeError
 
@@ -122,7 +121,7 @@ def _file_system(place: str) -> tuple[Any, str]:
         raise ModelUnusable(str(error)) from error
 
 
-def _cache() -> Path:
+def _cache_folder() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("fashion-cascade") / "models"

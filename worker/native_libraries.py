@@ -1,4 +1,4 @@
-"""What native libraries leave behind: chatter on a person's terminal, memory that nobody uses."""
+"""Suppress start-up messages of native libraries, and release memory that they freed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# TensorFlow greets on file descriptor 2 before its own log level is looked at
-CHATTER = re.compile(
+# TensorFlow writes to file descriptor 2 before it applies its own log level
+STARTUP_MESSAGES = re.compile(
     rb"^(I0000 |INFO: Created TensorFlow Lite"
     rb"|E0000 .*failed call to cuInit"
     rb"|WARNING: All log messages before absl"
@@ -23,13 +23,13 @@ CHATTER = re.compile(
 
 @contextmanager
 def suppress_startup_messages() -> Iterator[None]:
-    """Hold back what is written to file descriptor 2 inside; afterwards pass on all but greetings.
+    """Hold back stderr (file descriptor 2) in the block; then pass on all but start-up messages.
 
-    Everything is passed on when the block raises: then the greetings may be the explanation.
+    If the block raises, everything is passed on, since the messages may explain the error.
     """
     try:
         saved = os.dup(2)
-    except OSError:  # no standard error at all: nothing to keep quiet
+    except OSError:  # stderr is closed: nothing to suppress
         yield
         return
     failed = True
@@ -44,16 +44,16 @@ def suppress_startup_messages() -> Iterator[None]:
             os.dup2(saved, 2)
             os.close(saved)
             held.seek(0)
-            kept = b"".join(line for line in held if failed or not CHATTER.match(line))
+            kept = b"".join(line for line in held if failed or not STARTUP_MESSAGES.match(line))
             if kept:
                 os.write(2, kept)
 
 
 def release_free_memory() -> None:
-    """Give what was freed back to the system; it does not come back by itself.
+    """Return freed memory to the operating system (``malloc_trim``).
 
-    Building TensorFlow's graph and running it once leaves 200 MB of holes. Does nothing where the
-    C library is not GNU's.
+    Building TensorFlow's graph and running it once leaves 200 MB of freed memory in the process.
+    Does nothing without the GNU C library.
     """
     gc.collect()
     try:

@@ -1,6 +1,6 @@
-"""The kinds of values that a setting can have: each reads one, from a text or from TOML.
+"""The types of setting values: each function parses a value, from text or from TOML.
 
-What is of another kind raises ValueError with the kind that was expected, as the end of a sentence.
+An invalid value raises ValueError. Its message names the expected type: "a whole number from …".
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ _SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def text(value: Any) -> str:
-    """A text, as it stands."""
+    """A text, unchanged."""
     if not isinstance(value, str):
         raise ValueError("a text")
     return value
 
 
 def texts(value: Any) -> tuple[str, ...]:
-    """A TOML list of texts, or one text with commas; empty ones are left out."""
+    """A TOML list of texts, or one text with commas; empty items are dropped."""
     if isinstance(value, str):
         value = value.split(",")
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
@@ -30,20 +30,24 @@ def texts(value: Any) -> tuple[str, ...]:
     return tuple(item.strip() for item in value if item.strip())
 
 
-def number(low: float, high: float, kind: type[int] | type[float] = int) -> Callable[[Any], Any]:
+def number(
+    low: float, high: float, number_type: type[int] | type[float] = int
+) -> Callable[[Any], Any]:
     """A number from `low` to `high`, both included."""
 
     def parse(value: Any) -> int | float:
-        wanted = f"{'a whole number' if kind is int else 'a number'} from {low:g} to {high:g}"
+        expected = (
+            f"{'a whole number' if number_type is int else 'a number'} from {low:g} to {high:g}"
+        )
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ValueError(wanted)
+            raise ValueError(expected)
         try:
-            read = kind(value)
+            parsed = number_type(value)
         except ValueError:
-            raise ValueError(wanted) from None
-        if not low <= read <= high or (isinstance(value, float) and read != value):
-            raise ValueError(wanted)
-        return read
+            raise ValueError(expected) from None
+        if not low <= parsed <= high or (isinstance(value, float) and parsed != value):
+            raise ValueError(expected)
+        return parsed
 
     return parse
 

@@ -1,7 +1,7 @@
-"""The settings: one declaration feeds the options, the environment, the files and the docs.
+"""The settings, declared once for options, environment, files and docs.
 
-Where a value comes from, the first that has one: an option of the command, ``FASHION_CASCADE_NAME``
-in the environment, the same in ``.env`` of the current folder, ``fashion-cascade.toml`` in the
+The first source that has a value wins: an option of the command, ``FASHION_CASCADE_NAME`` in the
+environment, the same line in ``.env`` of the current folder, ``fashion-cascade.toml`` in the
 current folder, ``settings.toml`` in the user's configuration folder, the default.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cascade.backends import CHOICES
-from worker import setting_types as kinds
+from worker import setting_types as types
 from worker.errors import SettingsError
 
 PREFIX = "FASHION_CASCADE_"
@@ -25,7 +25,7 @@ FILE_NAME = "fashion-cascade.toml"
 
 
 def _setting(default: Any, parse: Callable[[Any], Any], help: str, *, secret: bool = False) -> Any:
-    """Declare one setting as a dataclass field. `secret`: holds a URL that may hold a password."""
+    """Declare one setting as a dataclass field. `secret`: a URL that may contain a password."""
     return dataclasses.field(
         default=default, metadata={"parse": parse, "help": help, "secret": secret}
     )
@@ -33,104 +33,104 @@ def _setting(default: Any, parse: Callable[[Any], Any], help: str, *, secret: bo
 
 @dataclass(frozen=True)
 class Settings:
-    """The values that a process works with. Durations are in seconds."""
+    """The values of all settings. Durations are in seconds."""
 
     catalogue_url: str = _setting(
         "sqlite:///catalogue.db",
-        kinds.text,
+        types.text,
         "The catalogue: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE.",
         secret=True,
     )
     model: str = _setting(
         "default",
-        kinds.text,
-        "Folder of the bundle of networks; 'default' is the one that ships with the program; "
-        "'constant:LABEL' gives every picture that label, to try the plumbing without networks.",
+        types.text,
+        "Folder of the model bundle; 'default' is the shipped one; 'constant:LABEL' gives every "
+        "picture that label, to try the queue without networks.",
     )
     backend: str = _setting(
         "auto",
-        kinds.one_of(*CHOICES),
-        "What the networks run in: tensorflow, tensorflow_float16, litert_float32, litert_int8, "
-        "openvino or openvino_bf16; auto takes TensorFlow where there is a GPU, elsewhere OpenVINO "
-        "or LiteRT in float32.",
+        types.one_of(*CHOICES),
+        "What runs the networks: tensorflow, tensorflow_float16, litert_float32, litert_int8, "
+        "openvino or openvino_bf16; auto is TensorFlow on a GPU, otherwise OpenVINO or LiteRT in "
+        "float32.",
     )
     roots: tuple[str, ...] = _setting(
         (),
-        kinds.texts,
-        "Folders that files must lie in, separated by commas; none: every path is read.",
+        types.texts,
+        "Folders that files must be in, separated by commas; empty: every path may be read.",
     )
     batch_size: int = _setting(
         0,
-        kinds.number(0, 4096),
-        "Pictures in one step of the networks; 0: 64, on a GPU what a measurement at the start "
-        "says.",
+        types.number(0, 4096),
+        "Pictures in one batch of the networks; 0: 64, on a GPU the best size, measured at the "
+        "start.",
     )
     decode_threads: int = _setting(
-        0, kinds.number(0, 256), "Threads that open pictures; 0 takes one for each core."
+        0, types.number(0, 256), "Threads that decode pictures; 0: one per core."
     )
     lease_seconds: float = _setting(
         300.0,
-        kinds.number(1, 86400, float),
-        "How long rows stay reserved for a worker that gives no sign of life.",
+        types.number(1, 86400, float),
+        "How long rows stay leased to a worker that does not renew its lease.",
     )
     broker_url: str = _setting(
         "redis://127.0.0.1:6379/0",
-        kinds.text,
-        "The queue: redis://:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS.",
+        types.text,
+        "The broker: redis://:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS.",
         secret=True,
     )
-    queue: str = _setting("fashion-cascade", kinds.text, "The queue's name on the broker.")
-    shard_size: int = _setting(128, kinds.number(1, 4096), "Paths in one message.")
+    queue: str = _setting("fashion-cascade", types.text, "Name of the queue on the broker.")
+    shard_size: int = _setting(128, types.number(1, 4096), "Paths in one message.")
     max_queue_length: int = _setting(
-        10_000, kinds.number(1, 10_000_000), "Messages waiting above which enqueue pauses."
+        10_000, types.number(1, 10_000_000), "enqueue pauses while more messages than this wait."
     )
     pool_size: int = _setting(
         0,
-        kinds.number(0, 256),
-        "Processes of a worker, which share the cores out; 0: one more than cores (at most 9) on "
+        types.number(0, 256),
+        "Processes of a worker, which share the cores; 0: one more than cores (at most 9) on "
         "LiteRT and OpenVINO, one on TensorFlow.",
     )
-    device: str = _setting("auto", kinds.device, "Where the networks run: auto, cpu or gpu:NUMBER.")
+    device: str = _setting("auto", types.device, "Where the networks run: auto, cpu or gpu:NUMBER.")
     visibility_timeout: int = _setting(
         3600,
-        kinds.number(2, 86400),
-        "After how many seconds a message that nobody finished is given to another worker.",
+        types.number(2, 86400),
+        "Seconds after which an unacknowledged message is delivered to another worker.",
     )
     shard_time_limit: int = _setting(
         900,
-        kinds.number(1, 43200),
-        "Seconds after which a process that is stuck in a shard is ended.",
+        types.number(1, 43200),
+        "Seconds after which a process that is still in the same shard is killed.",
     )
     soft_shutdown_seconds: float = _setting(
         30.0,
-        kinds.number(0, 3600, float),
-        "How long a worker that is asked to stop may finish shards.",
+        types.number(0, 3600, float),
+        "Seconds that a stopping worker has to finish its shards.",
     )
     model_store: str = _setting(
         "",
-        kinds.text,
-        "Folder or fsspec URL with bundles in folders named by their versions, for messages that "
-        "want another version than 'model'.",
+        types.text,
+        "Folder or fsspec URL with bundles in folders named by version, for messages that request "
+        "another version than 'model'.",
     )
     metrics_port: int = _setting(
-        0, kinds.number(0, 65535), "Port on which a worker serves Prometheus metrics; 0: none."
+        0, types.number(0, 65535), "Port of a worker's Prometheus metrics; 0: no metrics."
     )
     metrics_address: str = _setting(
-        "127.0.0.1", kinds.text, "Address on which a worker serves Prometheus metrics."
+        "127.0.0.1", types.text, "Address of a worker's Prometheus metrics."
     )
-    log_format: str = _setting("text", kinds.one_of("text", "json"), "How log lines are written.")
+    log_format: str = _setting("text", types.one_of("text", "json"), "Format of the log lines.")
     log_level: str = _setting(
-        "INFO", kinds.one_of("DEBUG", "INFO", "WARNING", "ERROR"), "Which log lines are written."
+        "INFO", types.one_of("DEBUG", "INFO", "WARNING", "ERROR"), "Lowest level of the log lines."
     )
 
     def __post_init__(self) -> None:
-        """Refuse values that do not fit together."""
-        check_pairs(self)
+        """Refuse settings that conflict."""
+        check_consistency(self)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting as it is declared: for options, docs and tests."""
+    """The declaration of one setting, for options, docs and tests."""
 
     name: str
     default: Any
@@ -152,18 +152,18 @@ BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 @dataclass(frozen=True)
 class Resolved:
-    """The settings, where each value came from, and variables that name no setting."""
+    """The settings, the source of each value, and variables that name no setting."""
 
     settings: Settings
     sources: Mapping[str, str]
     unknown_variables: tuple[str, ...]
 
     def shown(self) -> list[dict[str, str]]:
-        """One row a setting with its value as text, passwords masked."""
+        """One row per setting with its value as text, passwords masked."""
         return [
             {
                 "name": setting.name,
-                "value": masked(setting, getattr(self.settings, setting.name)),
+                "value": masked_value(setting, getattr(self.settings, setting.name)),
                 "source": self.sources[setting.name],
                 "variable": setting.variable,
                 "help": setting.help,
@@ -172,30 +172,30 @@ class Resolved:
         ]
 
 
-def check_pairs(settings: Settings) -> None:
-    """Raise SettingsError, naming both, where one setting would silently cap another."""
+def check_consistency(settings: Settings) -> None:
+    """Raise SettingsError if one setting would silently limit another; the message names both."""
     if settings.visibility_timeout < 2 * settings.shard_time_limit:
         raise SettingsError(
             f"visibility_timeout is {settings.visibility_timeout} s and shard_time_limit "
             f"{settings.shard_time_limit} s: expected at least twice as long, or a shard that is "
-            "still being worked is given to a second worker; raise the first or lower the second"
+            "still in work is delivered to a second worker; raise the first or lower the second"
         )
     if settings.lease_seconds > settings.visibility_timeout:
         raise SettingsError(
             f"lease_seconds is {settings.lease_seconds:g} s and visibility_timeout "
-            f"{settings.visibility_timeout} s: expected the lease to run out first, or a message "
-            "that comes back finds its rows still reserved; lower the first or raise the second"
+            f"{settings.visibility_timeout} s: expected the lease to expire first, or a message "
+            "that comes back finds its rows still leased; lower the first or raise the second"
         )
 
 
-def masked(setting: Setting, value: Any) -> str:
-    """The value as text; of a secret one the passwords become ``***``."""
+def masked_value(setting: Setting, value: Any) -> str:
+    """The value as text; in a secret one, passwords become ``***``."""
     text = ",".join(value) if isinstance(value, tuple) else str(value)
     return mask_url(text) if setting.secret else text
 
 
 def mask_url(text: str) -> str:
-    """Passwords in URLs masked: between ``:`` and the last ``@``, and in ``?password=…``."""
+    """Mask passwords in URLs: between ``:`` and the last ``@``, and in ``?password=…``."""
     text = re.sub(r"(://[^:@/\s]*):[^\s]*@", r"\1:***@", text)
     return re.sub(r"(?i)([?&](?:password|ssl_?password)=)[^&\s]*", r"\1***", text)
 
@@ -207,17 +207,18 @@ def resolve(
     folder: Path | None = None,
     user_folder: Path | None = None,
 ) -> Resolved:
-    """Read every place that may hold a setting.
+    """Read the settings from all sources.
 
     Args:
-        options: values given on the command line; None where an option was not given.
+        options: values of the command line; None if an option was not given.
         environ: the environment of the process.
-        folder: where ``.env`` and ``fashion-cascade.toml`` are looked for; the current folder.
-        user_folder: the user's configuration folder; as the platform has it.
+        folder: where to look for ``.env`` and ``fashion-cascade.toml``; by default the current
+            folder.
+        user_folder: the user's configuration folder; by default that of the platform.
 
     Raises:
-        SettingsError: a value is not of its kind, a file names an unknown setting, or a pair
-            does not fit together.
+        SettingsError: a value is invalid, a file names an unknown setting, or two settings
+            conflict.
     """
     folder = Path.cwd() if folder is None else folder
     values: dict[str, Any] = {}
@@ -237,7 +238,7 @@ def _layers(
     folder: Path,
     user_folder: Path | None,
 ) -> list[tuple[str, dict[str, Any]]]:
-    """(source, values) from the weakest to the strongest."""
+    """(source, values) pairs; later ones override earlier ones."""
     if user_folder is None:
         import platformdirs
 
@@ -281,5 +282,5 @@ def _parsed(setting: Setting, raw: Any, source: str) -> Any:
     except ValueError as error:
         place = setting.variable if source == "environment" else f"{setting.name} ({source})"
         raise SettingsError(
-            f"{place}: expected {error}, received {masked(setting, raw)!r}"
+            f"{place}: expected {error}, received {masked_value(setting, raw)!r}"
         ) from None

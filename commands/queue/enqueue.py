@@ -101,13 +101,13 @@ def _inputs(
 ) -> Iterator[tuple[str, Source | None, Iterable[PendingRow]]]:
     """(crawl, source, rows) of each argument."""
     from db.records import PendingRow
-    from worker.sources.manifest import read_manifest
+    from worker.sources.manifest import read_crawl_manifest
     from worker.sources.scan import SkippedFiles, sources
 
     if not paths and manifest is None:
         raise click.UsageError("expected folders, files, - for stdin, or --manifest FILE")
     if manifest is not None:
-        yield crawl or manifest.stem, None, read_manifest(manifest)
+        yield crawl or manifest.stem, None, read_crawl_manifest(manifest)
     for source in sources(paths, crawl=crawl, roots=settings.roots, nul=nul):
         rows = (PendingRow(f.path, f.size, f.mtime) for f in source.files(SkippedFiles()))
         yield source.crawl, source, rows

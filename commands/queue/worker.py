@@ -66,7 +66,7 @@ def command(name: str | None, **options: object) -> None:
     for setting, value in options.items():
         if value is not None:  # the processes of the pool read the environment
             os.environ[BY_NAME[setting].variable] = str(value)
-    metrics.prepare(resolved.settings)
+    metrics.prepare_folder(resolved.settings)
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")  # SIGTERM: Celery's soft shutdown
     arguments = ["-m", "celery", "-A", "worker.app", "worker", "--loglevel", "INFO"]
     arguments += ["--without-mingle", "--without-gossip"]

@@ -35,7 +35,6 @@ EXPECTED = {
     "SettingsError": 2,
     "InputError": 2,
     "BrokerUnreachable": 3,
-    "DatabaseUnreachable": 4,
     "ModelUnusable": 5,
     "RootGone": 1,
     "CountMismatch": 1,

@@ -22,7 +22,7 @@ from worker.enqueue import Enqueuer
 from worker.errors import BrokerUnreachable, InputError
 from worker.model_loader import open_model
 from worker.settings import Settings
-from worker.sources.manifest import read_manifest
+from worker.sources.manifest import read_crawl_manifest
 
 pytestmark = pytest.mark.servers
 
@@ -196,7 +196,7 @@ def write_manifest(folder: Path, kind: str) -> Path:
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_a_manifest_of_each_kind(tmp_path: Path, kind: str) -> None:
     (tmp_path / "a b.jpg").write_bytes(b"1234")
-    found = list(read_manifest(write_manifest(tmp_path, kind)))
+    found = list(read_crawl_manifest(write_manifest(tmp_path, kind)))
     assert [row.path for row in found] == [
         str(tmp_path / "a b.jpg"),
         "/else/where.jpg",
@@ -224,4 +224,4 @@ def test_a_manifest_that_is_none_is_refused(
 ) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=says):
-        list(read_manifest(tmp_path / name))
+        list(read_crawl_manifest(tmp_path / name))

@@ -1,1 +1,1 @@
-"""The Celery side: application, task, worker process, broker, metrics."""
+"""Celery: application, task, worker process, broker, metrics."""

@@ -1,7 +1,7 @@
 """The Celery application: ``celery -A worker.app worker`` or ``fashion-cascade worker``.
 
-Settings are read when the configuration is first needed, not when this module is imported.
-Each choice below answers a failure that this kind of queue is known for.
+The settings are read when Celery first needs the configuration, not at import. Each option below
+prevents a known failure of this kind of queue.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from celery import Celery
 from worker.settings import Settings, resolve
 
 TASK = "fashion_cascade.label_shard"
-PRIORITIES = {"high": 0, "normal": 3, "low": 6}  # Redis: the smaller number goes first
+PRIORITIES = {"high": 0, "normal": 3, "low": 6}  # in Redis the smaller number goes first
 PRIORITY_STEPS = [0, 3, 6]
-PRIORITY_SEPARATOR = "\x06\x16"  # between the queue's name and a priority above 0, as kombu has it
-MAX_RETRY_DELAY_SECONDS = 60.0  # that a shard which was put off waits, in the hands of a worker
+PRIORITY_SEPARATOR = "\x06\x16"  # kombu puts it between the queue name and a priority above 0
+MAX_RETRY_DELAY_SECONDS = 60.0  # for a shard; a worker holds its message meanwhile
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
@@ -28,16 +28,16 @@ def configuration(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.broker_url,
         "broker_connection_retry_on_startup": True,
-        "broker_connection_max_retries": None,  # a worker waits for its broker for ever
+        "broker_connection_max_retries": None,  # a worker waits for its broker forever
         "broker_transport_options": {
             "visibility_timeout": settings.visibility_timeout,
-            # a broker that restarts, or a connection that a firewall drops, is noticed
+            # detects a restarted broker, and a connection that a firewall dropped
             "health_check_interval": 10,
             "socket_keepalive": True,
             "socket_connect_timeout": 10,
             "retry_on_timeout": True,
-            # kombu looks for messages whose time is up every 10 s and acts on every tenth look;
-            # the look costs one command, so that a dead worker's shards need not wait for more
+            # kombu checks every 10 s for messages past their timeout, but restores them only at
+            # every tenth check; one command per check, so a dead worker's shards wait only 10 s
             "unacked_restore_throttle": 1,
             "priority_steps": PRIORITY_STEPS,
             "queue_order_strategy": "priority",
@@ -45,21 +45,21 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "include": ["worker.queue.tasks", "worker.queue.lifecycle"],
         "task_default_queue": settings.queue,
         "task_default_priority": PRIORITIES["normal"],
-        # a message leaves the broker when its rows are committed, not when it is taken
+        # acknowledge a message when its rows are committed, not when it is received
         "task_acks_late": True,
-        "worker_prefetch_multiplier": 1,  # nobody hoards what an idle worker could do
-        # TensorFlow hangs in a child that was forked from a parent which has run a model
+        "worker_prefetch_multiplier": 1,  # leave messages for idle workers
+        # TensorFlow hangs in a forked child if its parent has run a model
         "worker_pool_start_method": "spawn",
-        "worker_proc_alive_timeout": 300.0,  # a child loads its networks before it says hello
-        # a child that dies: the shard is sent again, with a count; the leases find the culprit
+        "worker_proc_alive_timeout": 300.0,  # a child loads its networks before it is ready
+        # if a child dies, the shard is retried and counted; the leases find the culprit
         "task_retry_on_worker_lost": True,
         "worker_lost_wait": 1.0,
         "task_time_limit": settings.shard_time_limit,
         "task_acks_on_failure": True,
         "task_acks_on_timeout": False,
         "worker_soft_shutdown_timeout": settings.soft_shutdown_seconds,
-        "worker_concurrency": settings.pool_size or 1,  # a worker's own: see LazyConfiguration
-        "worker_cancel_long_running_tasks_on_connection_loss": False,  # leases guard the rows
+        "worker_concurrency": settings.pool_size or 1,  # LazyConfiguration sets it for a worker
+        "worker_cancel_long_running_tasks_on_connection_loss": False,  # leases protect the rows
         "task_ignore_result": True,  # the catalogue is the result
         "task_serializer": "json",
         "accept_content": ["json"],
@@ -71,10 +71,10 @@ def configuration(settings: Settings) -> dict[str, Any]:
 
 
 class LazyConfiguration(Mapping[str, Any]):
-    """Reads the settings when Celery first asks, in whichever process that is.
+    """Reads the settings when Celery first needs them, in the process that needs them.
 
-    Named to Celery by its place, so that a pool's process, which is a fresh interpreter and gets
-    the application pickled, finds it again.
+    Celery gets it by its import path, because a process of the pool is a new interpreter that
+    unpickles the application.
     """
 
     @cached_property
@@ -84,7 +84,7 @@ class LazyConfiguration(Mapping[str, Any]):
 
         settings = resolve(environ=os.environ).settings
         values = configuration(settings)
-        with suppress(ModelUnusable):  # what is wrong with it is told before the worker starts
+        with suppress(ModelUnusable):  # check_worker_can_start reports it
             values["worker_concurrency"] = pool_processes(settings)
         return values
 
@@ -101,12 +101,12 @@ class LazyConfiguration(Mapping[str, Any]):
 CONFIGURATION = LazyConfiguration()
 
 
-def client(settings: Settings) -> Celery:
-    """An application of its own for these settings, to publish with and to ask workers."""
-    made = Celery("fashion_cascade_client", set_as_current=False)
-    made.conf.update(configuration(settings))
-    made.conf.task_send_sent_event = False  # a second message for each, when thousands are sent
-    return made
+def client_app(settings: Settings) -> Celery:
+    """A separate application for these settings, to publish messages and to inspect workers."""
+    application = Celery("fashion_cascade_client", set_as_current=False)
+    application.conf.update(configuration(settings))
+    application.conf.task_send_sent_event = False  # it would send a second message for each one
+    return application
 
 
 app = Celery("fashion_cascade")

@@ -1,4 +1,4 @@
-"""What the broker itself is asked, beside Celery: whether it answers, how long the queue is."""
+"""Queries to the broker without Celery: whether it answers, how long the queue is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from worker.errors import BrokerUnreachable
-from worker.queue.app import PRIORITY_SEPARATOR, PRIORITY_STEPS, client
+from worker.queue.app import PRIORITY_SEPARATOR, PRIORITY_STEPS, client_app
 from worker.settings import Settings, mask_url
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def broker_errors(settings: Settings) -> Iterator[None]:
-    """Turn what the libraries raise when nothing answers into `BrokerUnreachable`."""
+    """Turn the libraries' connection errors into `BrokerUnreachable`."""
     import kombu.exceptions
     import redis.exceptions
 
@@ -34,7 +34,7 @@ def connect(settings: Settings) -> Iterator[redis.Redis]:
     """A client of the broker.
 
     Raises:
-        BrokerUnreachable: also when the connection is lost inside the block.
+        BrokerUnreachable: it does not answer, or the connection is lost in the block.
     """
     import redis
 
@@ -52,7 +52,7 @@ def connect(settings: Settings) -> Iterator[redis.Redis]:
 
 
 def queue_keys(settings: Settings) -> list[str]:
-    """The lists that hold the queue, one a priority, the most urgent first."""
+    """The Redis lists of the queue, one per priority, the most urgent first."""
     return [
         f"{settings.queue}{PRIORITY_SEPARATOR}{step}" if step else settings.queue
         for step in PRIORITY_STEPS
@@ -60,20 +60,20 @@ def queue_keys(settings: Settings) -> list[str]:
 
 
 def queue_length(settings: Settings) -> int:
-    """Messages that wait to be taken."""
+    """Number of messages that wait."""
     with connect(settings) as connection:
         return sum(int(connection.llen(key)) for key in queue_keys(settings))
 
 
 def unacknowledged(settings: Settings) -> int:
-    """Messages that workers have taken and not finished."""
+    """Number of messages that workers have received and not acknowledged."""
     with connect(settings) as connection:
         return int(connection.hlen("unacked"))
 
 
 def active_workers(settings: Settings, seconds: float = 0.5) -> dict[str, list[dict[str, Any]]]:
-    """The workers that answer within `seconds`, each with the shards that it works on now."""
-    with broker_errors(settings), client(settings) as app:
+    """The workers that answer within `seconds`, each with its current shards."""
+    with broker_errors(settings), client_app(settings) as app:
         found = app.control.inspect(timeout=seconds).active() or {}
     return {
         name: [dict(task.get("kwargs") or {}, started=task.get("time_start")) for task in tasks]

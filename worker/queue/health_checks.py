@@ -1,4 +1,4 @@
-"""What `doctor` looks at: each check gives findings, each finding its fix."""
+"""The checks of `doctor`: each yields results, and each problem has a fix."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NO_BROKER = (
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One thing that was looked at. `fix` is empty when it is well."""
+    """The result of one check. `fix` is empty if there is no problem."""
 
     check: str
     level: str
@@ -36,7 +36,7 @@ class CheckResult:
 
 
 def run_checks(settings: Settings) -> Iterator[CheckResult]:
-    """All findings, in an order that a person reads."""
+    """Run all checks, in the order in which they are shown."""
     checks: tuple[Callable[[Settings], Iterator[CheckResult]], ...] = (
         _broker,
         _catalogue,
@@ -56,7 +56,7 @@ def _broker(settings: Settings) -> Iterator[CheckResult]:
 
     try:
         with broker.connect(settings) as client:
-            untyped: Any = client  # its answers are typed differently from release to release
+            untyped: Any = client  # the types of its answers differ between releases
             server = untyped.info()
             policy = untyped.config_get("maxmemory-policy")
             seconds, micro = untyped.time()
@@ -78,16 +78,14 @@ def _broker(settings: Settings) -> Iterator[CheckResult]:
         "eviction policy",
         ERROR if evicts else OK,
         str(policy.get("maxmemory-policy")),
-        "messages may be thrown away: CONFIG SET maxmemory-policy noeviction" if evicts else "",
+        "Redis may evict messages: CONFIG SET maxmemory-policy noeviction" if evicts else "",
     )
     keeps = server.get("aof_enabled") == 1
     yield CheckResult(
         "broker data",
         OK if keeps else WARNING,
-        "append-only file" if keeps else "not kept over a restart",
-        ""
-        if keeps
-        else "set appendonly yes; without it, run requeue --stale --lost after restarts",
+        "append-only file" if keeps else "lost in a restart",
+        "" if keeps else "set appendonly yes; otherwise run requeue --stale --lost after restarts",
     )
     skew = abs(seconds + micro / 1e6 - time.time())
     yield _clock("clock of the broker", skew)
@@ -111,9 +109,9 @@ def _catalogue(settings: Settings) -> Iterator[CheckResult]:
         with reading(catalogue.engine) as connection:
             if catalogue.engine.dialect.name == "sqlite":
                 mode = connection.execute(sqlalchemy.text("PRAGMA journal_mode")).scalar_one()
-                well = mode == "wal"
-                fix = "" if well else "put the file on a local disk, or use PostgreSQL"
-                yield CheckResult("SQLite journal", OK if well else ERROR, str(mode), fix)
+                is_wal = mode == "wal"
+                fix = "" if is_wal else "put the file on a local disk, or use PostgreSQL"
+                yield CheckResult("SQLite journal", OK if is_wal else ERROR, str(mode), fix)
             else:
                 query = sqlalchemy.text("SELECT extract(epoch FROM clock_timestamp())")
                 there = float(connection.execute(query).scalar_one())
@@ -123,12 +121,12 @@ def _catalogue(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _clock(name: str, skew: float) -> CheckResult:
-    bad = skew > MAX_CLOCK_SKEW_SECONDS
+    is_wrong = skew > MAX_CLOCK_SKEW_SECONDS
     return CheckResult(
         name,
-        WARNING if bad else OK,
-        f"{skew:.1f} s away",
-        "leases are counted in time: run NTP on both machines" if bad else "",
+        WARNING if is_wrong else OK,
+        f"{skew:.1f} s off",
+        "leases depend on the clocks: run NTP on both machines" if is_wrong else "",
     )
 
 
@@ -154,10 +152,10 @@ def _roots(settings: Settings) -> Iterator[CheckResult]:
         fix = "set FASHION_CASCADE_ROOTS to the folders that workers may read"
         yield CheckResult("roots", WARNING, "none: a worker will not start", fix)
     for root in settings.roots:
-        well = is_url(root) or root_is_available(root)
-        fix = "" if well else "mount it, or correct FASHION_CASCADE_ROOTS"
+        available = is_url(root) or root_is_available(root)
+        fix = "" if available else "mount it, or correct FASHION_CASCADE_ROOTS"
         yield CheckResult(
-            "root", OK if well else ERROR, root if well else f"{root}: gone or empty", fix
+            "root", OK if available else ERROR, root if available else f"{root}: gone or empty", fix
         )
 
 
@@ -173,46 +171,46 @@ def _pool(settings: Settings) -> Iterator[CheckResult]:
         "prefetch", OK, f"{conf['worker_prefetch_multiplier']} message a process, late acks"
     )
     cores = len(os.sched_getaffinity(0))
-    many = settings.pool_size > cores
-    fix = f"they fight over {cores} cores: lower FASHION_CASCADE_POOL_SIZE" if many else ""
+    too_many = settings.pool_size > cores
+    fix = f"they compete for {cores} cores: lower FASHION_CASCADE_POOL_SIZE" if too_many else ""
     shared = settings.pool_size or "all"
-    yield CheckResult("cores", WARNING if many else OK, f"{cores} for {shared}", fix)
+    yield CheckResult("cores", WARNING if too_many else OK, f"{cores} for {shared}", fix)
 
 
 def _shard_times(settings: Settings) -> Iterator[CheckResult]:
-    """The two limits on a shard against what the workers measured."""
+    """Compare the two time limits of a shard with the durations that the workers measured."""
     from worker.queue.shard_times import recent
 
     try:
         times = recent(settings)
-    except WorkerError:  # `_broker` has told
+    except WorkerError:  # `_broker` reports it
         times = []
     if not times:
         timeout = settings.visibility_timeout
-        yield CheckResult("visibility timeout", OK, f"{timeout} s; no shard was measured here yet")
+        yield CheckResult("visibility timeout", OK, f"{timeout} s; no shard measured yet")
         return
     longest = max(times)
     measured = f"the longest of the last {len(times)} shards took {longest:.1f} s"
     yield _visibility_timeout(settings, longest, measured)
-    limit, needed = settings.shard_time_limit, math.ceil(2 * longest)
-    near = limit < needed
-    fix = _longer("shard_time_limit", needed, "a slower shard is ended half-way") if near else ""
-    yield CheckResult("shard time limit", WARNING if near else OK, f"{limit} s: {measured}", fix)
+    limit, minimum = settings.shard_time_limit, math.ceil(2 * longest)
+    too_low = limit < minimum
+    fix = _raise_to("shard_time_limit", minimum, "a slower shard is killed") if too_low else ""
+    yield CheckResult("shard time limit", WARNING if too_low else OK, f"{limit} s: {measured}", fix)
 
 
 def _visibility_timeout(settings: Settings, longest: float, measured: str) -> CheckResult:
     from worker.queue.app import MAX_RETRY_DELAY_SECONDS
 
     timeout = settings.visibility_timeout
-    # a shard that was put off waits in its worker's hands before it is worked
-    needed = math.ceil(2 * longest + MAX_RETRY_DELAY_SECONDS)
-    level = ERROR if timeout <= longest else WARNING if timeout < needed else OK
-    danger = "a shard that is being worked is given to a second worker"
-    fix = "" if level == OK else _longer("visibility_timeout", needed, danger)
+    # a worker holds the message of a failed shard for up to a minute before it retries
+    minimum = math.ceil(2 * longest + MAX_RETRY_DELAY_SECONDS)
+    level = ERROR if timeout <= longest else WARNING if timeout < minimum else OK
+    danger = "a shard in work is delivered to a second worker"
+    fix = "" if level == OK else _raise_to("visibility_timeout", minimum, danger)
     return CheckResult("visibility timeout", level, f"{timeout} s: {measured}", fix)
 
 
-def _longer(setting: str, seconds: int, danger: str) -> str:
+def _raise_to(setting: str, seconds: int, danger: str) -> str:
     return (
         f"{danger}: set FASHION_CASCADE_{setting.upper()} to {seconds} or more, or lower "
         "FASHION_CASCADE_SHARD_SIZE and enqueue again"
@@ -221,7 +219,7 @@ def _longer(setting: str, seconds: int, danger: str) -> str:
 
 def _gpu(settings: Settings) -> Iterator[CheckResult]:
     if settings.device == "cpu":
-        yield CheckResult("GPU", OK, "not asked for")
+        yield CheckResult("GPU", OK, "not requested")
         return
     from worker.native_libraries import suppress_startup_messages
     from worker.queue.lifecycle import set_threads_and_device
@@ -245,8 +243,8 @@ def _disk(settings: Settings) -> Iterator[CheckResult]:
     if not folder.is_dir():
         return
     free = shutil.disk_usage(folder).free
-    little = free < MIN_FREE_DISK_BYTES
-    fix = "free some, or move the catalogue" if little else ""
+    is_low = free < MIN_FREE_DISK_BYTES
+    fix = "free some space, or move the catalogue" if is_low else ""
     yield CheckResult(
-        "disk", WARNING if little else OK, f"{free / 1e9:.1f} GB free in {folder}", fix
+        "disk", WARNING if is_low else OK, f"{free / 1e9:.1f} GB free in {folder}", fix
     )

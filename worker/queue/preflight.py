@@ -1,5 +1,7 @@
-"""Whether a worker could work at all, looked at before it starts. Knows no queue: that is slow to
-import, and `fashion-cascade worker` asks this before it becomes Celery's worker.
+"""Check before a worker starts whether it can label anything.
+
+This module must not import Celery, which is slow to import: `fashion-cascade worker` runs these
+checks before it becomes Celery's worker.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from worker.settings import Settings
 
 
 def check_worker_can_start(settings: Settings) -> None:
-    """Raise what would keep every shard from being worked, before any is taken.
+    """Raise an error that would fail every shard.
 
     Raises:
         SettingsError, ModelUnusable, CatalogueError: see `resources`.
@@ -24,12 +26,12 @@ def check_worker_can_start(settings: Settings) -> None:
     if settings.batch_size > settings.shard_size:
         raise SettingsError(
             f"batch_size is {settings.batch_size} and shard_size {settings.shard_size}: a batch "
-            "never holds more than its shard; lower the first or raise the second"
+            "never has more pictures than its shard; lower the first or raise the second"
         )
     if settings.device.startswith("gpu:") and settings.pool_size > 1:
         raise SettingsError(
             f"pool_size is {settings.pool_size} and device {settings.device}: expected one process "
-            "a GPU; set pool_size to 1, and start a worker for each further GPU"
+            "per GPU; set pool_size to 1, and start a worker for each further GPU"
         )
     ModelCache(settings.model, settings.model_store).default()
     Catalogue.open(settings.catalogue_url, create=False).close()

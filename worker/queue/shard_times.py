@@ -1,7 +1,7 @@
-"""How long the last shards took, by the clock of the workers that ran them; kept on the broker.
+"""The durations of the last shards, measured by the workers and kept on the broker.
 
-The broker is what all workers of a queue share, and what forgets these times together with its
-messages. `doctor` holds the visibility timeout and the time limit against them.
+All workers of a queue share the broker, and a broker that loses its messages loses these times
+too. `doctor` compares the visibility timeout and the time limit with them.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     import redis
 
-KEPT = 1000
+MAX_KEPT = 1000
 
 
 def key(settings: Settings) -> str:
-    """The list that holds them, in seconds, the newest first."""
+    """The Redis list with the seconds of each shard, the newest first."""
     return f"shard-seconds.{settings.queue}"
 
 
-def note(settings: Settings, seconds: float) -> None:
-    """Remember one shard. A broker that does not answer is passed over: the rows are committed."""
+def record(settings: Settings, seconds: float) -> None:
+    """Add one shard. An unreachable broker is ignored, since the rows are committed."""
     import redis
 
     with contextlib.suppress(redis.RedisError, OSError):
         pipeline = _client(settings.broker_url).pipeline(transaction=False)
         pipeline.lpush(key(settings), f"{seconds:.3f}")
-        pipeline.ltrim(key(settings), 0, KEPT - 1)
+        pipeline.ltrim(key(settings), 0, MAX_KEPT - 1)
         pipeline.execute()
 
 
 def recent(settings: Settings) -> list[float]:
-    """The seconds of the last `KEPT` shards that had work, the newest first.
+    """The seconds of the last `MAX_KEPT` shards that had work to do, the newest first.
 
     Raises:
         BrokerUnreachable: it does not answer.
@@ -53,7 +53,7 @@ def recent(settings: Settings) -> list[float]:
 
 @lru_cache(maxsize=1)
 def _client(url: str) -> redis.Redis:
-    """One client a process: made in the process that uses it."""
+    """One client per process."""
     import redis
 
     return redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1)

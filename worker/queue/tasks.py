@@ -1,4 +1,4 @@
-"""The one task: a shard of paths, from a message to its rows. All that knows Celery's ways."""
+"""The Celery task: label one shard of paths, and retry it if it fails."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from worker.sources.paths import is_url
 
 log = logging.getLogger(__name__)
 
-# A shard that is all poison needs 2 + 2 x 128 deliveries; the rest is for outages: with pauses of
-# up to a minute this lasts half a day. After that the rows wait for `requeue --stale`.
+# A shard of poison pictures only needs 2 + 2 x 128 deliveries; the rest is for outages: with pauses
+# of up to a minute they last half a day. After that the rows wait for `requeue --stale`.
 MAX_RETRIES = 1000
 
 
@@ -42,12 +42,12 @@ def _label_shard(
     model_version: str | None = None,
     relabel: bool = False,
 ) -> None:
-    """Label `paths` of `crawl`. Acknowledged when every row is committed, or is another's to do.
+    """Label `paths` of `crawl`; acknowledged when each row is committed or is another worker's.
 
-    With `relabel`, what the model says is kept beside the catalogue until it is promoted.
+    With `relabel`, the new labels are kept beside the catalogue until they are promoted.
 
-    Whatever fails that is not a picture (database, disk, networks) puts the shard off: it is sent
-    again after a pause that grows. A stop sends it again at once.
+    If something other than a picture fails (database, disk, networks), the shard is retried after
+    a pause that grows. After a stop it is sent again at once.
     """
     report = Report()
     try:
@@ -56,16 +56,16 @@ def _label_shard(
         work = Shard(crawl, files, effective_roots(tuple(roots), held.settings.roots))
         result = _run(held, work, model_version, report, relabel=relabel)
     except Exception as error:
-        metrics.shard_failed(type(error).__name__)
-        log.warning(
-            "shard put off: %s", error, extra={"crawl": crawl, "shard": shard}, exc_info=_bug(error)
-        )
-        _again(self, min(MAX_RETRY_DELAY_SECONDS, 2.0 ** min(self.request.retries, 6)), error)
+        metrics.record_failed_shard(type(error).__name__)
+        context = {"crawl": crawl, "shard": shard}
+        unexpected = not isinstance(error, WorkerError | CatalogueError)  # log its traceback
+        log.warning("shard will be retried: %s", error, extra=context, exc_info=unexpected)
+        _retry(self, min(MAX_RETRY_DELAY_SECONDS, 2.0 ** min(self.request.retries, 6)), error)
         return
     seconds = time.monotonic() - report.started
-    metrics.shard_done(report, seconds)
+    metrics.record_shard(report, seconds)
     if report.processed:
-        shard_times.note(held.settings, seconds)
+        shard_times.record(held.settings, seconds)
     log.info(
         "shard %s of %s: %s labelled, %s rejected, %s done before, %.2f s, %.0f pictures/s",
         shard,
@@ -78,13 +78,13 @@ def _label_shard(
         extra={"crawl": crawl, "shard": shard, "seconds": round(seconds, 3)},
     )
     if result.stopped:
-        _again(self, 0.0, None)
+        _retry(self, 0.0, None)
     elif result.busy:
-        _again(self, min(MAX_RETRY_DELAY_SECONDS, (result.busy_seconds or 0.0) + 0.5), None)
+        _retry(self, min(MAX_RETRY_DELAY_SECONDS, (result.busy_seconds or 0.0) + 0.5), None)
 
 
-# a shard whose process died is sent again after `default_retry_delay`: soon, since the leases of
-# the dead are seen to be so
+# a shard whose process died is sent again after `default_retry_delay`: soon, since the leases of a
+# dead process are expired at once
 label_shard: Task = app.task(bind=True, name=TASK, max_retries=MAX_RETRIES, default_retry_delay=1)(
     _label_shard
 )
@@ -94,8 +94,8 @@ def _run(
     held: Resources, work: Shard, model_version: str | None, report: Report, *, relabel: bool
 ) -> ShardResult:
     store = open_relabels(held.catalogue.engine) if relabel else held.catalogue
-    model = held.shelf.get(model_version)
-    if model is not held.shelf.default():
+    model = held.models.get(model_version)
+    if model is not held.models.default():
         register_model(held.catalogue, model)
     options = PipelineOptions(
         owner=held.owner,
@@ -108,18 +108,19 @@ def _run(
     parts = {"store": store, "decode": held.decoder(model), "classify": model.classify}
     result = run_shard(work, **parts, options=options, report=report)  # type: ignore[arg-type]
     if result.busy and not result.stopped and expire_dead_owners(store):
-        # the others were dead processes of this machine: their pictures need not wait
+        # the leases belonged to dead processes of this machine: no need to wait for them
         report.busy = 0
         result = run_shard(work, **parts, options=options, report=report)  # type: ignore[arg-type]
     return result
 
 
-def effective_roots(asked: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:
-    """The roots that files must lie in: those of the crawl, where the settings allow them all."""
-    if not asked:
+def effective_roots(requested: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:
+    """The roots that files must be in: the requested ones if `own` roots contain all of them."""
+    if not requested:
         return own
-    real = tuple(_with_end(root) for root in own)
-    return asked if all(_with_end(root).startswith(real) for root in asked) else own
+    allowed = tuple(_with_end(root) for root in own)
+    inside = all(_with_end(root).startswith(allowed) for root in requested)
+    return requested if inside else own
 
 
 def _with_end(root: str) -> str:
@@ -128,18 +129,13 @@ def _with_end(root: str) -> str:
     return os.path.realpath(root).rstrip(os.sep) + os.sep
 
 
-def _again(task: Task, pause_seconds: float, error: BaseException | None) -> None:
-    """Send the shard again; where the broker does not take it, leave this message unfinished.
+def _retry(task: Task, pause_seconds: float, error: BaseException | None) -> None:
+    """Send the shard again; if the broker refuses it, requeue this message instead.
 
     Celery itself would drop the message then.
     """
     try:
-        again = task.retry(countdown=pause_seconds, throw=False, max_retries=MAX_RETRIES)
+        retry = task.retry(countdown=pause_seconds, throw=False, max_retries=MAX_RETRIES)
     except (Reject, OperationalError) as refused:
         raise Reject(str(error or refused), requeue=True) from refused
-    raise again
-
-
-def _bug(error: BaseException) -> bool:
-    """Whether the trace tells more than the message."""
-    return not isinstance(error, WorkerError | CatalogueError)
+    raise retry

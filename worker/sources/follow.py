@@ -1,4 +1,4 @@
-"""Watch a folder that a crawler is still filling."""
+"""Watch a folder to which a crawler is still adding files."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from db.records import PendingRow
 from worker.errors import RootGone
 from worker.sources.scan import NON_IMAGE_EXTENSIONS, SkippedFiles, file_state, walk
 
-QUIET_MILLISECONDS = 1000  # a file is taken when its folder has been quiet for so long
-LOOK_SECONDS = 0.2
+QUIET_MILLISECONDS = 1000  # without changes, before the changed files are taken
+POLL_SECONDS = 0.2
 
 
 def follow(folder: str, stop: threading.Event) -> Iterator[PendingRow]:
-    """What lies in `folder` now, then what is added or changed, until `stop` is set.
+    """Yield the files that are in `folder` now, then added or changed files, until `stop` is set.
 
-    The watch begins before the walk, so that nothing falls between the two; a file that is met
-    twice is enqueued once, since the ledger knows it.
+    The watch begins before the walk, so that no file is missed between them. A file that is yielded
+    twice is enqueued once, because the catalogue has its row.
     """
     changes: SimpleQueue[str] = SimpleQueue()
     ready = threading.Event()
@@ -34,11 +34,11 @@ def follow(folder: str, stop: threading.Event) -> Iterator[PendingRow]:
                 return
         while not stop.is_set():
             try:
-                path = changes.get(timeout=LOOK_SECONDS)
+                path = changes.get(timeout=POLL_SECONDS)
             except Empty:
                 continue
             state = file_state(path)
-            if state.size is not None:  # gone again otherwise: nothing to enqueue
+            if state.size is not None:  # otherwise it is gone again: nothing to enqueue
                 yield PendingRow(state.path, state.size, state.mtime)
     finally:
         stop.set()
@@ -50,7 +50,7 @@ def _watch(
 ) -> None:
     from watchfiles import Change, watch
 
-    for found in watch(
+    for changed in watch(
         folder,
         debounce=10 * QUIET_MILLISECONDS,
         step=QUIET_MILLISECONDS,
@@ -61,11 +61,11 @@ def _watch(
         raise_interrupt=False,
     ):
         ready.set()
-        for change, path in found:
+        for change, path in changed:
             if change is Change.deleted or not _is_taken(path, folder):
                 continue
             if os.path.isdir(path):  # noqa: PTH112
-                # what was put into a new folder before it was watched is told by nobody
+                # files that were added to a new folder before it was watched cause no event
                 with contextlib.suppress(RootGone):
                     for file in walk(path, SkippedFiles()):
                         changes.put(file.path)
@@ -74,8 +74,8 @@ def _watch(
 
 
 def _is_taken(path: str, folder: str) -> bool:
-    """Whether a walk would give this file, or look into this folder, too."""
+    """Whether a walk would yield this file or enter this folder."""
     parts = os.path.relpath(path, folder).split(os.sep)  # noqa: PTH206
-    kind = os.path.splitext(path)[1].lower()  # noqa: PTH122
+    extension = os.path.splitext(path)[1].lower()  # noqa: PTH122
     hidden = any(part.startswith(".") for part in parts)
-    return not hidden and kind not in NON_IMAGE_EXTENSIONS
+    return not hidden and extension not in NON_IMAGE_EXTENSIONS

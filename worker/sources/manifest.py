@@ -1,4 +1,4 @@
-"""Lists of pictures with what the crawler knows of them: CSV, JSON lines, Parquet."""
+"""Read lists of pictures with metadata of the crawler: CSV, JSON lines, Parquet."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ COLUMNS = ("path", "url", "shop", "product_id")
 PARQUET_ROWS = 10_000
 
 
-def read_manifest(file: Path) -> Iterator[PendingRow]:
-    """The rows of a manifest, one by one; a relative path starts at the manifest's folder.
+def read_crawl_manifest(file: Path) -> Iterator[PendingRow]:
+    """Yield the rows of a manifest; a relative path starts at the folder of the manifest.
 
     Raises:
-        InputError: another kind of file, no column ``path``, or a row without one; with its number.
+        InputError: an unknown format, no column ``path``, or a row without a path.
     """
     readers = {".csv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines, ".parquet": _parquet}
     reader = readers.get(file.suffix.lower())
@@ -30,20 +30,20 @@ def read_manifest(file: Path) -> Iterator[PendingRow]:
         raise InputError(f"{file}: expected a manifest in {', '.join(readers)}")
     folder = file.absolute().parent
     try:
-        for number, (named, *known) in enumerate(reader(file), 1):
-            if not isinstance(named, str) or not named:
+        for number, (path, *metadata) in enumerate(reader(file), 1):
+            if not isinstance(path, str) or not path:
                 place = f"{file}, row {number}"
                 raise InputError(
-                    f'{place}: expected a text in the column "path", received {named!r}'
+                    f'{place}: expected a text in the column "path", received {path!r}'
                 )
-            anywhere = named[0] == "/" or is_url(named) or named.startswith("file://")
-            state = file_state(named if anywhere else str(folder / named))
-            yield PendingRow(state.path, state.size, state.mtime, *map(_known, known))
+            absolute = path[0] == "/" or is_url(path) or path.startswith("file://")
+            state = file_state(path if absolute else str(folder / path))
+            yield PendingRow(state.path, state.size, state.mtime, *map(_text_or_none, metadata))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{file}: cannot be read: {error}") from error
 
 
-def _known(value: Any) -> str | None:
+def _text_or_none(value: Any) -> str | None:
     return None if value is None or value == "" else str(value)
 
 
@@ -53,7 +53,7 @@ def _csv(file: Path) -> Iterator[Sequence[Any]]:
         names = next(reader, [])
         if "path" not in names:
             raise InputError(f'{file}: expected a column "path", found {names}')
-        width = len(names)  # the place of an empty value, for columns that it has not
+        width = len(names)  # index of an empty value, for columns that the file lacks
         chosen = itemgetter(*(names.index(n) if n in names else width for n in COLUMNS))
         for row in reader:
             if row:

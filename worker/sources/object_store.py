@@ -1,6 +1,6 @@
-"""Pictures in object stores: any URL that fsspec knows (``s3://``, ``gs://``, ``memory://`` …).
+"""Read pictures from object stores: any fsspec URL (``s3://``, ``gs://``, ``memory://``, …).
 
-Local paths never come here: ``cascade.pictures.safe_read`` opens those.
+``cascade.pictures.safe_read`` opens local paths.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def file_system(url: str) -> tuple[Any, str]:
     """The fsspec file system of a URL, and the path in it.
 
     Raises:
-        InputError: fsspec does not know the protocol, or lacks the package for it.
+        InputError: fsspec does not know the protocol, or its package is not installed.
     """
     import fsspec
 
@@ -33,10 +33,10 @@ def file_system(url: str) -> tuple[Any, str]:
 
 
 def walk(url: str) -> Iterator[FileState]:
-    """The files below a URL, folder by folder.
+    """Yield the files below a URL, folder by folder.
 
     Raises:
-        RootGone: nothing answers there.
+        RootGone: the store does not answer.
     """
     from worker.sources.scan import NON_IMAGE_EXTENSIONS
 
@@ -45,16 +45,16 @@ def walk(url: str) -> Iterator[FileState]:
     try:
         for _, _, files in system.walk(path, detail=True, on_error="raise"):
             for name, about in files.items():
-                kind = f".{name.rpartition('.')[2].lower()}" if "." in name else ""
-                if not name.startswith(".") and kind not in NON_IMAGE_EXTENSIONS:
+                extension = f".{name.rpartition('.')[2].lower()}" if "." in name else ""
+                if not name.startswith(".") and extension not in NON_IMAGE_EXTENSIONS:
                     below = str(about["name"]).removeprefix(path).lstrip("/")
-                    yield FileState(f"{url}/{below}", about.get("size"), _time(about))
+                    yield FileState(f"{url}/{below}", about.get("size"), _modified(about))
     except (OSError, ValueError) as error:
         raise RootGone(f"{url} cannot be listed: {error}; try again later") from error
 
 
 def root_is_available(url: str) -> bool:
-    """Whether something is there below the URL."""
+    """Whether there is anything below the URL."""
     system, path = file_system(url)
     try:
         return bool(system.ls(path, detail=False))
@@ -63,13 +63,13 @@ def root_is_available(url: str) -> bool:
 
 
 def load(url: str, preprocessing: Preprocessing, roots: Sequence[str]) -> Loaded:
-    """Read, hash and decode one file of an object store; never raises because of the file."""
+    """Read, hash and decode one file of an object store; a bad file is rejected, not raised."""
     from cascade.pictures.decode import Loaded, Rejected, content_hash, decode
 
     def refused(reason: str, detail: str, size: int | None = None) -> Loaded:
         return Loaded(url, size, None, None, None, reason, detail)
 
-    if roots and not any(_inside(url, root) for root in roots):
+    if roots and not any(_is_below(url, root) for root in roots):
         return refused("outside_root", f"not below {', '.join(roots)}")
     try:
         system, path = file_system(url)
@@ -86,19 +86,19 @@ def load(url: str, preprocessing: Preprocessing, roots: Sequence[str]) -> Loaded
     if len(data) > preprocessing.max_bytes:
         return refused("too_large", f"more than {preprocessing.max_bytes} bytes", len(data))
     result = decode(data, preprocessing)
-    digest, mtime = content_hash(data), _time(about)
+    digest, mtime = content_hash(data), _modified(about)
     if isinstance(result, Rejected):
         return Loaded(url, len(data), mtime, digest, None, result.reason, result.detail)
     return Loaded(url, len(data), mtime, digest, result, None, None)
 
 
-def _inside(url: str, root: str) -> bool:
+def _is_below(url: str, root: str) -> bool:
     parts = url.split("/")
     return ".." not in parts and url.startswith(root.rstrip("/") + "/")
 
 
-def _time(about: dict[str, Any]) -> float | None:
-    """When the file changed, where the store tells it under one of the usual names."""
+def _modified(about: dict[str, Any]) -> float | None:
+    """The modification time, if the store has it under one of the usual names."""
     for name in ("mtime", "LastModified", "updated", "last_modified"):
         value = about.get(name)
         if isinstance(value, datetime):

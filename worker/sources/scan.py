@@ -1,10 +1,10 @@
-"""Find the files to label: folders walked lazily, single files, lists of paths.
+"""Find the files to label: folders (walked lazily), single files, lists of paths.
 
-By name and size only: opening them is the work of the decoders. Whatever lies in a folder is
-taken, also with a wrong extension or none, except hidden files and files whose extension says
-that they are something else altogether (``notes.txt``, ``catalogue.db``); those are counted.
-Links to files are taken (a link that leads out of its root is rejected when it is opened); links
-to folders are not followed, so a walk ends. Files that are named one by one are all taken.
+Only name and size are read; the decoders open the files. All files in a folder are taken, even with
+a wrong extension or none, except hidden files and files with the extension of something else
+(``notes.txt``, ``catalogue.db``); those are counted. Links to files are taken (a link out of its
+root is rejected when it is opened). Links to folders are not followed, so every walk ends. Files
+that are named one by one are all taken.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from db.records import FileState
 from worker.errors import InputError, RootGone
 from worker.sources.paths import is_url, to_os_path, to_text
 
-# whatever an extension says about pictures is not trusted; these say that there is none
+# extensions of files that are not pictures; other extensions are not trusted
 _NON_IMAGE_EXTENSIONS = """
     .7z .avi .bz2 .cfg .css .csv .db .db-journal .db-shm .db-wal .doc .docx .gz .ini .ipynb
     .jinja .js .json .jsonl .log .m4a .md .mkv .mov .mp3 .mp4 .ndjson .parquet .pdf .py .rar
@@ -33,7 +33,7 @@ NON_IMAGE_EXTENSIONS = frozenset(_NON_IMAGE_EXTENSIONS.split())
 
 @dataclass
 class SkippedFiles:
-    """What a scan met beside the files that it gave: kinds passed over, folders it may not read."""
+    """What a scan skipped: files by extension, and folders without read permission."""
 
     extensions: Counter[str] = field(default_factory=Counter)
     unreadable_folders: list[str] = field(default_factory=list)
@@ -41,9 +41,9 @@ class SkippedFiles:
 
 @dataclass(frozen=True)
 class Source:
-    """Files that belong together: a crawl's name, the roots that they must lie in, a way to walk.
+    """Files of one crawl: its name, the roots that the files must be in, and where they are.
 
-    `roots` is empty for paths that are trusted as given.
+    `roots` is empty for trusted paths.
     """
 
     crawl: str
@@ -51,19 +51,19 @@ class Source:
     folder: str | None = None
     paths: Iterable[str] = ()
 
-    def files(self, found: SkippedFiles) -> Iterator[FileState]:
-        """The files, lazily; a folder can be walked again, a list from stdin only once."""
+    def files(self, skipped: SkippedFiles) -> Iterator[FileState]:
+        """Yield the files; a folder can be walked again, a list from stdin only once."""
         if self.folder is not None and is_url(self.folder):
             from worker.sources import object_store
 
             return object_store.walk(self.folder)
         if self.folder is not None:
-            return walk(self.folder, found)
+            return walk(self.folder, skipped)
         return (file_state(path) for path in self.paths)
 
     @property
     def repeatable(self) -> bool:
-        """Whether `files` may be called more than once."""
+        """Whether `files` can be called more than once."""
         return self.folder is not None or isinstance(self.paths, Sequence)
 
 
@@ -75,22 +75,22 @@ def sources(
     stdin: BinaryIO | None = None,
     nul: bool = False,
 ) -> list[Source]:
-    """What the arguments of a command line name: folders, files, and ``-`` for a list on stdin.
+    """The sources of command-line arguments: folders, files, URLs, and ``-`` for a list on stdin.
 
-    Each folder is a root of its own; its crawl is named after the folder unless `crawl` is given.
-    Files go to the crawl of the folder that they lie in, stdin to the crawl ``stdin``; both are
-    trusted unless `roots` are set.
+    Each folder is its own root, and its name is the crawl unless `crawl` is given. Files belong to
+    the crawl of their folder, stdin to the crawl ``stdin``; both are trusted unless `roots` are
+    set.
 
     Raises:
-        InputError: an argument is absent, or a folder is empty or cannot be read.
+        InputError: an argument does not exist, or a folder is empty or cannot be read.
     """
     found: list[Source] = []
     singles: dict[str, list[str]] = {}
-    outside = tuple(str(Path(root).absolute()) for root in roots)
+    own_roots = tuple(str(Path(root).absolute()) for root in roots)
     for argument in arguments:
         if argument == "-":
             lines = stdin if stdin is not None else sys.stdin.buffer
-            found.append(Source(crawl or "stdin", outside, paths=read_paths(lines, nul=nul)))
+            found.append(Source(crawl or "stdin", own_roots, paths=read_paths(lines, nul=nul)))
         elif is_url(argument):
             url = argument.rstrip("/")
             found.append(Source(crawl or url.rpartition("/")[2], (url,), folder=url))
@@ -106,20 +106,20 @@ def sources(
                 f"{to_text(argument)}: expected a folder or a file, found nothing there; "
                 "check the path and that the disk with the pictures is mounted"
             )
-    found += [Source(name, outside, paths=paths) for name, paths in singles.items()]
+    found += [Source(name, own_roots, paths=paths) for name, paths in singles.items()]
     return found
 
 
 def crawl_name(folder: str) -> str:
-    """The crawl that a folder's pictures belong to when none is named: the folder's own name."""
+    """The default crawl of a folder's pictures: the name of the folder."""
     text = to_text(folder)
     return text.rstrip("/").rpartition("/")[2] or "root"
 
 
 def require_readable_folder(folder: str) -> None:
-    """Raise InputError unless the folder can be read and holds something."""
+    """Raise InputError unless the folder can be read and is not empty."""
     if is_url(folder):
-        return  # the walk says what is wrong with it
+        return  # the walk reports what is wrong
     try:
         with os.scandir(folder) as entries:
             if next(entries, None) is not None:
@@ -135,7 +135,7 @@ def require_readable_folder(folder: str) -> None:
 
 
 def root_is_available(root: str) -> bool:
-    """Whether the folder is there and holds something: only then may a file in it be missing."""
+    """Whether the folder exists and is not empty; otherwise no file in it counts as missing."""
     if is_url(root):
         from worker.sources import object_store
 
@@ -147,11 +147,11 @@ def root_is_available(root: str) -> bool:
         return False
 
 
-def walk(folder: str, found: SkippedFiles) -> Iterator[FileState]:
-    """The files below the folder, in the order of the disk; memory grows with the depth alone.
+def walk(folder: str, skipped: SkippedFiles) -> Iterator[FileState]:
+    """Yield the files below the folder in the order of the disk; memory grows only with the depth.
 
     Raises:
-        RootGone: the folder itself went away.
+        RootGone: the folder went away.
     """
     try:
         stack = [os.scandir(folder)]
@@ -170,11 +170,11 @@ def walk(folder: str, found: SkippedFiles) -> Iterator[FileState]:
             try:
                 stack.append(os.scandir(entry.path))
             except OSError:
-                found.unreadable_folders.append(to_text(entry.path))
+                skipped.unreadable_folders.append(to_text(entry.path))
         elif _is_link_to_folder(entry):
             continue
-        elif (kind := os.path.splitext(entry.name)[1].lower()) in NON_IMAGE_EXTENSIONS:  # noqa: PTH122
-            found.extensions[kind] += 1
+        elif (extension := os.path.splitext(entry.name)[1].lower()) in NON_IMAGE_EXTENSIONS:  # noqa: PTH122
+            skipped.extensions[extension] += 1
         else:
             yield _state(entry.path)
 
@@ -184,12 +184,8 @@ def _is_link_to_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def file_state(path: str) -> FileState:
-    """The state of one file that was named; a URL or an absent file has neither size nor time."""
-    return (
-        _state(to_os_path(path))
-        if "://" not in path or path.startswith("file://")
-        else (FileState(path))
-    )
+    """The state of one file; a URL or an absent file has neither size nor time."""
+    return FileState(path) if is_url(path) else _state(to_os_path(path))
 
 
 def _state(os_path: str) -> FileState:
@@ -201,7 +197,7 @@ def _state(os_path: str) -> FileState:
 
 
 def read_paths(stream: BinaryIO, *, nul: bool = False) -> Iterator[str]:
-    """Paths from a stream of bytes, one a line, or separated by NUL; blank ones are passed over."""
+    """Yield paths from a byte stream, one per line or separated by NUL; skip empty ones."""
     for raw in _split_nul(stream) if nul else (line.rstrip(b"\r\n") for line in stream):
         if raw:
             yield os.fsdecode(raw)

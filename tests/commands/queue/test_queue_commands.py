@@ -155,7 +155,7 @@ def test_a_worker_refuses_settings_that_cannot_work(
     run("enqueue", "spring")
     assert "batch_size is 64" in run("worker", "--batch-size", "64", exit_code=2).stderr
     refused = run("worker", "--device", "gpu:0", "--pool-size", "2", exit_code=2).stderr
-    assert "one process a GPU" in refused
+    assert "one process per GPU" in refused
     assert "no bundle there" in run("worker", "--model", "nowhere", exit_code=5).stderr
     monkeypatch.delenv("FASHION_CASCADE_ROOTS")
     assert "set FASHION_CASCADE_ROOTS" in run("worker", exit_code=2).stderr
@@ -184,7 +184,7 @@ def times(broker: RedisServer, *seconds: float, exit_code: int = 0) -> dict[str,
     with broker.client() as client:
         client.delete(shard_times.key(settings))
     for one in seconds:
-        shard_times.note(settings, one)
+        shard_times.record(settings, one)
     return {row["check"]: row for row in lines(run("doctor", exit_code=exit_code))}
 
 
@@ -195,7 +195,7 @@ def test_doctor_compares_timeouts_with_measured_shard_times(
     run("enqueue", "spring")
     monkeypatch.setenv("FASHION_CASCADE_VISIBILITY_TIMEOUT", "400")
     monkeypatch.setenv("FASHION_CASCADE_SHARD_TIME_LIMIT", "200")
-    assert "no shard was measured" in times(broker)["visibility timeout"]["found"]
+    assert "no shard measured yet" in times(broker)["visibility timeout"]["found"]
     found = times(broker, 3.0, 99.0, 5.0)
     assert found["visibility timeout"]["level"] == found["shard time limit"]["level"] == "ok"
     assert "the longest of the last 3 shards took 99.0 s" in found["visibility timeout"]["found"]
@@ -205,17 +205,17 @@ def test_doctor_compares_timeouts_with_measured_shard_times(
     assert "SHARD_TIME_LIMIT to 360" in found["shard time limit"]["fix"]
     found = times(broker, 400.0, exit_code=1)
     assert found["visibility timeout"]["level"] == "error"
-    assert "given to a second worker" in found["visibility timeout"]["fix"]
+    assert "delivered to a second worker" in found["visibility timeout"]["fix"]
 
 
 def test_only_the_last_shard_times_are_kept(broker: RedisServer) -> None:
     settings = Settings(broker_url=broker.url)
-    for number in range(shard_times.KEPT + 5):
-        shard_times.note(settings, number)
+    for number in range(shard_times.MAX_KEPT + 5):
+        shard_times.record(settings, number)
     kept = shard_times.recent(settings)
-    assert (len(kept), kept[0]) == (shard_times.KEPT, shard_times.KEPT + 4)
+    assert (len(kept), kept[0]) == (shard_times.MAX_KEPT, shard_times.MAX_KEPT + 4)
     broker.kill()
-    shard_times.note(settings, 1.0)  # the shard is in the catalogue: no reason to fail
+    shard_times.record(settings, 1.0)  # the shard is in the catalogue: no reason to fail
 
 
 @pytest.mark.slow

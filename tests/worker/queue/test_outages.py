@@ -33,7 +33,7 @@ def test_postgresql_stopped_in_the_middle(
     stopped = time.monotonic()
     postgres.stop()
     try:
-        queue.wait(lambda: "shard put off" in queue.logs(), "the worker to notice")
+        queue.wait(lambda: "shard will be retried" in queue.logs(), "the worker to notice")
         time.sleep(max(0.0, stopped + POSTGRESQL_STOPPED_SECONDS - time.monotonic()))
     finally:
         postgres.process = start_postgres(postgres.folder, postgres.binaries).process
