@@ -36,8 +36,13 @@ test: $(VENV)/.test ## run the tests; all must pass before a change lands
 test-heavy: $(VENV)/.test ## run the heavy tests at full size
 	$(BIN)/python -m pytest -m heavy
 
-test-faults: $(VENV)/.test ## run the fault tests on 3,000 pictures with the shipped bundle
+# The campaign runs randomised schedules, each from its seed; `python -m tests.faults.campaign --seed N`
+# runs one again.
+CAMPAIGN_SCHEDULES ?= 100
+CAMPAIGN_PICTURES ?= 160
+test-faults: $(VENV)/.test ## run the fault tests at full size, and the fault campaign
 	FAULT_PICTURES=3000 FAULT_MODEL=default $(BIN)/python -m pytest tests/worker/queue/test_queue.py tests/worker/queue/test_outages.py --timeout 3600
+	$(BIN)/python -m tests.faults.campaign --schedules $(CAMPAIGN_SCHEDULES) --pictures $(CAMPAIGN_PICTURES)
 
 test-lowest: $(VENV)/lowest/.ready ## run the tests with the lowest allowed release of each direct dependency
 	$(VENV)/lowest/bin/python -m pytest -n $(JOBS) --dist loadfile

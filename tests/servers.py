@@ -32,6 +32,8 @@ SETTINGS = {
     "shared_buffers": "64MB",
     "autovacuum_naptime": "10s",
 }
+# a commit that was answered outlives `PostgresServer.stop`
+DURABLE = SETTINGS | {"synchronous_commit": "on", "full_page_writes": "on"}
 
 
 def package_folder(package: str) -> Path:
@@ -151,11 +153,11 @@ def prepared(folder: Path) -> Path:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server(settings: Mapping[str, str] = SETTINGS) -> Iterator[PostgresServer]:
     """A fresh PostgreSQL for the length of the block."""
     folder = Path(tempfile.mkdtemp(prefix="fashion-postgres-"))
     try:
-        server = start_postgres(folder, prepared(folder))
+        server = start_postgres(folder, prepared(folder), settings)
         try:
             yield server
         finally:
