@@ -1,4 +1,4 @@
-"""A whole queue for a test: broker, catalogue, pictures, workers, and how to look at them."""
+"""A complete queue for a test: broker, catalogue, pictures, workers, and ways to inspect it."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Queue:
             return []
 
     def leases(self) -> int:
-        """How many rows somebody holds."""
+        """The number of leased rows."""
         engine = sa.create_engine(self.catalogue_url)
         try:
             with engine.connect() as connection:
@@ -173,7 +173,7 @@ class Queue:
             worker.wait(60)
 
     def close(self) -> None:
-        """End every process that was started here, hard: each worker leads a group of its own."""
+        """Kill every process that was started here; each worker has its own process group."""
         for worker in self.workers:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(worker.pid, signal.SIGKILL)

@@ -16,12 +16,12 @@ from worker.settings import Settings
         (1, "litert_float32", 0, 2, 1),
         (2, "openvino", 0, 3, 1),
         (16, "litert_float32", 0, 9, 2),
-        (16, "tensorflow", 0, 1, 16),  # a gigabyte each, and threads of its own
+        (16, "tensorflow", 0, 1, 16),  # a gigabyte each, and its own threads
         (16, "litert_float32", 4, 4, 4),
         (2, "litert_float32", 4, 4, 1),
     ],
 )
-def test_the_cores_are_shared_out(
+def test_the_processes_share_the_cores(
     cores: int,
     backend: str,
     pool_size: int,
@@ -35,7 +35,7 @@ def test_the_cores_are_shared_out(
     assert concurrency.cores_per_process(settings) == share
 
 
-def test_celery_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_celery_gets_the_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(concurrency, "decode_thread_count", lambda setting: setting or 2)
     monkeypatch.setenv("FASHION_CASCADE_BACKEND", "litert_float32")
     assert LazyConfiguration()["worker_concurrency"] == 3

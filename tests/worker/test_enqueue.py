@@ -55,7 +55,7 @@ def ledger(tmp_path: Path) -> Iterator[Catalogue]:
 
 
 def enqueuer(ledger: Catalogue, broker: RedisServer, flush_seconds: float = 0.0) -> Enqueuer:
-    """For shards of ten paths; by number alone, unless it is told a time."""
+    """For shards of ten paths; published by number only, unless a time is given."""
     settings = Settings(
         broker_url=broker.url, model=MODEL_NAME, shard_size=10, max_queue_length=MOST_MESSAGES
     )
@@ -114,7 +114,7 @@ def test_rows_stay_when_the_broker_is_gone(
     assert pending(ledger) == [str(path)]
 
 
-def test_few_paths_are_enqueued_after_a_while(
+def test_few_paths_are_published_after_the_flush_time(
     ledger: Catalogue, broker: RedisServer, tmp_path: Path
 ) -> None:
     (path,) = write_crawl(tmp_path / "crawl", 1)
@@ -194,7 +194,7 @@ def write_manifest(folder: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
-def test_a_manifest_of_each_kind(tmp_path: Path, kind: str) -> None:
+def test_a_manifest_in_each_format(tmp_path: Path, kind: str) -> None:
     (tmp_path / "a b.jpg").write_bytes(b"1234")
     found = list(read_crawl_manifest(write_manifest(tmp_path, kind)))
     assert [row.path for row in found] == [
@@ -219,9 +219,7 @@ def test_a_manifest_of_each_kind(tmp_path: Path, kind: str) -> None:
         ("m.xls", "", "expected a manifest in .csv"),
     ],
 )
-def test_a_manifest_that_is_none_is_refused(
-    tmp_path: Path, name: str, content: str, says: str
-) -> None:
+def test_an_invalid_manifest_is_refused(tmp_path: Path, name: str, content: str, says: str) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=says):
         list(read_crawl_manifest(tmp_path / name))

@@ -152,7 +152,7 @@ def two_leases() -> list[Step]:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_a_random_history_ends_alike_in_memory_and_in_the_catalogue(
+def test_a_random_history_gives_equal_answers_and_rows_in_both_stores(
     history: list[Step], empty: Path, tmp_path: Path
 ) -> None:
     now = [datetime(2026, 1, 1, tzinfo=UTC)]

@@ -8,7 +8,7 @@ from worker.errors import ModelUnusable
 from worker.model_loader import ModelCache
 
 
-def test_a_worker_says_which_model_a_message_wants() -> None:
+def test_an_unknown_model_of_a_message_is_named() -> None:
     models = ModelCache("constant:glasses/optical")
     assert models.get(None) is models.default()
     with pytest.raises(ModelUnusable, match="a message wants model abc"):

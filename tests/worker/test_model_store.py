@@ -1,4 +1,4 @@
-"""The model store: by folder and by URL, only what is whole and what was asked for."""
+"""The model store: by folder and by URL; only complete bundles of the requested version."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ def test_a_published_bundle_is_used(small_bundle: Path, store: str) -> None:
     version = open_model(str(small_bundle)).version
     assert publish(store, small_bundle) == (f"{store}/{version}", True)
     assert publish(store, small_bundle) == (f"{store}/{version}", False)
-    shelf = ModelCache("constant:glasses/optical", store)
-    model = shelf.get(version)
-    assert (model.version, shelf.get(version)) == (version, model)
+    models = ModelCache("constant:glasses/optical", store)
+    model = models.get(version)
+    assert (model.version, models.get(version)) == (version, model)
     assert len(model.classify(np.zeros((2, 120, 90, 3), np.uint8))) == 2
 
 
-def test_what_is_not_there_or_is_another_is_refused(
+def test_an_absent_or_another_bundle_is_refused(
     small_bundle: Path, store: str, cache: Path
 ) -> None:
     version = open_model(str(small_bundle)).version
-    shelf = ModelCache("constant:glasses/optical", store)
+    models = ModelCache("constant:glasses/optical", store)
     for wanted in ("0123456789abcdef", "../models", f"../{version}"):
         with pytest.raises(ModelUnusable):
-            shelf.get(wanted)
+            models.get(wanted)
     place, _ = publish(store, small_bundle)
     system, path = fsspec.core.url_to_fs(place)
     system.mv(path, path.replace(version, "0123456789abcdef"), recursive=True)
     with pytest.raises(ModelUnusable, match=f"expected model 0123456789abcdef, found {version}"):
-        shelf.get("0123456789abcdef")
+        models.get("0123456789abcdef")
     assert not cache.exists() or not list(cache.rglob("manifest.json"))
 
 
@@ -64,7 +64,7 @@ def test_a_changed_file_is_refused(small_bundle: Path, store: str, cache: Path) 
     assert not cache.exists() or not list(cache.rglob("manifest.json"))
 
 
-def test_what_was_brought_is_looked_at_again(small_bundle: Path) -> None:
+def test_a_downloaded_bundle_is_verified_again(small_bundle: Path) -> None:
     store = f"memory://{uuid4().hex}"
     version = publish(store, small_bundle)[0].rpartition("/")[2]
     brought = fetch(store, version)
@@ -74,7 +74,7 @@ def test_what_was_brought_is_looked_at_again(small_bundle: Path) -> None:
     assert fetch(store, version) == brought  # without asking the store
 
 
-def test_half_a_bundle_is_not_there(small_bundle: Path, store: str) -> None:
+def test_an_incomplete_bundle_counts_as_absent(small_bundle: Path, store: str) -> None:
     """Publishing was killed before the manifest: it counts as absent, and is done again."""
     place, _ = publish(store, small_bundle)
     system, path = fsspec.core.url_to_fs(place)
@@ -84,7 +84,7 @@ def test_half_a_bundle_is_not_there(small_bundle: Path, store: str) -> None:
     assert publish(store, small_bundle) == (place, True)
 
 
-def test_only_a_whole_bundle_is_published(small_bundle: Path, tmp_path: Path) -> None:
+def test_only_a_complete_bundle_is_published(small_bundle: Path, tmp_path: Path) -> None:
     shutil.copytree(small_bundle, tmp_path / "changed")
     (tmp_path / "changed" / "taxonomy.json").write_text("{}")
     said = run(

@@ -1,4 +1,4 @@
-"""A library's greetings stay off the terminal; everything else arrives."""
+"""Start-up messages of libraries are suppressed; everything else is printed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def said(*arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stderr
 
 
-def test_greetings_are_dropped_and_complaints_kept() -> None:
+def test_startup_messages_are_dropped_and_errors_kept() -> None:
     assert said() == "a real complaint\nafter\n"
 
 

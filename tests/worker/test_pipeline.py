@@ -126,7 +126,7 @@ def test_a_second_run_claims_nothing(store: Store, tmp_path: Path) -> None:
     assert report.summary().startswith("nothing to do: 5 pictures done before")
 
 
-def test_a_changed_file_is_labelled_anew(store: Store, tmp_path: Path) -> None:
+def test_a_changed_file_is_labelled_again(store: Store, tmp_path: Path) -> None:
     pictures = write_crawl(tmp_path / "crawl", 3)
     run(store, pictures)
     pictures[1].write_bytes(b"no picture any more")
@@ -150,7 +150,7 @@ def test_the_same_bytes_are_classified_once(store: Store, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("answers", [0, 3, 5])
-def test_a_lost_or_invented_answer_stores_nothing(
+def test_too_few_or_too_many_answers_store_nothing(
     store: Store, tmp_path: Path, answers: int
 ) -> None:
     pictures = write_crawl(tmp_path / "crawl", 4)
@@ -160,7 +160,7 @@ def test_a_lost_or_invented_answer_stores_nothing(
     ):
         run(store, pictures, classify=lambda _: [prediction] * answers)
     assert set(statuses(store).values()) == {("pending", None)}
-    assert store.owners() == []  # given back, so that the next run need not wait
+    assert store.owners() == []  # released, so that the next run need not wait
     _, report = run(store, pictures)
     assert report.labelled == 4
 
@@ -197,7 +197,7 @@ def test_a_decoder_that_raises_rejects_one_picture(store: Store, tmp_path: Path)
     assert (report.labelled, dict(report.rejected)) == (5, {"unreadable": 1})
 
 
-def test_a_stop_finishes_the_batch_and_gives_the_rest_back(store: Store, tmp_path: Path) -> None:
+def test_a_stop_finishes_the_batch_and_releases_the_rest(store: Store, tmp_path: Path) -> None:
     pictures = write_crawl(tmp_path / "crawl", 20)
     stop = threading.Event()
 
@@ -216,7 +216,7 @@ def test_a_stop_finishes_the_batch_and_gives_the_rest_back(store: Store, tmp_pat
     assert (report.done, report.labelled) == (4, 16)
 
 
-def test_a_live_lease_is_not_worked_again(store: Store, tmp_path: Path) -> None:
+def test_a_picture_under_a_live_lease_is_skipped(store: Store, tmp_path: Path) -> None:
     pictures = write_crawl(tmp_path / "crawl", 4)
     files = [file_state(str(path)) for path in pictures]
     store.claim(CRAWL, files[:3], "another", 300.0, MODEL.version)
@@ -260,7 +260,7 @@ class WorkerDied(BaseException):
 
 
 class Mortal:
-    """A store whose worker dies: from then on it answers nobody, so no lease is given back."""
+    """A store whose worker dies: it then answers no call, so no lease is released."""
 
     def __init__(self, store: Store) -> None:
         self.inner, self.dead = store, False
@@ -272,7 +272,7 @@ class Mortal:
 
 
 @pytest.mark.parametrize("poisons", [1, 5])
-def test_poison_is_found_and_its_neighbours_are_labelled(
+def test_poison_pictures_are_found_and_their_neighbours_labelled(
     store: Store, tmp_path: Path, poisons: int
 ) -> None:
     pictures = write_crawl(tmp_path / "crawl", 16)
@@ -360,7 +360,7 @@ def test_leases_are_renewed_while_a_shard_is_worked(tmp_path: Path) -> None:
     assert until[2] >= until[0] - 5 - 1e-5
 
 
-def test_decoding_runs_ahead_but_no_further_than_allowed() -> None:
+def test_decoding_runs_ahead_up_to_its_limit() -> None:
     gate, opened, lock = threading.Event(), 0, threading.Lock()
     pixels = np.zeros((120, 90, 3), np.uint8)
 

@@ -16,6 +16,6 @@ def test_durations_have_units(text: str, expected: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "-1s", "ten", "5 weeks", "1h30m"])
-def test_text_that_is_no_duration_is_refused(text: str) -> None:
+def test_invalid_durations_are_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="expected a duration such as"):
         duration_seconds(text)

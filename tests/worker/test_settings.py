@@ -29,7 +29,7 @@ def places(tmp_path: Path) -> Places:
     return Places(tmp_path)
 
 
-def test_each_stronger_place_wins_and_is_named(places: Places) -> None:
+def test_each_stronger_source_wins_and_is_named(places: Places) -> None:
     def expect(value: int, source: str) -> None:
         found = places.resolve()
         assert (found.settings.batch_size, found.sources["batch_size"]) == (value, source)
@@ -49,32 +49,32 @@ def test_each_stronger_place_wins_and_is_named(places: Places) -> None:
 
 
 @pytest.mark.parametrize("text", ["many", "5000", "4097", "2.5", "-1", "nan"])
-def test_a_value_of_another_kind_is_refused_by_name(places: Places, text: str) -> None:
+def test_an_invalid_value_is_refused_by_name(places: Places, text: str) -> None:
     places.environ["FASHION_CASCADE_BATCH_SIZE"] = text
     with pytest.raises(SettingsError, match="FASHION_CASCADE_BATCH_SIZE: expected a whole number"):
         places.resolve()
 
 
 @pytest.mark.parametrize("value", ["true", "1.5", '"x"', "[1]"])
-def test_a_file_keeps_to_the_kinds_too(places: Places, value: str) -> None:
+def test_an_invalid_value_in_a_file_is_refused(places: Places, value: str) -> None:
     (places.folder / FILE_NAME).write_text(f"batch_size = {value}\n")
     with pytest.raises(SettingsError, match=re.escape(str(places.folder / FILE_NAME))):
         places.resolve()
 
 
-def test_an_unknown_name_in_a_file_is_refused_with_the_nearest(places: Places) -> None:
+def test_an_unknown_name_in_a_file_is_refused_with_a_suggestion(places: Places) -> None:
     (places.folder / FILE_NAME).write_text("batchsize = 3\n")
     with pytest.raises(SettingsError, match="did you mean batch_size"):
         places.resolve()
 
 
-def test_a_file_that_is_no_toml_is_refused(places: Places) -> None:
+def test_an_invalid_toml_file_is_refused(places: Places) -> None:
     (places.folder / FILE_NAME).write_text("batch_size = = 3\n")
     with pytest.raises(SettingsError, match="expected a TOML file"):
         places.resolve()
 
 
-def test_an_unknown_variable_is_told_not_refused(places: Places) -> None:
+def test_an_unknown_variable_is_reported_not_refused(places: Places) -> None:
     places.environ["FASHION_CASCADE_BATCHSIZE"] = "3"
     assert places.resolve().unknown_variables == ("FASHION_CASCADE_BATCHSIZE",)
 
@@ -112,14 +112,14 @@ def test_passwords_are_masked(places: Places, url: str, shown: str) -> None:
     assert "secret" not in str(rows)
 
 
-def test_every_setting_says_what_it_is() -> None:
+def test_every_setting_has_a_help_text() -> None:
     for setting in SETTINGS:
         assert setting.help.endswith(".")
         assert setting.variable == f"FASHION_CASCADE_{setting.name.upper()}"
         assert setting.parse(setting.default) == setting.default
 
 
-def test_settings_that_cap_each_other_are_refused_by_both_names() -> None:
+def test_conflicting_settings_are_refused_by_both_names() -> None:
     with pytest.raises(SettingsError, match=r"visibility_timeout is 100 s and shard_time_limit"):
         Settings(visibility_timeout=100, shard_time_limit=60, lease_seconds=10)
     with pytest.raises(SettingsError, match=r"lease_seconds is 300 s and visibility_timeout"):

@@ -42,10 +42,10 @@ def test_postgresql_stopped_in_the_middle(
     queue.check(expected)
 
 
-def test_a_disk_that_fills_up_under_sqlite_puts_the_work_off(
+def test_a_full_disk_under_sqlite_makes_shards_retry(
     tmp_path: Path, broker: RedisServer, crawl: Crawl, fault_model: str
 ) -> None:
-    """The worker that met the full disk goes on when there is room again."""
+    """The worker that met the full disk continues when there is space again."""
     file, limit = tmp_path / "catalogue.db", tmp_path / "pages"
     queue = Queue(tmp_path, broker, f"sqlite:///{file}", fault_model)
     try:

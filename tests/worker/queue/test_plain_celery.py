@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.slow]
 PASSWORD = "s3cret-of-the-broker"
 
 
-def test_celerys_own_command_works_and_prints_no_password(tmp_path: Path) -> None:
+def test_the_celery_command_works_and_prints_no_password(tmp_path: Path) -> None:
     broker = RedisServer(tmp_path / "redis", password=PASSWORD).start()
     queue = Queue(tmp_path, broker, f"sqlite:///{tmp_path / 'catalogue.db'}")
     queue.environ |= {"REMAP_SIGTERM": "SIGQUIT", "FASHION_CASCADE_LOG_LEVEL": "DEBUG"}

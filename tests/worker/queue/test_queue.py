@@ -32,7 +32,7 @@ def scrape(port: int) -> str:
         return str(answer.read().decode())
 
 
-def test_two_workers_share_the_work_and_nothing_is_done_twice(queue: Queue, crawl: Crawl) -> None:
+def test_two_workers_label_each_picture_once(queue: Queue, crawl: Crawl) -> None:
     expected = queue.fill(crawl)
     port = free_port()
     one = queue.start_worker("one", FASHION_CASCADE_METRICS_PORT=str(port))
@@ -93,9 +93,7 @@ def test_a_worker_that_is_killed_is_taken_over(
     queue.check(expected)
 
 
-def test_sigterm_finishes_what_is_at_hand_and_gives_the_rest_back(
-    queue: Queue, crawl: Crawl
-) -> None:
+def test_sigterm_finishes_the_shard_and_releases_the_rest(queue: Queue, crawl: Crawl) -> None:
     expected = queue.fill(crawl)
     worker = queue.start_worker("one", SLOW="0.03")
     queue.wait_for_some()
@@ -103,16 +101,14 @@ def test_sigterm_finishes_what_is_at_hand_and_gives_the_rest_back(
     assert worker.returncode == 0
     labelled = queue.statuses()["labelled"]
     assert 0 < labelled < len(expected)
-    assert labelled % SHARD == 0  # the shard at hand was finished
+    assert labelled % SHARD == 0  # the current shard was finished
     assert queue.leases() == 0
     queue.start_worker("two")
     queue.wait_for_the_end()
     queue.check(expected)
 
 
-def test_a_soft_shutdown_that_is_too_short_gives_the_leases_back(
-    queue: Queue, crawl: Crawl
-) -> None:
+def test_a_soft_shutdown_that_is_too_short_releases_the_leases(queue: Queue, crawl: Crawl) -> None:
     expected = queue.fill(crawl, 3 * SHARD)
     worker = queue.start_worker("one", SLOW="0.3", FASHION_CASCADE_SOFT_SHUTDOWN_SECONDS="1")
     queue.wait_for_some()
@@ -135,7 +131,7 @@ def test_redis_that_restarts_with_its_data(queue: Queue, crawl: Crawl, broker: R
     queue.check(expected)
 
 
-def test_redis_that_loses_its_data_is_healed_by_requeue(
+def test_requeue_repairs_a_redis_that_lost_its_data(
     queue: Queue, crawl: Crawl, broker: RedisServer
 ) -> None:
     expected = queue.fill(crawl)
@@ -145,7 +141,7 @@ def test_redis_that_loses_its_data_is_healed_by_requeue(
     shutil.rmtree(broker.folder)
     broker.folder.mkdir()
     broker.start()
-    queue.wait(lambda: queue.leases() == 0, "the shard at hand to be finished")
+    queue.wait(lambda: queue.leases() == 0, "the current shard to be finished")
     left = queue.statuses()["pending"]
     assert left > 0
     assert f"spring: {left} pictures requeued" in queue.run("requeue", "--stale", "0s", "--lost")
@@ -162,7 +158,7 @@ def send_twice(broker: RedisServer) -> None:
             client.rpush(key, *(message for message in messages for _ in range(2)))
 
 
-def test_a_message_delivered_twice_is_worked_once(
+def test_a_message_delivered_twice_is_labelled_once(
     queue: Queue, crawl: Crawl, broker: RedisServer
 ) -> None:
     expected = queue.fill(crawl)
@@ -176,7 +172,7 @@ def test_a_message_delivered_twice_is_worked_once(
     assert sum(labelled for _, labelled in done) == len(expected)
 
 
-def test_two_workers_are_handed_the_same_shard_at_once(
+def test_two_workers_get_the_same_shard_at_once(
     queue: Queue, crawl: Crawl, broker: RedisServer
 ) -> None:
     queue.run("db", "upgrade")
@@ -197,7 +193,7 @@ def test_two_workers_are_handed_the_same_shard_at_once(
     assert any(all(f"shard {shard} of" in log for log in logs) for shard in shards)
 
 
-def test_pictures_that_go_away_for_a_while_are_not_called_missing(
+def test_pictures_that_go_away_for_a_while_are_not_rejected_as_missing(
     queue: Queue, crawl: Crawl
 ) -> None:
     expected = queue.fill(crawl)

@@ -1,4 +1,4 @@
-"""kill -9 of a worker that relabels: the catalogue stands as it was, another worker goes on."""
+"""kill -9 of a worker that relabels: the catalogue is unchanged, another worker continues."""
 
 from __future__ import annotations
 

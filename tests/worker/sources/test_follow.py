@@ -10,7 +10,7 @@ from tests.worker.crawls import write_crawl
 from worker.sources.follow import follow
 
 
-def test_what_is_there_and_what_comes_is_given(tmp_path: Path) -> None:
+def test_present_and_later_files_are_yielded(tmp_path: Path) -> None:
     crawl, stop = tmp_path / "crawl", threading.Event()
     before = write_crawl(crawl, 3)
     found: dict[str, int | None] = {}

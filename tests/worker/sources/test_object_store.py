@@ -63,7 +63,7 @@ def test_a_large_file_is_not_read() -> None:
 
 
 @pytest.mark.usefixtures("store")
-def test_a_root_that_is_gone_is_said() -> None:
+def test_an_absent_root_raises() -> None:
     assert root_is_available(ROOT)
     assert not root_is_available("memory://bucket/absent")
     with pytest.raises(RootGone):

@@ -52,5 +52,5 @@ def test_a_relative_path_is_made_absolute() -> None:
     ("text", "expected"),
     [("s3://bucket/a.jpg", True), ("/a/b.jpg", False), ("file:///a/%FF", False), ("a:b", False)],
 )
-def test_urls_of_object_stores_are_told_apart(text: str, expected: bool) -> None:
+def test_urls_of_object_stores_are_recognised(text: str, expected: bool) -> None:
     assert is_url(text) is expected

@@ -72,7 +72,7 @@ def test_a_fifo_is_named_without_being_opened(shop: Path) -> None:
     assert str(shop / "pipe.jpg") in {file.path for file in walk(str(shop), SkippedFiles())}
 
 
-def test_names_of_any_bytes(tmp_path: Path) -> None:
+def test_file_names_may_have_any_bytes(tmp_path: Path) -> None:
     raw = os.fsencode(tmp_path) + b"/\xff\n'\".jpg"
     with open(raw, "wb"):  # noqa: PTH123 - a Path holds no bytes
         pass
@@ -82,7 +82,7 @@ def test_names_of_any_bytes(tmp_path: Path) -> None:
     assert file_state(file.path) == file
 
 
-def test_each_folder_is_a_root_and_a_crawl_of_its_own(shop: Path, tmp_path: Path) -> None:
+def test_each_folder_is_its_own_root_and_crawl(shop: Path, tmp_path: Path) -> None:
     other = tmp_path / "other shop"
     other.mkdir()
     (other / "x.jpg").touch()
@@ -123,7 +123,7 @@ def test_an_absent_or_empty_folder_is_an_error_before_any_work(shop: Path, tmp_p
     assert not root_is_available(str(tmp_path / "absent"))
 
 
-def test_a_root_that_goes_away_before_the_walk_is_said(shop: Path) -> None:
+def test_a_root_that_goes_away_before_the_walk_raises(shop: Path) -> None:
     (source,) = sources([str(shop)])
     shutil.rmtree(shop)
     with pytest.raises(RootGone, match="went away"):
