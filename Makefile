@@ -12,7 +12,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 INSTALL := $(BIN)/python $(PIP) -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help label test test-heavy test-faults test-lowest check hooks docs readme-picture train \
+.PHONY: help label test test-heavy test-faults fuzz test-lowest check hooks docs readme-picture train \
 	evaluate bench bench-accuracy benchmark-enqueue soak constraints clean
 
 help: ## list the targets
@@ -35,6 +35,11 @@ test: $(VENV)/.test ## run the tests; all must pass before a change lands
 
 test-heavy: $(VENV)/.test ## run the heavy tests at full size
 	$(BIN)/python -m pytest -m heavy
+
+# Inputs with a finding are kept in runs/fuzz.
+MINUTES ?= 10
+fuzz: $(VENV)/.test ## fuzz the readers of pictures and texts for MINUTES
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 # The campaign runs randomised schedules, each from its seed; `python -m tests.faults.campaign --seed N`
 # runs one again.
