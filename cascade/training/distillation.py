@@ -16,6 +16,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +27,10 @@ from cascade.data.dataset import Pictures, decode_items
 from cascade.decisions import DecisionSet
 from cascade.errors import BundleError, DatasetError
 from cascade.evaluation.predictions import all_logits
+
+if TYPE_CHECKING:
+    from cascade.training.build import TrainingData
+    from cascade.training.settings import TrainingSettings
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +56,29 @@ class TeacherEnsemble:
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """``(N, height, width, 3)`` uint8 pictures to ``(N, K)`` float32 probabilities."""
         return _mean([_probabilities(teacher, pixels) for teacher in self.teachers])
+
+
+def with_teachers(
+    data: TrainingData, settings: TrainingSettings, folders: Sequence[Path]
+) -> tuple[TrainingData, TrainingSettings]:
+    """Training data and settings with the teachers in ``folders``.
+
+    Teachers of the network's input size answer while training; others give soft labels once, here.
+
+    Raises:
+        BundleError: a folder is no bundle, or its decisions differ.
+        DatasetError: pictures cannot be decoded again at a teacher's input size.
+        ValueError: the decisions do not share one network.
+    """
+    if not settings.architecture.shared:
+        raise ValueError("--teacher: expected an experiment with one network for all decisions")
+    cascades = [load_teacher(folder) for folder in folders]
+    decisions = data.taxonomy.decisions(settings.form)
+    settings = replace(settings, teachers=tuple(cascade.version for cascade in cascades))
+    sizes = {(each.preprocessing.width, each.preprocessing.height) for each in cascades}
+    if sizes == {(data.preprocessing.width, data.preprocessing.height)}:
+        return replace(data, teacher=TeacherEnsemble(cascades, decisions)), settings
+    return replace(data, train=with_soft_labels(data.train, cascades, decisions)), settings
 
 
 def with_soft_labels(

@@ -80,7 +80,7 @@ def command(
 
     log_to_stderr()
     with exit_codes(usage=(CascadeError, ValueError)):
-        tree, frame = Taxonomy.load(taxonomy or SHIPPED), Preprocessing()
+        tree, preprocessing = Taxonomy.load(taxonomy or SHIPPED), Preprocessing()
         decisions = {decision.node or "primary": decision for decision in tree.decisions()}
         if node not in decisions:
             raise click.UsageError(
@@ -88,8 +88,8 @@ def command(
             )
         space = parse_space(params) or ORIGINAL_GRID
         plan = SweepPlan(decisions[node], tree, space, architecture, epochs, seed, trials)
-        prepared = prepare(pictures, tree, frame, seed)
-        sizes = PicturesBySize(prepared.train, prepared.validation, frame)
+        splits = prepare(pictures, tree, preprocessing, seed)
+        sizes = PicturesBySize(splits.train, splits.validation, preprocessing)
         ranked = run_sweep(plan, sizes, out)
     click.echo(ranking(ranked), nl=False)
     click.echo(f"show the logs:  tensorboard --logdir {out}", err=True)

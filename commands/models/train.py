@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from cascade.pictures.decode import Preprocessing
     from cascade.taxonomy import Taxonomy
     from cascade.training.build import TrainingData
-    from cascade.training.settings import TrainingSettings
 
 
 def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -174,24 +172,26 @@ def command(
         )
         settings = settings if epochs is None else replace(settings, epochs=epochs)
         settings = settings if form is None else replace(settings, form=form)
-        frame = _frame(input_size)
-        prepared, tree = _prepared(pictures, from_catalogue, taxonomy, seed, frame)
-        data = replace(_training_data(prepared, tree, work, drawings, frame), terms=terms)
+        preprocessing = _parse_input_size(input_size)
+        splits, tree = _prepare_splits(pictures, from_catalogue, taxonomy, seed, preprocessing)
+        data = replace(_training_data(splits, tree, work, drawings, preprocessing), terms=terms)
         if teachers:
-            data, settings = _with_teachers(data, settings, teachers)
+            from cascade.training.distillation import with_teachers
+
+            data, settings = with_teachers(data, settings, teachers)
         bundle = build_cascade(data, settings, out, work, precision)
     click.echo((out / "MODEL_CARD.md").read_text(encoding="utf-8"), err=True)
     click.echo(f"{out}: model {bundle.version}")
 
 
-def _prepared(
+def _prepare_splits(
     pictures: Path | None,
     from_catalogue: str | None,
     taxonomy: str | None,
     seed: int,
-    frame: Preprocessing,
+    preprocessing: Preprocessing,
 ) -> tuple[DatasetSplits, Taxonomy]:
-    """The pictures by split and the tree that they are labelled by."""
+    """The pictures by split, and their taxonomy."""
     from cascade.data.corrected_pictures import (
         prepare_corrections,
         taxonomy_of_labels,
@@ -202,55 +202,42 @@ def _prepared(
 
     if from_catalogue is None:
         assert pictures is not None
-        tree = _tree(pictures, taxonomy)
-        return prepare(pictures, tree, frame, seed), tree
+        tree = _taxonomy_for(pictures, taxonomy)
+        return prepare(pictures, tree, preprocessing, seed), tree
     rows = corrected_rows(from_catalogue)
     if pictures is None:
-        by_folders = taxonomy == "folders"
-        tree = taxonomy_of_labels(corrected_labels(rows)) if by_folders else _loaded(taxonomy)
-        corrections = corrected_pictures(rows, tree, frame)
+        if taxonomy == "folders":
+            tree = taxonomy_of_labels(corrected_labels(rows))
+        else:
+            tree = _load_taxonomy(taxonomy)
+        corrections = corrected_pictures(rows, tree, preprocessing)
         return prepare_corrections(corrections, tree, seed), tree
-    tree = _tree(pictures, taxonomy)
-    corrections = corrected_pictures(rows, tree, frame)
-    prepared = prepare(pictures, tree, frame, seed)
-    prepared, added = with_corrections(prepared, corrections)
+    tree = _taxonomy_for(pictures, taxonomy)
+    corrections = corrected_pictures(rows, tree, preprocessing)
+    splits = prepare(pictures, tree, preprocessing, seed)
+    splits, added = with_corrections(splits, corrections)
     click.echo(
-        f"{added.trained:,} corrections are trained on, in the place of {added.replaced:,} of the "
-        f"same pictures; {added.held_out:,} are not: they are alike validation or test pictures",
+        f"{added.trained:,} corrections are trained on; they replace {added.replaced:,} labels of "
+        f"the same pictures; {added.held_out:,} are left out: near-duplicates of validation or "
+        "test pictures, or of the same products",
         err=True,
     )
-    return prepared, tree
+    return splits, tree
 
 
 def _training_data(
-    prepared: DatasetSplits, tree: Taxonomy, work: Path, drawings: int, frame: Preprocessing
+    splits: DatasetSplits, tree: Taxonomy, work: Path, drawings: int, preprocessing: Preprocessing
 ) -> TrainingData:
     from cascade.data.prepare import with_drawings
     from cascade.training.build import TrainingData
 
-    train = prepared.train
+    train = splits.train
     if drawings:
-        train = with_drawings(train, tree, frame, work / "drawings", drawings)
-    return TrainingData(train, prepared.validation, tree, prepared.test, frame)
+        train = with_drawings(train, tree, preprocessing, work / "drawings", drawings)
+    return TrainingData(train, splits.validation, tree, splits.test, preprocessing)
 
 
-def _with_teachers(
-    data: TrainingData, settings: TrainingSettings, teachers: Sequence[Path]
-) -> tuple[TrainingData, TrainingSettings]:
-    from cascade.training.distillation import TeacherEnsemble, load_teacher, with_soft_labels
-
-    if not settings.architecture.shared:
-        raise ValueError("--teacher: expected an experiment with one network for all decisions")
-    cascades = [load_teacher(teacher) for teacher in teachers]
-    decisions = data.taxonomy.decisions(settings.form)
-    settings = replace(settings, teachers=tuple(cascade.version for cascade in cascades))
-    frames = {(each.preprocessing.width, each.preprocessing.height) for each in cascades}
-    if frames == {(data.preprocessing.width, data.preprocessing.height)}:
-        return replace(data, teacher=TeacherEnsemble(cascades, decisions)), settings
-    return replace(data, train=with_soft_labels(data.train, cascades, decisions)), settings
-
-
-def _frame(size: str | None) -> Preprocessing:
+def _parse_input_size(size: str | None) -> Preprocessing:
     from cascade.pictures.decode import Preprocessing
 
     if size is None:
@@ -261,13 +248,13 @@ def _frame(size: str | None) -> Preprocessing:
     return Preprocessing(width=int(parts[0]), height=int(parts[1]))
 
 
-def _tree(pictures: Path, taxonomy: str | None) -> Taxonomy:
+def _taxonomy_for(pictures: Path, taxonomy: str | None) -> Taxonomy:
     from cascade.data.prepare import taxonomy_of_folders
 
-    return taxonomy_of_folders(pictures) if taxonomy == "folders" else _loaded(taxonomy)
+    return taxonomy_of_folders(pictures) if taxonomy == "folders" else _load_taxonomy(taxonomy)
 
 
-def _loaded(taxonomy: str | None) -> Taxonomy:
+def _load_taxonomy(taxonomy: str | None) -> Taxonomy:
     from cascade.taxonomy import SHIPPED, Taxonomy
 
     return Taxonomy.load(taxonomy or SHIPPED)
