@@ -179,6 +179,18 @@ def test_each_name_that_the_architecture_gives_in_a_module_is_defined_there() ->
         assert {*re.findall(r"`([\w.]+)`", names)} <= defined(ROOT / module), module
 
 
+def test_each_test_that_a_page_names_exists() -> None:
+    found = {
+        (name, file)
+        for page in CURRENT
+        for file, name in re.findall(
+            r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text(encoding="utf-8")
+        )
+    }
+    assert len(found) > 30
+    assert [one for one in sorted(found) if one[0] not in defined(ROOT / one[1])] == []
+
+
 def test_the_front_page_leads_to_every_page() -> None:
     front = DOCS / "README.md"
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)", front.read_text(encoding="utf-8"))

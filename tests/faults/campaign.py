@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults import invariants, kinds
-from tests.faults.schedule import FAULTS, Moment, Schedule, schedule
+from tests.faults.schedule import FAULTS, PEOPLE, Moment, Schedule, schedule
 from tests.faults.world import PATIENCE_SECONDS, World
 from tests.servers import DURABLE, PostgresServer, postgres_server
 from tests.worker.crawls import Crawl
@@ -96,9 +96,11 @@ def play(world: World, moment: Moment, pictures: int) -> dict[str, Any]:
     wanted = min(moment.at * pictures, len(world.expected))
     if not world.wait(lambda: (world.finished() or 0) >= wanted or world.is_done()):
         remedy(world, f"before {moment.faults}")
-    heals = [kinds.strike(world, fault, moment.number) for fault in moment.faults]
+    # servers are healed before what people could not do meanwhile is done
+    faults = sorted(moment.faults, key=lambda fault: fault in PEOPLE)
+    heals = [kinds.strike(world, fault, moment.number) for fault in faults]
     world.hold(moment.hold)
-    for heal in reversed(heals):
+    for heal in heals:
         heal()
     healed, before, seconds = time.monotonic(), world.finished() or 0, None
     if before < len(world.expected):

@@ -36,7 +36,7 @@ def _insist(world: World, *steps: Callable[[], bool]) -> Heal:
             if not left:
                 return
             time.sleep(1.0)
-        world.violate("a command did not succeed after its servers were healed")
+        world.violate(f"a command fails after its servers were healed: {world.last_refusal}")
 
     work()
     return finish

@@ -70,7 +70,7 @@ class World:
         self.remedies: list[str] = []
         self.workers: list[Worker] = []
         self.messages: list[tuple[str, bytes]] = []  # (list, message) as they were published
-        self.commands = 0
+        self.last_refusal = ""  # what the last command that failed said
         self.expected: dict[str, str] = {}  # path -> label
         self.corrected: dict[str, str] = {}
         self.forgotten: set[str] = set()
@@ -120,7 +120,6 @@ class World:
         Commands go past the proxies. One with a traceback, or with a code that the documentation
         does not have for a server in trouble, is a violation.
         """
-        self.commands += 1
         words = [sys.executable, "-m", "cli", *map(str, arguments)]
         try:
             done = subprocess.run(
@@ -133,9 +132,11 @@ class World:
                 check=False,
             )
         except subprocess.TimeoutExpired:
+            self.last_refusal = f"{arguments[0]} took more than {COMMAND_SECONDS:.0f} s"
             return None
         if done.returncode in codes:
             return done.stdout
+        self.last_refusal = f"{arguments[0]} ended with {done.returncode}: {done.stderr[-300:]}"
         if "Traceback" in done.stderr or done.returncode not in REFUSES_TO_START:
             last = done.stderr.strip().splitlines()[-1:]
             self.violate(f"command {arguments[0]} ended with {done.returncode}: {last}")
