@@ -22,7 +22,7 @@ from db.records import PendingRow
 from worker.errors import SettingsError
 from worker.model_loader import open_model
 from worker.settings import Settings, resolve
-from worker.sources.paths import is_url
+from worker.sources.paths import is_url, root_to_text
 from worker.sources.scan import file_state
 
 ROWS_PER_FLUSH = 4096  # rows per transaction
@@ -78,7 +78,7 @@ class CeleryPublisher:
             "crawl": crawl,
             "paths": list(paths),
             "shard": uuid.uuid4().hex[:12],
-            "roots": list(roots),
+            "roots": [root_to_text(root) for root in roots],
             "model_version": model_version,
         }
         if relabel:

@@ -10,6 +10,7 @@ from queue import Empty, SimpleQueue
 
 from db.records import PendingRow
 from worker.errors import RootGone
+from worker.sources.paths import to_os_path
 from worker.sources.scan import NON_IMAGE_EXTENSIONS, SkippedFiles, file_state, walk
 
 QUIET_MILLISECONDS = 1000  # without changes, before the changed files are taken
@@ -68,7 +69,7 @@ def _watch(
                 # files that were added to a new folder before it was watched cause no event
                 with contextlib.suppress(RootGone):
                     for file in walk(path, SkippedFiles()):
-                        changes.put(file.path)
+                        changes.put(to_os_path(file.path))
             else:
                 changes.put(path)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from db.records import PendingRow
 from worker.errors import InputError
-from worker.sources.paths import is_url
+from worker.sources.paths import is_url, to_os_path
 from worker.sources.scan import file_state
 
 COLUMNS = ("path", "url", "shop", "product_id")
@@ -36,8 +36,9 @@ def read_crawl_manifest(file: Path) -> Iterator[PendingRow]:
                 raise InputError(
                     f'{place}: expected a text in the column "path", received {path!r}'
                 )
-            absolute = path[0] == "/" or is_url(path) or path.startswith("file://")
-            state = file_state(path if absolute else str(folder / path))
+            os_path = path if is_url(path) else to_os_path(path)
+            absolute = os_path[0] == "/" or is_url(path)
+            state = file_state(os_path if absolute else str(folder / os_path))
             yield PendingRow(state.path, state.size, state.mtime, *map(_text_or_none, metadata))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{file}: cannot be read: {error}") from error

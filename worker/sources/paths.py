@@ -1,7 +1,9 @@
 """Convert paths between text (in messages and rows) and bytes (on disk).
 
-A name that is valid UTF-8 is unchanged. Any other becomes a ``file://`` URL with %XX escapes, which
-survives JSON, UTF-8 databases and terminals, and converts back to the same file.
+A name that is valid UTF-8 is its text. Any other becomes a ``file://`` URL with %XX escapes, which
+survives JSON, UTF-8 databases and terminals, and converts back to the same file. The text depends
+only on the bytes of the name, so workers may differ in their locale. A path of the operating system
+is a str as Python has it: the bytes, decoded with the file-system encoding.
 """
 
 from __future__ import annotations
@@ -27,10 +29,22 @@ def to_text(os_path: str | bytes) -> str:
 
 
 def to_os_path(text: str) -> str:
-    """The path for the operating system (with surrogate escapes) of a text by `to_text`."""
+    """The path for the operating system of a text by `to_text` or `root_to_text`."""
     if text.startswith(_FILE_URL):
         return os.fsdecode(unquote_to_bytes(text.removeprefix(_FILE_URL)))
-    return text
+    if text.isascii():
+        return text
+    return os.fsdecode(text.encode("utf-8", "surrogateescape"))
+
+
+def given_path(path: str) -> str:
+    """The path for the operating system of a path that a person gave: it, or a ``file://`` URL."""
+    return to_os_path(path) if path.startswith(_FILE_URL) else path
+
+
+def root_to_text(root: str) -> str:
+    """The text of a root in a message; bytes that are not UTF-8 are surrogate escapes."""
+    return os.fsencode(root).decode("utf-8", "surrogateescape")
 
 
 def is_url(text: str) -> bool:

@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from db.records import FileState
 from worker.errors import InputError, RootGone
-from worker.sources.paths import is_url, to_os_path, to_text
+from worker.sources.paths import given_path, is_url, to_text
 
 # extensions of files that are not pictures; other extensions are not trusted
 _NON_IMAGE_EXTENSIONS = """
@@ -185,7 +185,7 @@ def _is_link_to_folder(entry: os.DirEntry[str]) -> bool:
 
 def file_state(path: str) -> FileState:
     """The state of one file; a URL or an absent file has neither size nor time."""
-    return FileState(path) if is_url(path) else _state(to_os_path(path))
+    return FileState(path) if is_url(path) else _state(given_path(path))
 
 
 def _state(os_path: str) -> FileState:
