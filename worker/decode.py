@@ -115,8 +115,10 @@ class Decoder:
 
 def require_available_root(os_path: str, roots: Sequence[str]) -> None:
     """Raise RootGone if the root that contains the path is absent or empty."""
+    # roots of a message are resolved; a link to a disk that is gone still says where it leads
+    places = {os_path} if is_url(os_path) else {os_path, os.path.realpath(os_path)}
     for root in roots:
-        inside = os_path == root or os_path.startswith(root.rstrip(os.sep) + os.sep)
+        inside = any((place + os.sep).startswith(root.rstrip(os.sep) + os.sep) for place in places)
         if inside and not root_is_available(root):
             raise RootGone(
                 f"{to_text(root)}: the folder with the pictures is gone or empty, so none of its "

@@ -23,7 +23,7 @@ from worker.queue import metrics, shard_times
 from worker.queue.app import MAX_RETRY_DELAY_SECONDS, TASK, app
 from worker.queue.lifecycle import Resources, resources
 from worker.report import Report
-from worker.sources.paths import is_url
+from worker.sources.paths import is_url, to_os_path
 
 log = logging.getLogger(__name__)
 
@@ -115,18 +115,23 @@ def _run(
 
 
 def effective_roots(requested: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:
-    """The roots that files must be in: the requested ones if `own` roots contain all of them."""
-    if not requested:
-        return own
-    allowed = tuple(_with_end(root) for root in own)
-    inside = all(_with_end(root).startswith(allowed) for root in requested)
-    return requested if inside else own
+    """The roots that files must be in: the requested ones if `own` roots contain all of them.
+
+    Links in the roots are followed once, here: what was compared is what is used, so a link that
+    is changed afterwards leads nowhere else.
+    """
+    wanted = tuple(_resolved(to_os_path(root)) for root in requested)
+    allowed = tuple(_resolved(root) for root in own)
+    inside = all(_with_end(root).startswith(tuple(map(_with_end, allowed))) for root in wanted)
+    return wanted if wanted and inside else allowed
+
+
+def _resolved(root: str) -> str:
+    return root.rstrip("/") if is_url(root) else os.path.realpath(root)
 
 
 def _with_end(root: str) -> str:
-    if is_url(root):
-        return root.rstrip("/") + "/"
-    return os.path.realpath(root).rstrip(os.sep) + os.sep
+    return root.rstrip("/") + "/"
 
 
 def _retry(task: Task, pause_seconds: float, error: BaseException | None) -> None:
