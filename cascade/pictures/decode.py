@@ -8,7 +8,6 @@ and no change to Pillow's global settings, so any thread may call these function
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,7 +25,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from cascade.pictures import colour_modes, formats, safe_read
+from cascade.pictures import colour_modes, formats, jpeg, png, safe_read
+from cascade.pictures.bounded_work import BoundedReader, Deadline, TooMuchWork
 from cascade.pictures.colour_modes import Box
 from cascade.pictures.preprocessing import Preprocessing, fit
 
@@ -111,15 +111,25 @@ def load(path: str, preprocessing: Preprocessing, roots: Sequence[str] = ()) -> 
 
 def decode(data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8] | Rejected:
     """Decode the bytes of a picture to ``(height, width, 3)`` uint8 RGB, or reject them."""
-    image = _open(data, preprocessing)
+    deadline = Deadline()
+    image = _open(data, preprocessing, deadline)
     if isinstance(image, Rejected):
         return image
     size = image.size
-    box = _load(image, preprocessing)
+    box = _load(image, data, preprocessing, deadline)
     if isinstance(box, Rejected):
         return box
-    if image.mode not in colour_modes.MODES:
+    if not _has_known_range(image):
         return Rejected("unsupported", f"pixels of mode {image.mode!r}")
+    try:
+        return _tensor(image, size, box, preprocessing)
+    except Exception as error:  # noqa: BLE001 - for example a palette that is not there
+        return _rejected(error, "unsupported")
+
+
+def _tensor(
+    image: ImageFile.ImageFile, size: tuple[int, int], box: Box, preprocessing: Preprocessing
+) -> NDArray[np.uint8]:
     # Some formats store EXIF after the pixels, so it is complete only now.
     orientation = _orientation(image)
     target = _fit_before_rotation(size, orientation, preprocessing)
@@ -138,6 +148,8 @@ def decode(data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8] | Rej
 class _Jpeg(JpegImagePlugin.JpegImageFile):
     """A JPEG, or the first picture of an MPO, that does not read EXIF when it is opened."""
 
+    structure: jpeg.Structure
+
     def getexif(self) -> Image.Exif:
         """Return no EXIF. Pillow would look for a resolution there and warn of broken EXIF."""
         return Image.Exif()
@@ -153,6 +165,9 @@ _READERS: dict[str, type[ImageFile.ImageFile]] = {
     "BMP": BmpImagePlugin.BmpImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
 }
+# Their decoders hold 11 to 16 bytes a pixel at once, and a file of 2 kB may ask for the most.
+_HUNGRY = ("WEBP", "AVIF")
+_HUNGRY_MAX_PIXELS = 4096 * 4096
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -164,7 +179,9 @@ _TRANSPOSE = {
 }
 
 
-def _open(data: bytes, preprocessing: Preprocessing) -> ImageFile.ImageFile | Rejected:
+def _open(
+    data: bytes, preprocessing: Preprocessing, deadline: Deadline
+) -> ImageFile.ImageFile | Rejected:
     """Read only the header, and reject what must not be decoded."""
     if not data:
         return Rejected("empty", "no bytes")
@@ -173,32 +190,40 @@ def _open(data: bytes, preprocessing: Preprocessing) -> ImageFile.ImageFile | Re
         return Rejected("not_an_image", f"begins with {data[:16]!r}")
     if format_name not in _READERS:
         return Rejected("unsupported", f"{format_name} is not decoded here")
+    max_pixels = preprocessing.max_pixels
+    if format_name in _HUNGRY:
+        max_pixels = min(max_pixels, _HUNGRY_MAX_PIXELS)
     # Pillow allocates the canvas of a WebP on opening, so its size is checked before.
     canvas = formats.webp_canvas(data) if format_name == "WEBP" else None
-    refusal = _refuse_size(canvas, preprocessing) if canvas else None
+    refusal = _refuse_size(canvas, max_pixels, preprocessing.min_side) if canvas else None
     if refusal is not None:
         return refusal
     try:
-        image = _READERS[format_name](io.BytesIO(data))
+        content = png.essential(data) if format_name == "PNG" else data
+        structure = jpeg.structure(data) if format_name == "JPEG" else jpeg.Structure()
+        jpeg.refuse_too_many_scans(structure)
+        image = _READERS[format_name](BoundedReader(content, deadline))
+        if isinstance(image, _Jpeg):
+            image.structure = structure
     except Exception as error:  # noqa: BLE001 - whatever a decoder raises is the picture's fault
         return _rejected(
             error, "truncated" if formats.is_truncated(format_name, data) else "unsupported"
         )
-    return _refuse_size(image.size, preprocessing) or image
+    return _refuse_size(image.size, max_pixels, preprocessing.min_side) or image
 
 
-def _refuse_size(size: tuple[int, int], preprocessing: Preprocessing) -> Rejected | None:
+def _refuse_size(size: tuple[int, int], max_pixels: int, min_side: int) -> Rejected | None:
     width, height = size
-    if width * height > preprocessing.max_pixels:
-        limit = preprocessing.max_pixels
-        return Rejected("too_large", f"{width} × {height} pixels, more than {limit} in all")
-    if min(width, height) < preprocessing.min_side:
-        limit = preprocessing.min_side
-        return Rejected("too_small", f"{width} × {height} pixels, a side under {limit}")
+    if width * height > max_pixels:
+        return Rejected("too_large", f"{width} × {height} pixels, more than {max_pixels} in all")
+    if min(width, height) < min_side:
+        return Rejected("too_small", f"{width} × {height} pixels, a side under {min_side}")
     return None
 
 
-def _load(image: ImageFile.ImageFile, preprocessing: Preprocessing) -> Box | Rejected:
+def _load(
+    image: ImageFile.ImageFile, data: bytes, preprocessing: Preprocessing, deadline: Deadline
+) -> Box | Rejected:
     """Decode the first frame; a JPEG at the smallest scale that is not below the target size.
 
     Returns the box that the picture fills, in decoded pixels. If a side is not a multiple of the
@@ -210,7 +235,9 @@ def _load(image: ImageFile.ImageFile, preprocessing: Preprocessing) -> Box | Rej
             target = _fit_before_rotation(image.size, _orientation(image), preprocessing)
             drafted = image.draft("RGB", target)
             box = drafted[1] if drafted else box
-        image.load()
+            jpeg.load(image, data, image.structure, deadline)
+        else:
+            image.load()
     except Exception as error:  # noqa: BLE001 - whatever a decoder raises is the picture's fault
         return _rejected(error, "truncated")
     return box
@@ -228,10 +255,30 @@ def _fit_before_rotation(
 
 def _rejected(error: Exception, reason: str) -> Rejected:
     """Reject for ``reason``, or for ``too_large`` if the decoder found the picture too large."""
-    bombs = (MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning)
+    bombs = (TooMuchWork, MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning)
     if isinstance(error, bombs):
         reason = "too_large"
     return Rejected(reason, f"{type(error).__name__}: {error}")
+
+
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF 6.0
+_UNSIGNED, _SIGNED, _BLACK_IS_ZERO = 1, 2, 1
+
+
+def _has_known_range(image: ImageFile.ImageFile) -> bool:
+    """Whether it is known which values are black and white.
+
+    Pillow gives the same modes to greys of 12 to 32 bits, signed or not, that begin with white or
+    with black.
+    """
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.mode.startswith("I"):
+        tags = image.tag_v2
+        if tags.get(_PHOTOMETRIC) != _BLACK_IS_ZERO:
+            return False
+        kind = tags.get(_BITS, (1,))[0], tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))[0]
+        # Pillow itself writes 16 bits of grey as signed integers of 32
+        return kind in ((16, _UNSIGNED), (32, _SIGNED))
+    return image.mode in colour_modes.MODES
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:

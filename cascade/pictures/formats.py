@@ -36,6 +36,7 @@ _AVIF_BRANDS = (b"avif", b"avis", b"mif1", b"msf1")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 _BMP_HEADER_SIZES = (12, 16, 40, 52, 56, 64, 108, 124)
 
+_EXIF_HEADER = b"Exif\0\0"
 _EXIF_ORIENTATION = 0x0112
 _EXIF_FIELDS = {3: "H", 4: "I"}  # SHORT by the standard; some programs write LONG
 _EXIF_MAX_ENTRIES = 512
@@ -145,7 +146,9 @@ def exif_orientation(exif: bytes) -> int:
     Pillow's reader raises or warns on broken blocks, which are common in a crawl. Layout: TIFF 6.0,
     sections 2 and 8; tag: EXIF 2.3.
     """
-    tiff = exif.removeprefix(b"Exif\0\0")
+    tiff = exif
+    while tiff.startswith(_EXIF_HEADER):  # some programs write it twice
+        tiff = tiff[len(_EXIF_HEADER) :]
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
         return 1
