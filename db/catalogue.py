@@ -13,9 +13,9 @@
    lease of `claim_alone` is marked `claimed_alone`, so the next claim after a death knows which
    picture it was. False means that another worker holds it or that it was quarantined just now.
 4. On a clean stop, or after an error that ends the shard: ``release(crawl, owner)``. A lease that
-   is not released counts as a death: it expires, and the next claim takes the row over and raises
-   `attempts`. A supervisor that saw its worker die may call ``expire(owner)``, so that nobody
-   waits for the lease to end.
+   is not released expires; the next claim then takes the row over and makes it a suspect. Whoever
+   sees that a worker is dead calls ``expire(owner)``: nobody waits for the lease to end, and the
+   death counts. A lease that ran out while its worker may be alive is no death.
 
 This isolates a picture that kills its worker. Death 1, in its shard, makes suspects of all
 unfinished pictures of the shard. Run alone, the others are labelled. The culprit kills two more
@@ -47,7 +47,7 @@ from db.records import (
 )
 from db.tables import catalogue, path_key
 from db.writes import bulk, claims, counters, leases, lookups, pending, registry
-from db.writes.leases import ClaimRequest
+from db.writes.leases import DEAD, ClaimRequest
 from db.writes.row_values import NO_LEASE, label_fields, outcome_values, unique_by_path
 
 STORES_PER_MERGE = 64  # batches between two merges of the counters' changes
@@ -177,16 +177,16 @@ class Catalogue:
             return connection.execute(statement).rowcount
 
     def expire(self, owner: str) -> int:
-        """Let all leases of a dead `owner` expire now; return how many."""
+        """Record that `owner` is dead, so all its leases expire now; return how many."""
         with self._writing() as connection:
             statement = sa.update(self._table).where(self._table.c.claimed_by == owner)
-            return connection.execute(
-                statement.values(claimed_until=clocks.now(connection))
-            ).rowcount
+            values = {"claimed_by": DEAD + owner, "claimed_until": clocks.now(connection)}
+            return connection.execute(statement.values(values)).rowcount
 
     def owners(self) -> list[str]:
-        """The owners of leases in any crawl, including expired leases."""
-        held = sa.select(self._table.c.claimed_by).where(self._table.c.claimed_by.isnot(None))
+        """The owners of leases in any crawl, including expired leases, not those known as dead."""
+        owner = self._table.c.claimed_by
+        held = sa.select(owner).where(owner.isnot(None), owner.not_like(f"{DEAD}%"))
         with session.reading(self.engine) as connection:
             return sorted(connection.execute(held.distinct()).scalars())
 

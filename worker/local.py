@@ -47,7 +47,7 @@ class LocalRun:
         """Label the shards of each crawl; a crawl is prepared when the one before is finished."""
         size = batch_size(self.settings, self.model, PATHS_PER_SHARD)
         options = PipelineOptions(
-            owner=this_owner(),
+            owner=this_owner(name=self.settings.worker_name),
             model_version=self.model.version,
             batch_size=size,
             lease_seconds=self.settings.lease_seconds,

@@ -10,7 +10,7 @@ from typing import Any
 
 from db.records import REASON_QUARANTINED, Claim, FileState, LabelFields, Outcome
 from db.tables import path_key
-from db.writes.leases import ClaimRequest, Decision, RowState, decide
+from db.writes.leases import DEAD, SUSPECTS, TAKEOVERS, ClaimRequest, Decision, RowState, decide
 from db.writes.row_values import NO_LEASE, checked_text, outcome_values, unique_by_path
 
 REOPENED: dict[str, Any] = {
@@ -70,7 +70,7 @@ class MemoryStore:
                 self.rows[crawl, file.path] = _claimed(row, decision, request)
         return Claim(
             todo=decided[Decision.LEASE] + decided[Decision.REOPEN],
-            suspects=decided[Decision.SUSPECT] + decided[Decision.COUNT_DEATH],
+            suspects=[file for decision in SUSPECTS for file in decided[decision]],
             done=[file.path for file in decided[Decision.DONE]],
             busy=[file.path for file in decided[Decision.BUSY]],
             quarantined=[file.path for file in decided[Decision.QUARANTINE]],
@@ -95,7 +95,7 @@ class MemoryStore:
             request = ClaimRequest(owner, model_version, self._clock(), lease_seconds, reopen=False)
             decision = decide(row, FileState(path), request)
             row = _claimed(row, decision, request)
-            leased = decision in (Decision.LEASE, Decision.SUSPECT, Decision.COUNT_DEATH)
+            leased = decision in (Decision.LEASE, *SUSPECTS)
             if leased:
                 row = replace(row, **_lease(request) | {"claimed_alone": True})
             self.rows[crawl, path] = row
@@ -150,14 +150,16 @@ class MemoryStore:
             return self._update_held(owner, NO_LEASE, lambda key: key[0] == crawl)
 
     def expire(self, owner: str) -> int:
-        """Let all leases of `owner` expire now, because it is dead; returns how many."""
+        """Record that `owner` is dead, so all its leases expire now; returns how many."""
         with self._lock:
-            return self._update_held(owner, {"claimed_until": self._clock()}, lambda _: True)
+            values = {"claimed_by": DEAD + owner, "claimed_until": self._clock()}
+            return self._update_held(owner, values, lambda _: True)
 
     def owners(self) -> list[str]:
-        """Who holds leases, including expired ones."""
+        """Who holds leases, including expired ones, without those known as dead."""
         with self._lock:
-            return sorted({row.claimed_by for row in self.rows.values() if row.claimed_by})
+            held = {row.claimed_by for row in self.rows.values() if row.claimed_by}
+        return sorted(owner for owner in held if not owner.startswith(DEAD))
 
     def _update_held(
         self, owner: str, values: Mapping[str, Any], chosen: Callable[[tuple[str, str]], bool]
@@ -199,9 +201,11 @@ def _claimed(row: MemoryRow, decision: Decision, request: ClaimRequest) -> Memor
         return replace(row, **_lease(request))
     if decision is Decision.REOPEN:
         return replace(row, **REOPENED | _lease(request))
-    if decision not in (Decision.COUNT_DEATH, Decision.QUARANTINE):
+    if decision not in TAKEOVERS:
         return row
-    attempts, deaths_alone = row.attempts + 1, row.deaths_alone + row.claimed_alone
+    attempts, deaths_alone = row.attempts + 1, row.deaths_alone
+    if decision is not Decision.LAPSED:
+        deaths_alone += row.claimed_alone
     row = replace(row, **NO_LEASE, attempts=attempts, deaths_alone=deaths_alone)
     if decision is Decision.QUARANTINE:
         row = replace(row, status="quarantined", reason=REASON_QUARANTINED)

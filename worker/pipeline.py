@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# what ended the shard is often what refuses the release: a database that starts again
+RELEASE_PAUSES = (0.1, 0.5, 2.0, 5.0)
+
 Decode = Callable[[Iterable[FileState], Sequence[str]], Iterator["Loaded"]]
 
 
@@ -148,10 +151,10 @@ def run_shards(
         run.label(run.claim_files(chain([first], remaining)))
         run.label_suspects()
     except BaseException:
-        _release_after_error(store, first.crawl, options.owner)
+        _release_after_error(store, first.crawl, options)
         raise
     if options.stop.is_set():
-        store.release(first.crawl, options.owner)
+        _release(store, first.crawl, options)
     return ShardResult(options.stop.is_set(), run.busy, run.busy_seconds)
 
 
@@ -233,9 +236,22 @@ class _CrawlRun:
         self.store.renew(self.crawl, options.owner, sorted(paths), options.lease_seconds)
 
 
-def _release_after_error(store: Store, crawl: str, owner: str) -> None:
+def _release(store: Store, crawl: str, options: PipelineOptions) -> None:
+    """Release the leases; tried again after growing pauses, or without any once it must stop."""
+    for pause in RELEASE_PAUSES:
+        try:
+            store.release(crawl, options.owner)
+        except Exception as error:  # noqa: BLE001 - whatever it was, it may be over soon
+            log.debug("leases of %s are released in %s s: %s", options.owner, pause, error)
+            options.stop.wait(pause)
+        else:
+            return
+    store.release(crawl, options.owner)
+
+
+def _release_after_error(store: Store, crawl: str, options: PipelineOptions) -> None:
     """Release the leases; a failure here is only logged, since the first error matters more."""
     try:
-        store.release(crawl, owner)
+        _release(store, crawl, options)
     except Exception as error:  # noqa: BLE001 - the first error is the one to be raised
-        log.warning("leases of %s were not released and must expire: %s", owner, error)
+        log.warning("leases of %s were not released and must expire: %s", options.owner, error)

@@ -23,7 +23,7 @@ def relabel(
 ) -> None:
     """Label the rows that `db.relabelling.begin` chose. It can be stopped, killed and repeated."""
     store = relabelling.open_relabels(engine)
-    expire_dead_owners(store)
+    expire_dead_owners(store, name=settings.worker_name)
     crawls = (
         shards(crawl, _waiting_files(engine, crawl), settings.roots)
         for crawl in relabelling.pending_by_crawl(engine, model.version)

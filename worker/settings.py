@@ -73,6 +73,12 @@ class Settings:
         types.number(1, 86400, float),
         "How long rows stay leased to a worker that does not renew its lease.",
     )
+    worker_name: str = _setting(
+        "",
+        types.text,
+        "Name of this container or machine, the same after a restart and used by no other: its "
+        "processes then expire the leases of its earlier life at once.",
+    )
     broker_url: str = _setting(
         "redis://127.0.0.1:6379/0",
         types.text,

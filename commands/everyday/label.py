@@ -100,7 +100,7 @@ def _label(settings: Settings, sources: Sequence[Source], output_format: str | N
     report, skipped, stop = Report(), SkippedFiles(), threading.Event()
     run = LocalRun(catalogue, model, settings, stop)
     try:
-        expire_dead_owners(catalogue)
+        expire_dead_owners(catalogue, name=settings.worker_name)
         with _stops_on_signal(stop), _progress(sources, count_files) as bar:
 
             def stored(outcomes: Sequence[Outcome]) -> None:

@@ -38,15 +38,15 @@ def claim(
     history.reopen(connection, table, decided[Decision.REOPEN], request.now)
     to_lease = decided[Decision.LEASE] + decided[Decision.REOPEN]
     _lease(connection, table, to_lease, request, alone=False)
-    for decision in (Decision.COUNT_DEATH, Decision.QUARANTINE):
-        _count_deaths(connection, table, decided[decision], decision, request.now)
+    for decision in leases.TAKEOVERS:
+        _take_over(connection, table, decided[decision], decision, request.now)
 
     def files_of(*decisions: Decision) -> list[FileState]:
         return [wanted[row.path_key] for decision in decisions for row in decided[decision]]
 
     result = Claim(
         todo=files_of(Decision.LEASE, Decision.REOPEN),
-        suspects=files_of(Decision.SUSPECT, Decision.COUNT_DEATH),
+        suspects=files_of(*leases.SUSPECTS),
         done=[file.path for file in files_of(Decision.DONE)],
         busy=[file.path for file in files_of(Decision.BUSY)],
         quarantined=[file.path for file in files_of(Decision.QUARANTINE)],
@@ -66,9 +66,9 @@ def claim_alone(
     if row is None:
         return False
     decision = leases.decide(row, FileState(path), request)
-    if decision in (Decision.COUNT_DEATH, Decision.QUARANTINE):
-        _count_deaths(connection, table, [row], decision, request.now)
-    if decision not in (Decision.LEASE, Decision.SUSPECT, Decision.COUNT_DEATH):
+    if decision in leases.TAKEOVERS:
+        _take_over(connection, table, [row], decision, request.now)
+    if decision not in (Decision.LEASE, *leases.SUSPECTS):
         return False
     _lease(connection, table, [row], request, alone=True)
     return True
@@ -110,21 +110,22 @@ def _find_or_add(
     return found | leases.locked_rows(connection, table, crawl, missing)
 
 
-def _count_deaths(
+def _take_over(
     connection: Connection,
     table: sa.Table,
     rows: Sequence[RowState],
     decision: Decision,
     now: datetime,
 ) -> None:
-    """Count the death of the worker that held `rows`, and remove its lease."""
-    alone = sa.case((table.c.claimed_alone, 1), else_=0)
+    """Remove the ended lease of `rows`, and count the death if its worker died."""
     values: dict[str, Any] = {
         **NO_LEASE,
         "attempts": table.c.attempts + 1,
-        "deaths_alone": table.c.deaths_alone + alone,
         "updated_at": now,
     }
+    if decision is not Decision.LAPSED:
+        alone = sa.case((table.c.claimed_alone, 1), else_=0)
+        values["deaths_alone"] = table.c.deaths_alone + alone
     if decision is Decision.QUARANTINE:
         values |= {"status": "quarantined", "reason": REASON_QUARANTINED}
     bulk.update_all(connection, table, (row.id for row in rows), values)

@@ -1,9 +1,11 @@
 """Who may work on a row: the rules of claims and leases, and reading rows for them.
 
 A claim is a lease: `claimed_by` until `claimed_until`. A worker that stops cleanly releases its
-leases. An expired lease therefore means that its worker died or hung, and only then does `attempts`
-rise. A row with `attempts` above 0 is a suspect: it is only run alone, under a lease with
-`claimed_alone` set. Two deaths under such a lease (`deaths_alone`) quarantine it.
+leases. A lease that ended otherwise raises `attempts` when another worker takes it over. A row with
+`attempts` above 0 is a suspect: it is only run alone, under a lease with `claimed_alone` set. Two
+deaths under such a lease (`deaths_alone`) quarantine it. Only a death that somebody saw counts:
+`Catalogue.expire` marks the leases of a dead owner. A lease that merely ran out, because its worker
+was stopped, slow or cut off, says nothing about the picture.
 
 `decide` is a pure function, so that a test can check its decisions case by case.
 """
@@ -25,6 +27,7 @@ from db.records import FINAL_STATUSES, FileState
 from db.writes import bulk
 
 DEATHS_ALONE_TO_QUARANTINE = 2
+DEAD = "dead: "  # begins the name of an owner that was seen to be dead
 
 
 class Decision(Enum):
@@ -33,10 +36,15 @@ class Decision(Enum):
     LEASE = "lease it"
     REOPEN = "make it pending again, then lease it"
     SUSPECT = "a worker died on it before: run it alone"
+    LAPSED = "its lease ran out: run it alone"
     COUNT_DEATH = "its worker died: count that, then run it alone"
     QUARANTINE = "its worker died for the last time: count that and quarantine it"
     BUSY = "another worker's lease is live"
     DONE = "nothing to do"
+
+
+SUSPECTS = (Decision.SUSPECT, Decision.LAPSED, Decision.COUNT_DEATH)
+TAKEOVERS = (Decision.LAPSED, Decision.COUNT_DEATH, Decision.QUARANTINE)
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,8 @@ def decide(row: RowState, file: FileState, request: ClaimRequest) -> Decision:
         return Decision.LEASE if row.attempts == 0 else Decision.SUSPECT
     if row.claimed_until is not None and row.claimed_until > request.now:
         return Decision.BUSY
+    if not row.claimed_by.startswith(DEAD):
+        return Decision.LAPSED
     if row.claimed_alone and row.deaths_alone + 1 >= DEATHS_ALONE_TO_QUARANTINE:
         return Decision.QUARANTINE
     return Decision.COUNT_DEATH

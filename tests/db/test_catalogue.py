@@ -215,6 +215,7 @@ def test_poison_is_quarantined_after_two_deaths_alone_and_other_rows_are_labelle
         lives += 1
         assert lives < 20
         work_until_death(store, f"life {lives}", paths, poison)
+        store.expire(f"life {lives}")
     assert ledger.counts(store.engine, CRAWL) == {
         "pending": 0,
         "labelled": 6,
@@ -243,10 +244,30 @@ def work_until_death(store: Catalogue, owner: str, paths: list[str], poison: set
         store.store(CRAWL, owner, MODEL, [labelled(suspect.path)])
 
 
+def test_leases_that_ran_out_while_it_ran_alone_are_no_deaths(store: Catalogue) -> None:
+    """Its workers were stopped, slow or cut off; nobody saw one die."""
+    claim(store, "/a", seconds=DEAD_AT_ONCE)
+    for life in range(5):
+        assert store.claim_alone(CRAWL, "/a", f"life {life}", DEAD_AT_ONCE, MODEL)
+    found = claim(store, "/a", owner="last")
+    assert ([file.path for file in found.suspects], found.quarantined) == (["/a"], [])
+    assert one(store, "/a")["deaths_alone"] == 0
+    assert store.claim_alone(CRAWL, "/a", "last", LEASE_SECONDS, MODEL)
+    assert store.store(CRAWL, "last", MODEL, [labelled("/a")]) == 1
+
+
+def test_a_death_is_recorded_once(store: Catalogue) -> None:
+    claim(store, "/a", owner="life 1")
+    assert (store.owners(), store.expire("life 1")) == (["life 1"], 1)
+    assert (store.owners(), store.expire("life 1")) == ([], 0)
+    assert store.store(CRAWL, "life 1", MODEL, [labelled("/a")]) == 0  # the dead write nothing
+
+
 def test_quarantine_is_reported_by_the_claim_that_made_it(store: Catalogue) -> None:
     claim(store, "/a", seconds=DEAD_AT_ONCE)
-    for _ in range(2):
-        assert store.claim_alone(CRAWL, "/a", f"life {_}", DEAD_AT_ONCE, MODEL)
+    for life in range(2):
+        assert store.claim_alone(CRAWL, "/a", f"life {life}", LEASE_SECONDS, MODEL)
+        assert store.expire(f"life {life}") == 1
     assert claim(store, "/a", owner="last").quarantined == ["/a"]
     assert claim(store, "/a", owner="last").done == ["/a"]
     assert ledger.release_quarantined(store.engine, CRAWL) == ["/a"]

@@ -255,6 +255,33 @@ def test_pictures_of_a_dead_worker_run_one_by_one(store: Store, tmp_path: Path) 
     assert report.labelled == 5
 
 
+class Outage:
+    """A store whose database refuses to store for good, and to release at first."""
+
+    def __init__(self, store: Store) -> None:
+        self.inner, self.releases = store, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def store(self, *_: Any) -> int:
+        raise ConnectionError("first")
+
+    def release(self, crawl: str, owner: str) -> int:
+        self.releases += 1
+        if self.releases < 3:
+            raise ConnectionError("later")
+        return self.inner.release(crawl, owner)
+
+
+def test_a_refused_release_is_tried_again(store: Store, tmp_path: Path) -> None:
+    pictures, outage = write_crawl(tmp_path / "crawl", 5), Outage(store)
+    with pytest.raises(ConnectionError, match="first"):
+        run(outage, pictures)  # type: ignore[arg-type]
+    assert (outage.releases, store.owners()) == (3, [])
+    assert run(store, pictures, options=replace(OPTIONS, owner="next"))[1].labelled == 5
+
+
 class WorkerDied(BaseException):
     """Stands for the end of a process: nothing after it is done by this worker."""
 

@@ -43,6 +43,10 @@ class Resources:
     stop: threading.Event = field(default_factory=threading.Event)
     decoders: dict[str, Decoder] = field(default_factory=dict)
 
+    def of_this_process(self) -> bool:
+        """Whether this process made them, not the one that it was forked from."""
+        return self.owner == this_owner(name=self.settings.worker_name)
+
     def decoder(self, model: Model) -> Decoder:
         """The decoder threads, with the preprocessing of `model`."""
         if model.version not in self.decoders:
@@ -75,7 +79,7 @@ def resources() -> Resources:
     """
     global _resources  # noqa: PLW0603 - one per process
     with _lock:
-        if _resources is None or _resources.owner != this_owner():
+        if _resources is None or not _resources.of_this_process():
             settings = resolve(environ=os.environ).settings
             set_threads_and_device(settings)
             models = ModelCache(
@@ -88,8 +92,9 @@ def resources() -> Resources:
             catalogue = Catalogue.open(settings.catalogue_url, create=False)
             register_model(catalogue, models.default())
             catalogue.put_in_use(models.default().version, only_if_none=True)
-            expire_dead_owners(catalogue)
-            _resources = Resources(settings, catalogue, models, this_owner(), stop=_stop)
+            expire_dead_owners(catalogue, name=settings.worker_name)
+            owner = this_owner(name=settings.worker_name)
+            _resources = Resources(settings, catalogue, models, owner, stop=_stop)
         return _resources
 
 
@@ -146,7 +151,7 @@ def _request_stop(_number: int, _frame: object) -> None:
 
 
 def _on_end(**_: Any) -> None:
-    if _resources is not None and _resources.owner == this_owner():
+    if _resources is not None and _resources.of_this_process():
         with contextlib.suppress(CatalogueError):
             _resources.close_decoders()
             _resources.catalogue.close()

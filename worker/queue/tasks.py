@@ -107,7 +107,8 @@ def _run(
     )
     parts = {"store": store, "decode": held.decoder(model), "classify": model.classify}
     result = run_shard(work, **parts, options=options, report=report)  # type: ignore[arg-type]
-    if result.busy and not result.stopped and expire_dead_owners(store):
+    name = held.settings.worker_name
+    if result.busy and not result.stopped and expire_dead_owners(store, name=name):
         # the leases belonged to dead processes of this machine: no need to wait for them
         report.busy = 0
         result = run_shard(work, **parts, options=options, report=report)  # type: ignore[arg-type]

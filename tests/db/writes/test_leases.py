@@ -17,7 +17,8 @@ LATE_MESSAGE = replace(REQUEST, reopen=False)
 FILE = FileState("/a", 10, 1.5)
 FREE = RowState(1, b"k", "pending", 10, 1.5, "model-1", 0, 0, None, None, False)
 HELD = replace(FREE, claimed_by="other", claimed_until=SOON)
-DEAD = replace(FREE, claimed_by="other", claimed_until=BEFORE)
+LAPSED = replace(FREE, claimed_by="other", claimed_until=BEFORE)
+DEAD = replace(LAPSED, claimed_by="dead: other")
 DONE = replace(FREE, status="labelled")
 MISSING = replace(FREE, status="rejected", reason="missing", size=None, mtime=None)
 
@@ -26,12 +27,14 @@ CASES = [
     ("leased by the caller", replace(HELD, claimed_by="me"), FILE, REQUEST, Decision.LEASE),
     ("leased by another", HELD, FILE, REQUEST, Decision.BUSY),
     ("its worker died", DEAD, FILE, REQUEST, Decision.COUNT_DEATH),
+    ("its lease ran out", LAPSED, FILE, REQUEST, Decision.LAPSED),
+    ("its lease ends now", replace(LAPSED, claimed_until=NOW), FILE, REQUEST, Decision.LAPSED),
     (
-        "its lease ends now",
-        replace(DEAD, claimed_until=NOW),
+        "its lease ran out while it ran alone after a death alone: no proof of another",
+        replace(LAPSED, attempts=2, deaths_alone=1, claimed_alone=True),
         FILE,
         REQUEST,
-        Decision.COUNT_DEATH,
+        Decision.LAPSED,
     ),
     ("a suspect that is free", replace(FREE, attempts=1), FILE, REQUEST, Decision.SUSPECT),
     (
