@@ -45,6 +45,8 @@ def _label_columns() -> list[sa.Column[object]]:
         sa.Column("needs_review", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.Column("model_version", sa.Text),
         sa.Column("labelled_at", UtcDateTime),
+        sa.Column("backend", sa.Text),
+        sa.Column("backend_digest", sa.Text),
     ]
 
 
@@ -88,6 +90,14 @@ model_versions = sa.Table(
     sa.Column("in_use_until", UtcDateTime),
 )
 
+locks = sa.Table(
+    "locks",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("holder", sa.Text),
+    sa.Column("until", UtcDateTime),
+)
+
 labels = sa.Table(
     "labels",
     metadata,
@@ -125,6 +135,13 @@ def _picture_table(name: str) -> sa.Table:
         sa.Column("created_at", UtcDateTime, nullable=False),
         sa.Column("updated_at", UtcDateTime, nullable=False),
         sa.Column("human_label", sa.Text),
+        # raised by each request; a message of an earlier one changes nothing
+        sa.Column("generation", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("detail", sa.Text),  # the words of the decoder or of the system
+        # trouble that may pass: how often and since when; no lease before `not_before`
+        sa.Column("put_offs", sa.SmallInteger, nullable=False, server_default="0"),
+        sa.Column("put_off_since", UtcDateTime),
+        sa.Column("not_before", UtcDateTime),
         sa.UniqueConstraint("crawl", "path_key"),
         sa.ForeignKeyConstraint(["label"], ["labels.label"]),
         sa.ForeignKeyConstraint(["human_label"], ["labels.label"]),
