@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import queue
+import signal
 import statistics
 import sys
 import tempfile
@@ -34,6 +36,8 @@ ROOT = Path(__file__).parents[2]
 # small networks with three kinds of runtime, trained on drawings; they load in no time
 MODEL = str(ROOT / "tests" / "compatibility" / "data" / "v0.1" / "bundle")
 TALLY = threading.Lock()
+ALIVE: set[World] = set()  # worlds with processes of their own
+SERVERS: list[PostgresServer] = []
 
 
 def undisturbed(folder: Path, pictures: int, model: str) -> Crawl:
@@ -61,6 +65,7 @@ def run_schedule(
     began = working = time.monotonic()
     folder.mkdir(parents=True)
     world = World(folder, postgres, model, crawl, plan.processes)
+    ALIVE.add(world)
     moments: list[dict[str, Any]] = []
     try:
         world.fill(pictures)
@@ -78,6 +83,7 @@ def run_schedule(
         world.violate(f"the harness failed: {type(error).__name__}: {error}")
     finally:
         world.close()
+        ALIVE.discard(world)
     return {
         "seed": plan.seed,
         "pictures": pictures,
@@ -100,6 +106,7 @@ def play(world: World, moment: Moment, pictures: int) -> dict[str, Any]:
     faults = sorted(moment.faults, key=lambda fault: fault in PEOPLE)
     heals = [kinds.strike(world, fault, moment.number) for fault in faults]
     world.hold(moment.hold)
+    invariants.check_counters(world)
     for heal in heals:
         heal()
     healed, before, seconds = time.monotonic(), world.finished() or 0, None
@@ -164,7 +171,8 @@ def campaign(
         crawl = undisturbed(folder / "undisturbed", pictures, model)
         servers: queue.Queue[PostgresServer] = queue.Queue()
         for _ in range(jobs):
-            servers.put(stack.enter_context(postgres_server(DURABLE)))
+            SERVERS.append(stack.enter_context(postgres_server(DURABLE)))
+            servers.put(SERVERS[-1])
 
         def one(plan: Schedule) -> None:
             server = servers.get()
@@ -213,7 +221,18 @@ def table(lines: list[dict[str, Any]]) -> str:
     return "\n".join(rows)
 
 
+def give_up(number: int, _frame: object) -> None:
+    """Stopped: end every process that was started here."""
+    for world in list(ALIVE):
+        world.close()
+    for server in SERVERS:
+        server.stop()
+    os._exit(128 + number)
+
+
 def main() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, give_up)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--schedules", type=int, default=100)
     parser.add_argument("--first", type=int, default=1, help="the first seed")

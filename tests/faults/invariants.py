@@ -26,6 +26,17 @@ def check(world: World) -> None:
             world.violate(f"traceback in a worker's log: {trace} ({times} times)")
 
 
+def check_counters(world: World) -> None:
+    """At any moment, in one snapshot: the counters agree with the rows."""
+    query = (
+        "SELECT (SELECT count(*) FROM catalogue), "
+        "(SELECT coalesce(sum(rows), 0) FROM catalogue_summary)"
+    )
+    found = world.ask(query)
+    if found and found[0][0] != found[0][1]:
+        world.violate(f"{found[0][0]} rows, {found[0][1]} counted, in the middle of the work")
+
+
 def _rows(world: World) -> None:
     rows = world.ask("SELECT * FROM catalogue")
     if rows is None:
