@@ -38,6 +38,7 @@ from sqlalchemy.engine import Connection, Engine
 from db import clocks, human_labels, schema, session
 from db.errors import UnknownLabel
 from db.records import (
+    PUT_OFF,
     Claim,
     FileState,
     LabelEntry,
@@ -46,7 +47,7 @@ from db.records import (
     PendingRow,
 )
 from db.tables import catalogue, path_key
-from db.writes import bulk, claims, counters, leases, lookups, pending, registry
+from db.writes import bulk, claims, counters, leases, lookups, pending, put_offs, registry
 from db.writes.leases import DEAD, ClaimRequest
 from db.writes.row_values import NO_LEASE, label_fields, outcome_values, unique_by_path
 
@@ -207,7 +208,8 @@ class Catalogue:
         """Write the outcomes in one transaction and end their leases; return how many were written.
 
         Idempotent. Rows that are finished or cancelled, or that another worker holds, stay
-        unchanged. A person's label stays, unless the file's bytes changed since.
+        unchanged. A row that is put off stays pending for a while (`db.writes.put_offs`).
+        A person's label stays, unless the file's bytes changed since.
 
         Raises:
             UnknownLabel: a label of no registered model; nothing is stored.
@@ -215,21 +217,25 @@ class Catalogue:
         """
         unique = unique_by_path(outcomes)
         self._require_labels(unique)
+        put_off = {path_key(o.path): o for o in unique if o.status == PUT_OFF}
         with self._writing() as connection:
             now = clocks.now(connection)
+            final = (o for o in unique if o.status != PUT_OFF)
             rows = {
                 row["path_key"]: row
-                for row in (outcome_values(crawl, o, model_version, now) for o in unique)
+                for row in (outcome_values(crawl, o, model_version, now) for o in final)
             }
-            found = leases.locked_rows(connection, self._table, crawl, rows)
-            if len(found) < len(rows):
+            found = leases.locked_rows(connection, self._table, crawl, [*rows, *put_off])
+            if not rows.keys() <= found.keys():
                 registry.ensure_crawl(connection, crawl, now)
-            writable = [
-                row
-                for key, row in sorted(rows.items())
-                if key not in found
-                or (found[key].status == "pending" and found[key].claimed_by in (None, owner))
-            ]
+            held = {
+                key
+                for key, row in found.items()
+                if row.status == "pending" and row.claimed_by in (None, owner)
+            }
+            writable = [row for key, row in sorted(rows.items()) if key not in found or key in held]
+            put_off = {key: outcome for key, outcome in put_off.items() if key in held}
+            put_offs.write(connection, self._table, found, put_off, now)
             human_labels.withdraw_outdated(connection, found, writable, now)
             bulk.upsert(
                 connection,
@@ -241,7 +247,7 @@ class Catalogue:
             self._stores += 1
             if self._stores % STORES_PER_MERGE == 0:
                 counters.merge_changes(connection)
-        return len(writable)
+        return len(writable) + len(put_off)
 
     def _writing(self) -> AbstractContextManager[Connection]:
         return session.writing(self.engine)

@@ -14,6 +14,9 @@ STATUSES = ("pending", "labelled", "rejected", "quarantined", "cancelled")
 FINAL_STATUSES = frozenset(STATUSES) - {"pending"}
 FAILED_STATUSES = ("rejected", "quarantined", "cancelled")
 REASON_QUARANTINED = "worker_died"
+PUT_OFF = "put_off"  # of an Outcome: the file cannot be read for now, so the row stays pending
+# reasons that another run looks at again: rights, disks and links change without the file
+RETRIED_REASONS = ("unreadable", "outside_root")
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,10 @@ class LabelFields:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result for one path: 'labelled' with `fields`, or 'rejected' with a `reason`."""
+    """The result for one path: 'labelled' with `fields`, 'rejected' with a `reason`, or 'put_off'.
+
+    `detail` has the words of the decoder or of the system.
+    """
 
     path: str
     status: str
@@ -68,6 +74,7 @@ class Outcome:
     content_hash: str | None
     reason: str | None = None
     fields: LabelFields | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,8 @@ class Claim:
         busy: Leased to another worker.
         quarantined: Quarantined by this claim.
         busy_seconds: When the last lease of `busy` ends, in seconds from now.
+        put_off: Their files could not be read a short time ago.
+        put_off_seconds: When the last of `put_off` may be tried again, in seconds from now.
     """
 
     todo: list[FileState] = field(default_factory=list)
@@ -90,6 +99,8 @@ class Claim:
     busy: list[str] = field(default_factory=list)
     quarantined: list[str] = field(default_factory=list)
     busy_seconds: float | None = None
+    put_off: list[str] = field(default_factory=list)
+    put_off_seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,23 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from db.records import REASON_QUARANTINED, Claim, FileState, LabelFields, Outcome
+from db.records import PUT_OFF, REASON_QUARANTINED, Claim, FileState, LabelFields, Outcome
 from db.tables import path_key
+from db.writes import put_offs
+from db.writes.claims import seconds_until_last
 from db.writes.leases import DEAD, SUSPECTS, TAKEOVERS, ClaimRequest, Decision, RowState, decide
-from db.writes.row_values import NO_LEASE, checked_text, outcome_values, unique_by_path
+from db.writes.row_values import (
+    NO_LEASE,
+    NO_PUT_OFF,
+    checked_text,
+    outcome_values,
+    unique_by_path,
+)
 
 REOPENED: dict[str, Any] = {
     **NO_LEASE,
+    **NO_PUT_OFF,
+    "detail": None,
     **{"status": "pending", "reason": None, "fields": None, "attempts": 0, "deaths_alone": 0},
 }
 
@@ -24,6 +34,7 @@ class MemoryRow(RowState):
     """One row of a `MemoryStore`: what decides about its claims, and its label."""
 
     fields: LabelFields | None = None
+    detail: str | None = None
 
 
 def _utc_now() -> datetime:
@@ -60,13 +71,14 @@ class MemoryStore:
         with self._lock:
             request = ClaimRequest(owner, model_version, self._clock(), lease_seconds, reopen)
             self._add_missing(crawl, wanted.values(), model_version)
-            busy_seconds: list[float] = []
+            ends: list[datetime | None] = []
+            tries: list[datetime | None] = []
             for file in wanted.values():
                 row = self.rows[crawl, file.path]
                 decision = decide(row, file, request)
                 decided[decision].append(file)
-                if decision is Decision.BUSY and row.claimed_until is not None:
-                    busy_seconds.append((row.claimed_until - request.now).total_seconds())
+                ends += [row.claimed_until] if decision is Decision.BUSY else []
+                tries += [row.not_before] if decision is Decision.PUT_OFF else []
                 self.rows[crawl, file.path] = _claimed(row, decision, request)
         return Claim(
             todo=decided[Decision.LEASE] + decided[Decision.REOPEN],
@@ -74,7 +86,9 @@ class MemoryStore:
             done=[file.path for file in decided[Decision.DONE]],
             busy=[file.path for file in decided[Decision.BUSY]],
             quarantined=[file.path for file in decided[Decision.QUARANTINE]],
-            busy_seconds=max(busy_seconds, default=None),
+            busy_seconds=seconds_until_last(ends, request.now),
+            put_off=[file.path for file in decided[Decision.PUT_OFF]],
+            put_off_seconds=seconds_until_last(tries, request.now),
         )
 
     def _add_missing(self, crawl: str, files: Iterable[FileState], model_version: str) -> None:
@@ -131,11 +145,18 @@ class MemoryStore:
         """
         with self._lock:
             now = self._clock()
+            unique = unique_by_path(outcomes)
             values = [
                 outcome_values(crawl, outcome, model_version, now)
-                for outcome in unique_by_path(outcomes)
+                for outcome in unique
+                if outcome.status != PUT_OFF
             ]
             written = 0
+            for outcome in (outcome for outcome in unique if outcome.status == PUT_OFF):
+                held = self.rows.get((crawl, outcome.path))
+                if held and held.status == "pending" and held.claimed_by in (None, owner):
+                    self.rows[crawl, outcome.path] = _put_off(held, outcome, now)
+                    written += 1
             for row_values in values:
                 key = (crawl, row_values["path"])
                 row = self.rows.get(key) or _new_row(FileState(key[1]), model_version)
@@ -212,9 +233,14 @@ def _claimed(row: MemoryRow, decision: Decision, request: ClaimRequest) -> Memor
     return row
 
 
+def _put_off(row: MemoryRow, outcome: Outcome, now: datetime) -> MemoryRow:
+    values = put_offs.values(row, outcome, now)
+    return replace(row, **{name: values[name] for name in values if name != "updated_at"})
+
+
 def _stored(row: MemoryRow, values: Mapping[str, Any]) -> MemoryRow:
-    names = ("size", "mtime", "content_hash", "model_version", "status", "reason")
+    names = ("size", "mtime", "content_hash", "model_version", "status", "reason", "detail")
     labelled = values["status"] == "labelled"
     fields = LabelFields(**{name: values[name] for name in LabelFields.__dataclass_fields__})
     kept = {name: values[name] for name in names}
-    return replace(row, **NO_LEASE, **kept, fields=fields if labelled else None)
+    return replace(row, **NO_LEASE, **NO_PUT_OFF, **kept, fields=fields if labelled else None)

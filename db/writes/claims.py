@@ -50,11 +50,20 @@ def claim(
         done=[file.path for file in files_of(Decision.DONE)],
         busy=[file.path for file in files_of(Decision.BUSY)],
         quarantined=[file.path for file in files_of(Decision.QUARANTINE)],
+        put_off=[file.path for file in files_of(Decision.PUT_OFF)],
     )
-    ends = [row.claimed_until for row in decided[Decision.BUSY] if row.claimed_until is not None]
-    if not ends:
-        return result
-    return replace(result, busy_seconds=(max(ends) - request.now).total_seconds())
+    ends = [row.claimed_until for row in decided[Decision.BUSY]]
+    tries = [row.not_before for row in decided[Decision.PUT_OFF]]
+    return replace(
+        result,
+        busy_seconds=seconds_until_last(ends, request.now),
+        put_off_seconds=seconds_until_last(tries, request.now),
+    )
+
+
+def seconds_until_last(times: Sequence[datetime | None], now: datetime) -> float | None:
+    """The seconds from `now` to the last of `times`; None if there is none."""
+    return max(((time - now).total_seconds() for time in times if time is not None), default=None)
 
 
 def claim_alone(

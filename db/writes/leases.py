@@ -23,7 +23,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
 from db.chunks import chunks
-from db.records import FINAL_STATUSES, FileState
+from db.records import FINAL_STATUSES, RETRIED_REASONS, FileState
 from db.writes import bulk
 
 DEATHS_ALONE_TO_QUARANTINE = 2
@@ -40,6 +40,7 @@ class Decision(Enum):
     COUNT_DEATH = "its worker died: count that, then run it alone"
     QUARANTINE = "its worker died for the last time: count that and quarantine it"
     BUSY = "another worker's lease is live"
+    PUT_OFF = "its file could not be read a short time ago"
     DONE = "nothing to do"
 
 
@@ -65,6 +66,9 @@ class RowState:
     content_hash: str | None = None
     human_label: str | None = None
     reason: str | None = None
+    put_offs: int = 0
+    put_off_since: datetime | None = None
+    not_before: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ def decide(row: RowState, file: FileState, request: ClaimRequest) -> Decision:
         for_another_model = row.model_version not in (None, request.model_version)
         if for_another_model and not request.reopen:
             return Decision.DONE  # a late message: the row is now pending for another model
+        if row.not_before is not None and row.not_before > request.now:
+            return Decision.PUT_OFF
         return Decision.LEASE if row.attempts == 0 else Decision.SUSPECT
     if row.claimed_until is not None and row.claimed_until > request.now:
         return Decision.BUSY
@@ -115,7 +121,7 @@ def decide(row: RowState, file: FileState, request: ClaimRequest) -> Decision:
 def _decide_final(row: RowState, file: FileState, request: ClaimRequest) -> Decision:
     if not request.reopen or row.status == "cancelled":
         return Decision.DONE
-    if file_changed(row, file) or _reappeared(row, file):
+    if file_changed(row, file) or _reappeared(row, file) or row.reason in RETRIED_REASONS:
         return Decision.REOPEN
     # a picture that kills workers does so under any model; only a changed file is retried
     if row.status == "quarantined" or row.model_version == request.model_version:

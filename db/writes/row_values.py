@@ -16,6 +16,7 @@ from db.tables import CONFIDENCES, LABEL_COLUMNS, path_key
 
 # sums of float32 probabilities exceed 1 by rounding; a larger excess is a fault of the model
 ROUNDING = 1e-4
+MAX_DETAIL = 400  # characters
 FIELD_NAMES = tuple(LabelFields.__dataclass_fields__)
 ROW_NAMES = tuple(Row.__dataclass_fields__)
 _field_values = operator.attrgetter(*FIELD_NAMES)
@@ -24,9 +25,12 @@ _TEXT_FIELDS = tuple(name for name in FIELD_NAMES if name not in (*CONFIDENCES, 
 # column values that several writes share
 NO_LABEL: dict[str, Any] = {**dict.fromkeys(LABEL_COLUMNS), "needs_review": False}
 NO_LEASE: dict[str, Any] = {"claimed_by": None, "claimed_until": None, "claimed_alone": False}
+NO_PUT_OFF: dict[str, Any] = {"put_offs": 0, "put_off_since": None, "not_before": None}
 PENDING_AGAIN: dict[str, Any] = {
     **NO_LABEL,
     **NO_LEASE,
+    **NO_PUT_OFF,
+    "detail": None,
     "status": "pending",
     "reason": None,
     "attempts": 0,
@@ -52,6 +56,14 @@ def checked_text(value: str | None, name: str) -> str | None:
             "file:// URL with %XX escapes"
         ) from error
     return value
+
+
+def readable(detail: str | None) -> str | None:
+    """The words of an error as both databases can store them, cut to a line or two."""
+    if detail is None:
+        return None
+    text = detail.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if len(text) <= MAX_DETAIL else text[: MAX_DETAIL - 1] + "…"
 
 
 def checked_confidence(value: float | None, name: str) -> float | None:
@@ -113,7 +125,9 @@ def outcome_values(
         "model_version": model_version,
         "status": outcome.status,
         "reason": outcome.reason if rejected else None,
+        "detail": readable(outcome.detail) if rejected else None,
         **NO_LEASE,
+        **NO_PUT_OFF,
         "created_at": now,
         "updated_at": now,
     }

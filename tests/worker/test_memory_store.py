@@ -25,6 +25,7 @@ LABELS = ("shoes/female/boots", "shoes/male/boots")
 COMPARED = (
     *("crawl", "path", "status", "reason", "size", "mtime", "content_hash", "model_version"),
     *("attempts", "deaths_alone", "claimed_by", "claimed_until", "claimed_alone"),
+    *("detail", "put_offs", "put_off_since", "not_before"),
     *LabelFields.__dataclass_fields__,
 )
 # few values, and one of each more likely, so that the steps of a history meet each other
@@ -54,14 +55,19 @@ def few(items: st.SearchStrategy[T]) -> st.SearchStrategy[list[T]]:
 @st.composite
 def outcomes(draw: st.DrawFn, model: str) -> Outcome:
     path, size, content_hash = draw(PATHS), draw(SIZES), draw(st.sampled_from(HASHES))
-    status = draw(st.sampled_from([*["labelled"] * 9, *["missing", "truncated"] * 3, "invalid"]))
+    rejected = ["missing", "truncated", "unreadable"] * 2
+    status = draw(st.sampled_from([*["labelled"] * 9, *rejected, *["put_off"] * 4, "invalid"]))
     if status == "labelled":
         fields = label_fields(model, content_hash)
         return Outcome(path, "labelled", size, 1.0, content_hash, fields=fields)
     if status == "missing":
         return Outcome(path, "rejected", None, None, None, "missing")
     if status == "truncated":
-        return Outcome(path, "rejected", size, 1.0, content_hash, "truncated")
+        return Outcome(path, "rejected", size, 1.0, content_hash, "truncated", detail="a\0\udcff")
+    if status == "unreadable":
+        return Outcome(path, "rejected", None, None, None, "unreadable", detail="x" * 500)
+    if status == "put_off":
+        return Outcome(path, "put_off", None, None, None, detail="[Errno 5] Input/output error")
     return Outcome(path, "labelled", size, 1.0, content_hash)  # no label: refused
 
 
@@ -144,7 +150,20 @@ def two_leases() -> list[Step]:
     return [long, short, ("claim", ("x", [a, b], "C", 10.0, "m"), {})]
 
 
+def unreadable_for_long() -> list[Step]:
+    """A picture that is put off until it is rejected, and then tried again by a new run."""
+    outcome = Outcome("/a", "put_off", None, None, None, detail="[Errno 116] Stale file handle")
+    history: list[Step] = []
+    for seconds in (29.0, 1.0, 60.0, 120.0, 180.0, 239.0, 1.0, 1.0, 1.0):
+        history.append(("claim", ("x", [FileState("/a")], "A", 60.0, "m"), {}))
+        history.append(("claim_alone", ("x", "/a", "B", 60.0, "m"), {}))
+        history.append(("store", ("x", "A", "m", [outcome]), {}))
+        history.append(("pass", (seconds,), {}))
+    return history
+
+
 @given(history=st.lists(steps(), min_size=10, max_size=40))
+@example(history=unreadable_for_long())
 @example(history=poison())
 @example(history=two_leases())
 @settings(
