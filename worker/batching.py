@@ -15,8 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from db.records import LabelFields, Outcome
-from worker.errors import CountMismatch, RootGone
+from db.records import PUT_OFF, LabelFields, Outcome
+from worker.errors import CountMismatch, HostTrouble
 from worker.report import Report
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class BatchClassifier:
         """Yield the outcome of every picture of `stream`, in lists of about a batch.
 
         Raises:
-            RootGone: raised by `stream`; the running batches are yielded first.
+            HostTrouble: raised by `stream`; the running batches are yielded first.
             CountMismatch: the networks returned too few or too many answers.
             Exception: whatever the networks raise.
         """
@@ -77,7 +77,7 @@ class BatchClassifier:
                             outcomes += self._finish_batch()
                     if outcomes:
                         yield outcomes
-            except RootGone:  # what was decoded before it is kept
+            except HostTrouble:  # what was decoded before it is kept
                 while self._running:
                     yield self._finish_batch()
                 raise
@@ -153,10 +153,15 @@ def _pixels(loaded: Loaded) -> np.ndarray:
 
 
 def rejected(loaded: Loaded) -> Outcome:
-    """The outcome of a file that cannot be used."""
-    log.debug("%s: rejected as %s: %s", loaded.path, loaded.reason, loaded.detail)
+    """The outcome of a file that cannot be used, or cannot be read for now."""
     size, mtime, content_hash = loaded.size, loaded.mtime, loaded.content_hash
-    return Outcome(loaded.path, "rejected", size, mtime, content_hash, loaded.reason)
+    if loaded.trouble is not None:
+        log.warning("%s: put off, no verdict on the picture: %s", loaded.path, loaded.detail)
+        return Outcome(loaded.path, PUT_OFF, size, mtime, content_hash, detail=loaded.detail)
+    log.debug("%s: rejected as %s: %s", loaded.path, loaded.reason, loaded.detail)
+    return Outcome(
+        loaded.path, "rejected", size, mtime, content_hash, loaded.reason, detail=loaded.detail
+    )
 
 
 def labelled(loaded: Loaded, fields: LabelFields) -> Outcome:

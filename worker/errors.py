@@ -5,7 +5,8 @@ WorkerError
 ├── InputError         a folder, file or list of the command line cannot be used
 ├── BrokerUnreachable  the broker does not answer, or it refuses the connection
 ├── ModelUnusable      the bundle cannot be loaded
-├── RootGone           the folder with the pictures went away: the shard is retried later
+├── HostTrouble        files cannot be read here for now: the shard is retried later
+│   └── RootGone       the folder with the pictures went away
 └── CountMismatch      the model returned too few or too many answers
 
 A picture that cannot be used raises none of these: it ends as a row, ``rejected`` with a reason.
@@ -38,7 +39,11 @@ class ModelUnusable(WorkerError):
     """The bundle is missing, damaged, or has an unknown format."""
 
 
-class RootGone(WorkerError):
+class HostTrouble(WorkerError):
+    """No file can be read here for now, for example because too many are open: retry later."""
+
+
+class RootGone(HostTrouble):
     """A folder with pictures is absent or empty: retry later; no picture counts as missing."""
 
 
@@ -101,6 +106,7 @@ def exit_code_table() -> Mapping[type[Exception], ExitCode]:
         InputError: ExitCode.USAGE,
         BrokerUnreachable: ExitCode.BROKER,
         ModelUnusable: ExitCode.MODEL,
+        HostTrouble: ExitCode.FAILED,
         RootGone: ExitCode.FAILED,
         CountMismatch: ExitCode.FAILED,
     }

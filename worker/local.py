@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,10 @@ class LocalRun:
         )
         load = file_loader(self.model.preprocessing)
         threads = decode_thread_count(self.settings.decode_threads)
-        with Decoder(load, threads=threads, ahead=2 * size) as decode:
+        ahead, patience = 2 * size, math.inf
+        with Decoder(
+            load, threads=threads, ahead=ahead, stop=self.stop, patience=patience
+        ) as decode:
             for shards in crawls:
                 run_shards(
                     shards,

@@ -96,11 +96,13 @@ class PipelineOptions:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What is left to do: nothing, unless it was stopped or others hold some of the paths."""
+    """What is left: nothing, unless it was stopped, others hold paths, or some are put off."""
 
     stopped: bool
     busy: int
     busy_seconds: float | None
+    put_off: int = 0
+    put_off_seconds: float | None = None  # None: put off just now
 
 
 def run_shard(
@@ -118,7 +120,8 @@ def run_shard(
     too. Pictures whose worker died before are run one by one, after the others.
 
     Raises:
-        RootGone: the folder with the pictures went away; no picture was recorded as missing.
+        HostTrouble: no file can be read for now, or their folder went away (RootGone); nothing
+            is recorded about the pictures that were not read.
         CountMismatch: the classifier returned too few or too many answers; none was stored.
         Exception: whatever the store or the classifier raises.
     """
@@ -155,7 +158,9 @@ def run_shards(
         raise
     if options.stop.is_set():
         _release(store, first.crawl, options)
-    return ShardResult(options.stop.is_set(), run.busy, run.busy_seconds)
+    return ShardResult(
+        options.stop.is_set(), run.busy, run.busy_seconds, report.put_off, run.put_off_seconds
+    )
 
 
 @dataclass
@@ -173,6 +178,7 @@ class _CrawlRun:
     suspects: list[FileState] = field(default_factory=list)
     busy: int = 0
     busy_seconds: float | None = None
+    put_off_seconds: float | None = None
 
     def claim_files(self, shards: Iterable[Shard]) -> Iterator[FileState]:
         """Yield the files to label. A shard is claimed when its first file is requested."""
@@ -192,6 +198,7 @@ class _CrawlRun:
             self.suspects += claim.suspects
             self.busy += len(claim.busy)
             self.busy_seconds = claim.busy_seconds or self.busy_seconds
+            self.put_off_seconds = claim.put_off_seconds or self.put_off_seconds
             self.leased.update(file.path for file in claim.todo)
             yield from claim.todo
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from db.records import Claim, Outcome
+from db.records import PUT_OFF, Claim, Outcome
 
 
 @dataclass
@@ -26,6 +26,7 @@ class Report:
     done: int = 0
     busy: int = 0
     quarantined: int = 0
+    put_off: int = 0  # their files cannot be read for now: still pending
     lost: int = 0  # processed, but taken over or cancelled meanwhile: not written
     inferred: int = 0  # classified by the networks, not copied from the same bytes
     decode_seconds: float = 0.0  # spent waiting for the decoder
@@ -38,6 +39,8 @@ class Report:
         self.done += len(claim.done)
         self.busy += len(claim.busy)
         self.quarantined += len(claim.quarantined)
+        self.put_off += len(claim.put_off)
+        self.count_skipped(len(claim.put_off))
         self.count_skipped(len(claim.done) + len(claim.busy) + len(claim.quarantined))
 
     def count_skipped(self, count: int) -> None:
@@ -50,6 +53,8 @@ class Report:
         for outcome in outcomes:
             if outcome.status == "labelled":
                 self.labelled += 1
+            elif outcome.status == PUT_OFF:
+                self.put_off += 1
             else:
                 self.rejected[outcome.reason or "unreadable"] += 1
         self.lost += len(outcomes) - written
@@ -63,13 +68,13 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 if every processed picture got a label, 1 if some were rejected or quarantined."""
-        return 1 if self.rejected or self.quarantined else 0
+        """0 if every picture got a label, 1 if some were rejected, quarantined or put off."""
+        return 1 if self.rejected or self.quarantined or self.put_off else 0
 
     def summary(self) -> str:
         """A few lines for a person."""
         seconds = time.monotonic() - self.started
-        if not self.processed and not self.busy and not self.quarantined:
+        if not self.processed and not self.busy and not self.quarantined and not self.put_off:
             if not self.done:
                 return "no pictures were found; is it the right folder?"
             return (
@@ -87,6 +92,11 @@ class Report:
             lines.append(f"  same bytes as another picture: {self.labelled - self.inferred}")
         if self.quarantined:
             lines.append(f"  quarantined, their workers died: {self.quarantined}")
+        if self.put_off:
+            lines.append(
+                f"  still pending, their files cannot be read for now: {self.put_off}; "
+                "run again later"
+            )
         if self.busy:
             lines.append(f"  leased by another worker now: {self.busy}; run again later")
         if self.lost:

@@ -29,6 +29,7 @@ from cascade.pictures import colour_modes, formats, jpeg, png, safe_read
 from cascade.pictures.bounded_work import BoundedReader, Deadline, TooMuchWork
 from cascade.pictures.colour_modes import Box
 from cascade.pictures.preprocessing import Preprocessing, fit
+from cascade.pictures.trouble import Trouble
 
 __all__ = [
     "REASONS",
@@ -74,6 +75,7 @@ class Loaded:
         pixels: ``(height, width, 3)`` uint8 RGB.
         reason: One of ``REASONS``.
         detail: The reason for people.
+        trouble: If set, the file cannot be read for now, and the reason is no verdict on it.
     """
 
     path: str
@@ -83,6 +85,7 @@ class Loaded:
     pixels: NDArray[np.uint8] | None
     reason: str | None
     detail: str | None
+    trouble: Trouble | None = None
 
 
 def content_hash(data: bytes) -> str:
@@ -100,7 +103,9 @@ def load(path: str, preprocessing: Preprocessing, roots: Sequence[str] = ()) -> 
     """
     found = safe_read.read(path, preprocessing.max_bytes, roots)
     if found.data is None:
-        return Loaded(path, found.size, found.mtime, None, None, found.reason, found.detail)
+        return Loaded(
+            path, found.size, found.mtime, None, None, found.reason, found.detail, found.trouble
+        )
     result = decode(found.data, preprocessing)
     digest = content_hash(found.data)
     if isinstance(result, Rejected):

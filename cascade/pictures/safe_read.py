@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cascade.pictures.trouble import Trouble, trouble_of
+
 _OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _PROC_FD = "/proc/self/fd"
 _HAS_PROC_FD = Path(_PROC_FD).is_dir()  # Linux: tells the real path of an open file
@@ -19,7 +21,8 @@ class Contents:
     """The bytes of one file, or the reason why there are none.
 
     Exactly one of ``data`` and ``reason`` is set. ``size`` (bytes) and ``mtime`` (seconds since
-    1970) are those of the opened file; None if it could not be opened.
+    1970) are those of the opened file; None if it could not be opened. With ``trouble``, the
+    reason is no verdict on the file.
     """
 
     size: int | None = None
@@ -27,6 +30,7 @@ class Contents:
     data: bytes | None = None
     reason: str | None = None
     detail: str | None = None
+    trouble: Trouble | None = None
 
 
 def read(path: str, max_bytes: int, roots: Sequence[str] = ()) -> Contents:
@@ -37,13 +41,13 @@ def read(path: str, max_bytes: int, roots: Sequence[str] = ()) -> Contents:
     ``too_large``.
     """
     try:
-        real_roots = [_real_root(root) for root in roots]
+        real_roots, unresolved = _real_roots(roots)
         # The system tells the real path of a regular file once it is open. Resolving the path step
         # by step before took a sixth of the decoding time.
         regular = not real_roots or (_HAS_PROC_FD and _is_regular_file(path))
         target = path if regular else os.path.realpath(path)
         if not regular and not _inside(target, real_roots):
-            return Contents(reason="outside_root", detail=f"leads to {target!r}")
+            return _outside(target, unresolved)
         # Checked before opening, because opening a device can have an effect.
         refusal = _refuse_special(os.stat(target))  # noqa: PTH116 - surrogates, no Path needed
         if refusal is not None:
@@ -52,14 +56,28 @@ def read(path: str, max_bytes: int, roots: Sequence[str] = ()) -> Contents:
         flags = _OPEN_FLAGS | (os.O_NOFOLLOW if real_roots else 0)
         descriptor = os.open(target, flags)
         with os.fdopen(descriptor, "rb") as file:
-            return _read_open(file.fileno(), max_bytes, real_roots)
+            return _read_open(file.fileno(), max_bytes, real_roots, unresolved)
     except FileNotFoundError as error:
         return Contents(reason="missing", detail=str(error))
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        return Contents(reason="unreadable", detail=str(error))
+    except (OSError, MemoryError, ValueError) as error:  # ValueError: a NUL in the path
+        return _unreadable(error)
 
 
-def _read_open(descriptor: int, max_bytes: int, real_roots: Sequence[str]) -> Contents:
+def _unreadable(error: Exception) -> Contents:
+    words = str(error) or type(error).__name__
+    return Contents(reason="unreadable", detail=words, trouble=trouble_of(error))
+
+
+def _outside(real_path: str, unresolved: OSError | None) -> Contents:
+    """Outside of the roots; unless a root could not be resolved, which may contain it."""
+    if unresolved is not None:
+        return _unreadable(unresolved)
+    return Contents(reason="outside_root", detail=f"leads to {real_path!r}")
+
+
+def _read_open(
+    descriptor: int, max_bytes: int, real_roots: Sequence[str], unresolved: OSError | None
+) -> Contents:
     """Read an opened file, after checking again what was opened."""
     status = os.fstat(descriptor)
     refusal = _refuse_special(status)
@@ -69,7 +87,7 @@ def _read_open(descriptor: int, max_bytes: int, real_roots: Sequence[str]) -> Co
         # A folder of the path may have been replaced by a link between resolving and opening.
         opened = os.readlink(f"{_PROC_FD}/{descriptor}")  # noqa: PTH115 - once a picture
         if not _inside(opened, real_roots):
-            return Contents(reason="outside_root", detail=f"leads to {opened!r}")
+            return _outside(opened, unresolved)
     size, mtime = status.st_size, status.st_mtime
     too_large = Contents(size, mtime, None, "too_large", f"more than {max_bytes} bytes")
     if size > max_bytes:
@@ -98,13 +116,21 @@ def _is_regular_file(path: str) -> bool:
         return False
 
 
-def _real_root(root: str) -> str:
-    """A root with its links resolved; cached as long as it is the same folder."""
-    try:
-        status = os.stat(root)  # noqa: PTH116 - once a picture
-    except OSError:
-        return os.path.realpath(root)
-    return _resolved(root, status.st_dev, status.st_ino)
+def _real_roots(roots: Sequence[str]) -> tuple[list[str], OSError | None]:
+    """The roots with their links resolved, and the trouble that kept one from being resolved.
+
+    A root is cached as long as it is the same folder.
+    """
+    real_roots, trouble = [], None
+    for root in roots:
+        try:
+            status = os.stat(root)  # noqa: PTH116 - once a picture
+        except OSError as error:
+            trouble = error if trouble_of(error) else trouble
+            real_roots.append(os.path.realpath(root))
+        else:
+            real_roots.append(_resolved(root, status.st_dev, status.st_ino))
+    return real_roots, trouble
 
 
 @functools.lru_cache(maxsize=256)

@@ -132,12 +132,14 @@ def _open(settings: Settings, model: Model) -> Catalogue:
 
 def record_of(outcome: Outcome, model_version: str) -> dict[str, Any]:
     """The record of one picture, with the keys `COLUMNS`."""
+    from db.records import PUT_OFF
+
     fields = outcome.fields
     names = ("label", "category", "gender", "type", "confidence", "best_leaf")
     labels = {name: getattr(fields, name) if fields else None for name in names}
     return {
         "path": outcome.path,
-        "status": outcome.status,
+        "status": "pending" if outcome.status == PUT_OFF else outcome.status,
         **labels,
         "reason": outcome.reason,
         "model_version": model_version,

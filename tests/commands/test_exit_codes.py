@@ -36,6 +36,7 @@ EXPECTED = {
     "InputError": 2,
     "BrokerUnreachable": 3,
     "ModelUnusable": 5,
+    "HostTrouble": 1,
     "RootGone": 1,
     "CountMismatch": 1,
 }

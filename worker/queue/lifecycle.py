@@ -54,7 +54,11 @@ class Resources:
             threads = decode_threads(self.settings)
             ahead = 2 * batch_size(self.settings, model, self.settings.shard_size)
             self.decoders[model.version] = Decoder(
-                file_loader(model.preprocessing), threads=threads, ahead=ahead
+                file_loader(model.preprocessing),
+                threads=threads,
+                ahead=ahead,
+                stop=self.stop,
+                patience=self.settings.lease_seconds / 3,
             )
         return self.decoders[model.version]
 

@@ -15,7 +15,7 @@ from db.errors import CatalogueError
 from db.records import FileState
 from db.relabelling import open_relabels
 from worker.concurrency import batch_size
-from worker.errors import WorkerError
+from worker.errors import HostTrouble, WorkerError
 from worker.lease_owners import expire_dead_owners
 from worker.model_loader import register_model
 from worker.pipeline import PipelineOptions, Shard, ShardResult, run_shard
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 # A shard of poison pictures only needs 2 + 2 x 128 deliveries; the rest is for outages: with pauses
 # of up to a minute they last half a day. After that the rows wait for `requeue --stale`.
 MAX_RETRIES = 1000
+WITHOUT_LIMIT = 10**9  # the host's trouble: no verdict on the shard, however long it lasts
+PUT_OFF_SECONDS = 30.0  # the first pause of a row that was put off
 
 
 def _label_shard(
@@ -79,8 +81,10 @@ def _label_shard(
     )
     if result.stopped:
         _retry(self, 0.0, None)
-    elif result.busy:
-        _retry(self, min(MAX_RETRY_DELAY_SECONDS, (result.busy_seconds or 0.0) + 0.5), None)
+    elif result.busy or result.put_off:
+        put_off_seconds = (result.put_off_seconds or PUT_OFF_SECONDS) if result.put_off else 0.0
+        pause = max(result.busy_seconds or 0.0, put_off_seconds) + 0.5
+        _retry(self, min(MAX_RETRY_DELAY_SECONDS, pause), None)
 
 
 # a shard whose process died is sent again after `default_retry_delay`: soon, since the leases of a
@@ -110,7 +114,7 @@ def _run(
     name = held.settings.worker_name
     if result.busy and not result.stopped and expire_dead_owners(store, name=name):
         # the leases belonged to dead processes of this machine: no need to wait for them
-        report.busy = 0
+        report.busy = report.put_off = 0
         result = run_shard(work, **parts, options=options, report=report)  # type: ignore[arg-type]
     return result
 
@@ -141,7 +145,8 @@ def _retry(task: Task, pause_seconds: float, error: BaseException | None) -> Non
     Celery itself would drop the message then.
     """
     try:
-        retry = task.retry(countdown=pause_seconds, throw=False, max_retries=MAX_RETRIES)
+        limit = WITHOUT_LIMIT if isinstance(error, HostTrouble) else MAX_RETRIES
+        retry = task.retry(countdown=pause_seconds, throw=False, max_retries=limit)
     except (Reject, OperationalError) as refused:
         raise Reject(str(error or refused), requeue=True) from refused
     raise retry

@@ -58,16 +58,19 @@ def root_is_available(url: str) -> bool:
     system, path = file_system(url)
     try:
         return bool(system.ls(path, detail=False))
-    except OSError:
+    except Exception:  # noqa: BLE001 - each library of a store has its own errors
         return False
 
 
 def load(url: str, preprocessing: Preprocessing, roots: Sequence[str]) -> Loaded:
     """Read, hash and decode one file of an object store; a bad file is rejected, not raised."""
     from cascade.pictures.decode import Loaded, Rejected, content_hash, decode
+    from cascade.pictures.trouble import Trouble, trouble_of
 
-    def refused(reason: str, detail: str, size: int | None = None) -> Loaded:
-        return Loaded(url, size, None, None, None, reason, detail)
+    def refused(
+        reason: str, detail: str, size: int | None = None, trouble: Trouble | None = None
+    ) -> Loaded:
+        return Loaded(url, size, None, None, None, reason, detail, trouble)
 
     if roots and not any(_is_below(url, root) for root in roots):
         return refused("outside_root", f"not below {', '.join(roots)}")
@@ -81,8 +84,9 @@ def load(url: str, preprocessing: Preprocessing, roots: Sequence[str]) -> Loaded
             data = stream.read(preprocessing.max_bytes + 1)
     except FileNotFoundError as error:
         return refused("missing", str(error))
-    except (OSError, InputError, ValueError) as error:
-        return refused("unreadable", str(error))
+    except Exception as error:  # noqa: BLE001 - each library of a store has its own errors
+        words = str(error) or type(error).__name__
+        return refused("unreadable", words, trouble=trouble_of(error))
     if len(data) > preprocessing.max_bytes:
         return refused("too_large", f"more than {preprocessing.max_bytes} bytes", len(data))
     result = decode(data, preprocessing)
