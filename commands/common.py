@@ -59,9 +59,23 @@ def open_catalogue(catalogue_url: str | None, *, create: bool = False) -> Iterat
             catalogue.close()
 
 
+def write_page(target: Path, page: str) -> None:
+    """Write a text as a file, or to a pipe or device.
+
+    Raises:
+        ExportError: it cannot be written.
+    """
+    from rendering.output import open_output
+
+    with output_file(target), open_output(target) as file:
+        file.write(page.encode())
+
+
 @contextmanager
 def output_file(target: Path) -> Iterator[None]:
     """Make the parent folders of `target`; report a failed write as one line.
+
+    Pipes and devices need no folder.
 
     Folders that were made here are removed again if the block fails and left them empty.
 
@@ -71,21 +85,28 @@ def output_file(target: Path) -> Iterator[None]:
     import sqlite3
 
     from db.errors import ExportError
+    from rendering.output import file_behind, is_stdout, is_stream
 
-    new = [folder for folder in target.parents if not folder.exists()]  # the deepest first
+    folder = file_behind(target).parent
+    stream = is_stream(target)
+    # the deepest first
+    new = [] if stream else [each for each in (folder, *folder.parents) if not each.exists()]
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(target.parent, os.W_OK | os.X_OK):
-            raise PermissionError(f"the folder {target.parent} is not writable")
+        if not stream:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(f"the folder {folder} is not writable")
         yield
-    except BrokenPipeError:
-        raise  # the reader of standard output is gone: cli.py handles it
+    except BrokenPipeError as error:
+        if is_stdout(target):
+            raise  # cli.py handles it
+        raise ExportError(f"{target}: the reader of the pipe is gone") from error
     except (OSError, sqlite3.Error) as error:  # sqlite3: the file that is written
         raise ExportError(
             f"{target} cannot be written: {error}; name a file in a folder that is writable, on a "
             "disk that is not full"
         ) from error
     finally:
-        for folder in new:
+        for each in new:
             with suppress(OSError):
-                folder.rmdir()  # fails for a folder that is not empty
+                each.rmdir()  # fails for a folder that is not empty

@@ -7,12 +7,12 @@ last in a table, where they do not break the alignment.
 
 from __future__ import annotations
 
-import csv
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
+from rendering.csv_lines import csv_line_writer
 from rendering.text import table_line, table_lines
 
 Record = Mapping[str, Any]
@@ -87,7 +87,7 @@ class RecordWriter:
             self._columns.sort(key=lambda name: name == LAST_COLUMN)
         known = widths or {}
         self._widths = [known.get(name, max(NARROWEST_CELL, len(name))) for name in self._columns]
-        self._csv = csv.writer(self._stream, lineterminator="\n")
+        self._csv = csv_line_writer(self._stream.write)
         self._header_written = False
 
     def write(self, records: Iterable[Record]) -> int:
@@ -104,7 +104,7 @@ class RecordWriter:
 
     def _write_header(self) -> None:
         if self._format == "csv":
-            self._csv.writerow(self._columns)
+            self._csv(self._columns)
         elif self._format == "table":
             self._write_line(self._columns)
 
@@ -115,7 +115,7 @@ class RecordWriter:
         if self._format == "jsonl":
             return lambda row: out.write(json_line({name: row[name] for name in columns}) + "\n")
         if self._format == "csv":
-            return lambda row: self._csv.writerow([to_cell(row[name]) for name in columns])
+            return lambda row: self._csv([to_cell(row[name]) for name in columns])
         return lambda row: self._write_line([to_terminal(row[name]) for name in columns])
 
     def _write_line(self, cells: Sequence[str]) -> None:

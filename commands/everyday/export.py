@@ -10,6 +10,7 @@ import click
 from commands.common import open_catalogue, output_file
 from commands.filters import check_filter, filter_from_options, filter_options
 from commands.options import NEW_PATH, catalogue_option
+from rendering.output import is_stdout
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -57,8 +58,9 @@ def command(
 
     TARGET is a CSV, JSON lines, Parquet or SQLite file, or a folder with a folder for each label.
     Filters are combined with "and"; in a PATTERN, * matches any text. A file gets its name when it
-    is complete; an interrupted CSV or JSON lines export is resumed. Prints the number of rows and
-    the checksum.
+    is complete; an interrupted CSV or JSON lines export is resumed. With - as TARGET, the rows go
+    to standard output; pipes and devices are written through. Prints the number of rows and the
+    checksum.
 
     \b
     Example:
@@ -74,7 +76,7 @@ def command(
     with open_catalogue(catalogue_url) as catalogue, output_file(target):
         check_filter(catalogue.engine, wanted)
         done, missing = _export(catalogue.engine, wanted, target, (chosen, links, by_category))
-    click.echo(f"{done.target}: {done.rows:,} rows, sha256 {done.sha256}")
+    click.echo(f"{done.target}: {done.rows:,} rows, sha256 {done.sha256}", err=is_stdout(target))
     if missing:
         click.echo(f"  {missing} pictures do not exist any more", err=True)
 

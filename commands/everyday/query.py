@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from commands.common import open_catalogue, output_file
 from commands.filters import check_filter, filter_from_options, filter_options
 from commands.options import NEW_FILE, catalogue_option, record_format_option
 from commands.output import FORMATS, Record, write_records
+from rendering.output import STDOUT, open_output
 
 PAGE = 100
 PARQUET = "parquet"
@@ -51,7 +53,7 @@ COLUMNS = (
 @click.option(
     "--output",
     type=NEW_FILE,
-    help="Write to this file, by default in the format of its suffix.",
+    help="Write to this file, by default in the format of its suffix; - is standard output.",
 )
 @catalogue_option
 def command(
@@ -81,6 +83,7 @@ def command(
     from db import queries
 
     names = _parse_columns(columns)
+    output = None if output == Path(STDOUT) else output
     output_format = _choose_format(output_format, output)
     wanted = filter_from_options(filters)
     with open_catalogue(catalogue_url) as catalogue:
@@ -128,18 +131,13 @@ def _write(
         else:
             write_records(records, columns, output_format)
         return
-    partial = Path(f"{output}.partial")
-    with output_file(output):
-        try:
-            if output_format == PARQUET:
-                with partial.open("wb") as binary:
-                    number = parquet.write_records(records, columns, binary)
-            else:
-                with partial.open("w", encoding="utf-8", newline="") as text:
-                    number = write_records(records, columns, output_format, text)
-            partial.replace(output)
-        finally:
-            partial.unlink(missing_ok=True)  # an interrupted query is simply repeated
+    with output_file(output), open_output(output) as binary:
+        if output_format == PARQUET:
+            number = parquet.write_records(records, columns, binary)
+        else:
+            text = io.TextIOWrapper(binary, encoding="utf-8", newline="", write_through=False)
+            number = write_records(records, columns, output_format, text)
+            text.detach()  # flushes; the file is closed where it was opened
     click.echo(f"{output}: {number:,} rows", err=True)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from commands.common import open_catalogue, output_file
+from commands.common import open_catalogue, output_file, write_page
 from commands.filters import check_filter, filter_from_options, filter_options
 from commands.options import (
     EXISTING_FILE,
@@ -18,6 +18,7 @@ from commands.options import (
     record_format_option,
 )
 from commands.output import FORMATS, write_records
+from rendering.output import is_stream
 
 
 @click.group()
@@ -62,6 +63,8 @@ def sheet(
     from db.exports.review_table import write_review_table
     from db.queries import rows
 
+    if is_stream(target):
+        raise click.UsageError(f"expected a file name, as two files are written, received {target}")
     html, table = target.with_suffix(".html"), target.with_suffix(".csv")
     with open_catalogue(catalogue_url) as catalogue, output_file(html):
         wanted = filter_from_options(filters)
@@ -70,7 +73,7 @@ def sheet(
         found.sort(key=lambda row: row.human_label or row.label or "")
         if table.exists():
             raise click.UsageError(f"{table} exists and may contain corrections: use another name")
-        html.write_text(review_sheet(found, table.name), encoding="utf-8")
+        write_page(html, review_sheet(found, table.name))
         write_review_table(table, found)
     click.echo(f"{html} and {table}: {len(found)} pictures", err=True)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from commands.common import exit_codes
+from commands.common import exit_codes, write_page
 from commands.options import (
     NEW_FOLDER,
     NEW_PATH,
@@ -18,6 +18,7 @@ from commands.options import (
     pictures_argument,
     split_option,
 )
+from rendering.output import is_stdout
 from worker.errors import ExitCode
 
 
@@ -113,16 +114,24 @@ def command(
         text += f"\n\n{text_table(POINTS_HEADER, points_rows(both))}"
         content["points"] = {name: gender_and_type_points(each) for name, each in both.items()}
     if html is not None:
-        from cascade.evaluation.html import html_report
-
         title = f"{pictures.name}: model {cascade.version}"
-        html.write_text(html_report(evaluation, labelled, decoded.pixels, title), encoding="utf-8")
-        click.echo(f"{html}: the report", err=True)
+        _write_report(html, evaluation, labelled, decoded.pixels, title)
     if figures is not None:
         from cascade.evaluation.plots import write_figures
 
         write_figures(figures, evaluation)
         click.echo(f"{figures}: confusion matrices and diagrams", err=True)
-    click.echo(json.dumps(content, indent=1) if output_format == "json" else text)
+    click.echo(
+        json.dumps(content, indent=1) if output_format == "json" else text,
+        err=html is not None and is_stdout(html),
+    )
     if decoded.rejected:
         raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+def _write_report(html: Path, evaluation: Any, labelled: Any, pixels: Any, title: str) -> None:
+    from cascade.evaluation.html import html_report
+
+    with exit_codes():
+        write_page(html, html_report(evaluation, labelled, pixels, title))
+    click.echo(f"{html}: the report", err=True)

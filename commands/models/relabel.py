@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import exit_codes, load_settings, output_file
+from commands.common import exit_codes, load_settings, write_page
 from commands.filters import check_filter, filter_from_options, filter_options
 from commands.options import NEW_FILE, catalogue_option, model_option, record_format_option
 from commands.output import FORMATS, write_records
+from rendering.output import is_stdout
 
 if TYPE_CHECKING:
     from db.catalogue import Catalogue
@@ -135,10 +137,10 @@ def _show(catalogue: Catalogue, model: Model, output_format: str | None, html: P
         catalogue.engine, model.version, SAMPLES if html is None else PICTURES
     )
     records = [vars(flow) | {"samples": ", ".join(flow.samples[:SAMPLES])} for flow in flows]
-    write_records(records, COLUMNS, output_format)
+    page_on_stdout = html is not None and is_stdout(html)
+    write_records(records, COLUMNS, output_format, sys.stderr if page_on_stdout else None)
     if html is not None:
-        with output_file(html):
-            html.write_text(relabel_diff(flows, model.version), encoding="utf-8")
+        write_page(html, relabel_diff(flows, model.version))
         click.echo(f"{html}: sample pictures of each change", err=True)
     same = sum(flow.rows for flow in flows if flow.old == flow.new)
     total = sum(flow.rows for flow in flows)

@@ -1,7 +1,8 @@
 """What all exports share: the columns, the rows, and finishing a file or folder.
 
 An export is written under a temporary name (``TARGET.partial``) and renamed when it is complete.
-Beside it, ``TARGET.sha256`` can be checked with ``sha256sum -c``.
+Beside it, ``TARGET.sha256`` can be checked with ``sha256sum -c``. An export to a pipe or a device
+is written through and has no checksum file (`rendering.output`).
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -22,6 +24,7 @@ from db.index_pages import crawl_id_range
 from db.session import reading
 from db.tables import catalogue, effective_label
 from db.writes.row_values import ROW_NAMES
+from rendering.output import file_behind, is_stream, open_output, partial_path
 
 FINAL_LABEL = "final_label"  # a person's label, or else the model's
 COLUMNS = (*ROW_NAMES, FINAL_LABEL)
@@ -53,27 +56,66 @@ def batches(engine: Engine, wanted: Filter, after: int = 0) -> Iterator[Sequence
             yield from result.partitions()
 
 
-def partial_path(target: Path) -> Path:
-    """The temporary name of an unfinished export."""
-    return Path(f"{target}.partial")
+class HashingSink:
+    """A binary file that hashes and counts its bytes: a pipe has no position and no content."""
+
+    closed = False
+
+    def __init__(self, sink: BinaryIO) -> None:
+        self._sink, self._offset, self._hash = sink, 0, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self._sink.write(data)
+        self._hash.update(data)
+        self._offset += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._offset
+
+    def flush(self) -> None:
+        self._sink.flush()
+
+    def sha256(self) -> str:
+        """The checksum of what was written, in hexadecimal digits."""
+        return self._hash.hexdigest()
+
+
+@contextmanager
+def export_sink(target: Path) -> Iterator[HashingSink]:
+    """Open a file, a pipe or a device for an export that is written in one go."""
+    with open_output(target) as binary:
+        yield HashingSink(binary)
+
+
+def exported(target: Path, rows: int, checksum: str) -> Exported:
+    """The result of a complete export; a file gets its checksum file."""
+    if not is_stream(target):
+        _write_checksum(target, checksum)
+    return Exported(str(target), rows, checksum)
 
 
 def finish_file(target: Path, rows: int, *leftovers: Path) -> Exported:
     """Rename a complete file to `target`, write its checksum and delete `leftovers`."""
-    partial_path(target).replace(target)
+    real = file_behind(target)
+    partial_path(target).replace(real)
     for leftover in leftovers:
         leftover.unlink(missing_ok=True)
-    checksum = _sha256(target)
-    _write_checksum(target, checksum)
-    return Exported(str(target), rows, checksum)
+    return exported(target, rows, _sha256(real))
+
+
+def require_file_name(target: Path, what: str) -> None:
+    """Raise ExportError if the target is a pipe or a device."""
+    if is_stream(target):
+        raise ExportError(f"{what} cannot be written to {target}: name a file or folder")
 
 
 def finish_folder(target: Path, rows: int) -> Exported:
     """Rename a complete folder to `target`, which must not exist, and write its checksum."""
     refuse_existing(target)
-    partial_path(target).replace(target)
+    partial_path(target).replace(file_behind(target))
     checksum = _sha256(target)
-    Path(f"{target}.sha256").write_text(f"{checksum}  {target.name} (names and checksums)\n")
+    _write_text(Path(f"{target}.sha256"), f"{checksum}  {target.name} (names and checksums)\n")
     return Exported(str(target), rows, checksum)
 
 
@@ -90,7 +132,12 @@ def _write_checksum(target: Path, checksum: str) -> None:
         mark = "\\"
         for plain_text, escaped in (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r")):
             name = name.replace(plain_text, escaped)
-    Path(f"{target}.sha256").write_text(f"{mark}{checksum}  {name}\n")
+    _write_text(Path(f"{target}.sha256"), f"{mark}{checksum}  {name}\n")
+
+
+def _write_text(target: Path, text: str) -> None:
+    with open_output(target) as file:
+        file.write(os.fsencode(text))
 
 
 def _sha256(target: Path) -> str:

@@ -19,10 +19,11 @@ from db.exports.files import (
     Exported,
     batches,
     finish_folder,
-    partial_path,
     refuse_existing,
+    require_file_name,
 )
 from db.filters import Filter
+from rendering.output import partial_path
 
 LINK_TYPES = ("symlink", "hardlink", "copy")
 MAX_NAME_BYTES = 200  # file systems allow 255
@@ -55,6 +56,7 @@ def export_tree(
     """
     if link_type not in LINK_TYPES:
         raise ExportError(f"expected one of {', '.join(LINK_TYPES)}, received {link_type!r}")
+    require_file_name(target, "a folder tree")
     refuse_existing(target)
     partial, rows, missing = partial_path(target), 0, 0
     partial.mkdir(parents=True, exist_ok=True)

@@ -11,9 +11,18 @@ from sqlalchemy.engine import Engine
 
 from db.chunks import chunks
 from db.exports.arrow import export_schema, pyarrow, tables, to_table
-from db.exports.files import FINAL_LABEL, Exported, finish_file, finish_folder, partial_path
+from db.exports.files import (
+    FINAL_LABEL,
+    Exported,
+    HashingSink,
+    export_sink,
+    exported,
+    finish_folder,
+    require_file_name,
+)
 from db.filters import Filter, label_entries
 from db.session import reading
+from rendering.output import partial_path
 
 # bounds the memory: a row is 27 columns of Python objects until Arrow converts it
 ROWS_PER_GROUP = 20_000
@@ -46,47 +55,29 @@ def write_records(
     Raises:
         ExportError: pyarrow is not installed.
     """
-    arrow, exported = pyarrow(), export_schema()
-    schema = arrow.schema([exported.field(name) for name in columns])
+    arrow, known = pyarrow(), export_schema()
+    schema = arrow.schema([known.field(name) for name in columns])
     rows = 0
-    with arrow.parquet.ParquetWriter(_Sink(sink), schema, compression="zstd") as writer:
+    with arrow.parquet.ParquetWriter(HashingSink(sink), schema, compression="zstd") as writer:
         for group in chunks(records, ROWS_PER_GROUP):
             writer.write_table(to_table([[row[n] for n in columns] for row in group], schema))
             rows += len(group)
     return rows
 
 
-class _Sink:
-    """A binary file that counts its bytes: Arrow asks for the position, and a pipe has none."""
-
-    closed = False
-
-    def __init__(self, sink: BinaryIO) -> None:
-        self._sink, self._offset = sink, 0
-
-    def write(self, data: bytes) -> int:
-        self._sink.write(data)
-        self._offset += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        return self._offset
-
-    def flush(self) -> None:
-        self._sink.flush()
-
-
 def export_parquet(engine: Engine, wanted: Filter, target: Path) -> Exported:
     """Write the matching rows as one Parquet file."""
     rows = 0
-    with _writer(partial_path(target)) as writer:
-        for table in tables(engine, wanted):
-            writer.write_table(table)
-            rows += table.num_rows
-    return finish_file(target, rows)
+    with export_sink(target) as sink:
+        with _writer(sink) as writer:
+            for table in tables(engine, wanted):
+                writer.write_table(table)
+                rows += table.num_rows
+        checksum = sink.sha256()
+    return exported(target, rows, checksum)
 
 
-def _writer(file: Path) -> Any:
+def _writer(file: HashingSink | Path) -> Any:
     # For unique values such as paths or hashes, the writer would try a dictionary on every page
     # before giving it up.
     schema = export_schema()
@@ -98,6 +89,7 @@ def _writer(file: Path) -> Any:
 
 def export_parquet_by_category(engine: Engine, wanted: Filter, target: Path) -> Exported:
     """Write a folder with one Parquet file per final category (Hive partitions)."""
+    require_file_name(target, "a folder")
     with reading(engine) as connection:
         category_of = {entry.label: entry.category for entry in label_entries(connection)}
     partial, rows = partial_path(target), 0

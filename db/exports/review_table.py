@@ -10,6 +10,8 @@ from db.errors import ExportError
 from db.exports.text_encoding import from_cell, to_cell
 from db.human_labels import Correction
 from db.records import Row
+from rendering.csv_lines import csv_line_writer
+from rendering.output import open_output
 
 COLUMNS = ("id", "path", "label", "confidence", "correct_label", "note")
 REQUIRED = {"id", "label", "correct_label"}
@@ -18,12 +20,12 @@ CONFIRM = "ok"  # as correct_label: the label is right
 
 def write_review_table(file: Path, rows: Iterable[Row]) -> None:
     """Write one line for each row; the columns correct_label and note are empty."""
-    with file.open("w", encoding="utf-8", newline="") as text:
-        writer = csv.writer(text)
-        writer.writerow(COLUMNS)
+    with open_output(file) as binary:
+        write_row = csv_line_writer(lambda line: binary.write(line.encode()))
+        write_row(COLUMNS)
         for row in rows:
             values = (row.id, row.path, row.human_label or row.label, row.confidence, "", "")
-            writer.writerow([to_cell(value) for value in values])
+            write_row([to_cell(value) for value in values])
 
 
 def read_review_table(file: Path) -> list[Correction]:

@@ -7,10 +7,18 @@ from pathlib import Path
 
 from sqlalchemy.engine import Engine
 
-from db.exports.files import COLUMNS, FINAL_LABEL, Exported, batches, finish_file, partial_path
+from db.exports.files import (
+    COLUMNS,
+    FINAL_LABEL,
+    Exported,
+    batches,
+    finish_file,
+    require_file_name,
+)
 from db.exports.text_encoding import plain
 from db.filters import Filter
 from db.tables import CONFIDENCES
+from rendering.output import partial_path
 
 COLUMN_TYPES = {
     **dict.fromkeys(COLUMNS, "TEXT"),
@@ -23,6 +31,7 @@ COLUMN_TYPES = {
 
 def export_sqlite(engine: Engine, wanted: Filter, target: Path) -> Exported:
     """Write the matching rows into the table `catalogue` of a new SQLite file."""
+    require_file_name(target, "a SQLite file")
     partial = partial_path(target)
     partial.unlink(missing_ok=True)
     definitions = ", ".join(f"{name} {COLUMN_TYPES[name]}" for name in COLUMNS)
