@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,13 +13,14 @@ from sqlalchemy.engine import Connection, Engine
 
 from db import clocks, ledger
 from db.errors import ExportError, InvalidRecord, mapped
-from db.exports.files import Exported
-from db.exports.text import export_text
+from db.exports.files import Exported, require_file_name
+from db.exports.text import drop_text, finish_text, unfinished_text
 from db.filters import Filter
 from db.session import reading, shown, writing
 from db.tables import catalogue, crawls, forgotten, path_key, relabels
 from db.writes import counters
 from db.writes.row_values import checked_text
+from rendering.output import file_behind, partial_path
 
 KINDS = ("crawl", "path", "hash")
 TRUNCATE_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
@@ -79,22 +81,32 @@ def archive(engine: Engine, crawl: str, target: Path) -> Exported:
     `import` brings them back, without the history of replaced labels.
 
     Raises:
-        ExportError: rows are pending or were changed during the export; nothing is deleted.
+        ExportError: the crawl has no rows, rows are pending or were changed during the export,
+            `target` is no file, or it exists with another content. Nothing is deleted or replaced.
     """
+    # what goes into a pipe may never arrive, and the rows are deleted
+    require_file_name(target, "an archive")
     ledger.require_crawl(engine, crawl)
     with reading(engine) as connection:
         before = _fingerprint(connection, crawl)
-    done = export_text(engine, Filter(crawl=crawl), target, "jsonl")
-    with writing(engine) as connection:
+        if before[0] == 0:
+            raise ExportError(_nothing_to_archive(connection, crawl))
+    # never resumed: rows may have changed after an interrupted archive wrote them
+    unfinished = unfinished_text(engine, Filter(crawl=crawl), target, "jsonl", resume=False)
+    with unfinished as rows_written, writing(engine) as connection:
         if engine.dialect.name == "postgresql":  # no writes between the check and the delete
             connection.execute(sa.text("LOCK TABLE catalogue IN SHARE ROW EXCLUSIVE MODE"))
         after = _fingerprint(connection, crawl)
         rows, pending, _ = after
-        if after != before or pending or rows != done.rows:
+        if after != before or pending or rows != rows_written:
+            drop_text(target)
             raise ExportError(
-                f"crawl {crawl!r} is being worked on ({rows} rows, {done.rows} in {target}, "
+                f"crawl {crawl!r} is being worked on ({rows} rows, {rows_written} written, "
                 f"{pending} pending): wait for its end, or cancel it, then archive it"
             )
+        # inside the transaction: the file is complete and has its name before the rows go
+        _require_new_content(target)
+        done = finish_text(target, rows_written)
         for table in (relabels, catalogue):
             connection.execute(sa.delete(table).where(table.c.crawl == crawl))
         connection.execute(
@@ -103,6 +115,28 @@ def archive(engine: Engine, crawl: str, target: Path) -> Exported:
             .values(archived_at=clocks.now(connection), note=f"{target} sha256 {done.sha256}")
         )
     return done
+
+
+def _nothing_to_archive(connection: Connection, crawl: str) -> str:
+    query = sa.select(crawls.c.archived_at, crawls.c.note).where(crawls.c.name == crawl)
+    archived_at, note = connection.execute(query).one()
+    if archived_at is None:
+        return f"crawl {crawl!r} has no rows: there is nothing to archive"
+    return f"crawl {crawl!r} was archived at {archived_at:%Y-%m-%d %H:%M} UTC: {note}"
+
+
+def _require_new_content(target: Path) -> None:
+    """Raise ExportError if another content would be replaced: it may be the only copy.
+
+    The same content is there if a previous archive wrote the file, and could not delete the rows.
+    """
+    real, partial = file_behind(target), partial_path(target)
+    if real.exists() and not filecmp.cmp(real, partial, shallow=False):
+        drop_text(target)
+        raise ExportError(
+            f"{target} exists and has another content, perhaps an earlier archive: "
+            "archive to another name; nothing was deleted"
+        )
 
 
 def _fingerprint(connection: Connection, crawl: str) -> tuple[int, int, datetime | None]:
