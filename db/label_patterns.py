@@ -8,7 +8,6 @@ equal labels, which its index answers.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from db.records import LabelEntry
@@ -46,7 +45,23 @@ def label_matches(pattern: str, label: str) -> bool:
 
 
 def _matches(pattern: str, text: str | None) -> bool:
+    """Whether the pieces between the stars follow one another in the text.
+
+    Each piece is taken at its first place after the one before. If any other choice fits, that one
+    does too, so nothing is tried twice: a regular expression would try every combination.
+    """
     if text is None:
         return False
-    pieces = (re.escape(piece) for piece in pattern.casefold().split("*"))
-    return re.fullmatch(".*".join(pieces), text.casefold(), re.DOTALL) is not None
+    text = text.casefold()
+    first, *rest = pattern.casefold().split("*")
+    if not rest:
+        return text == first
+    *middle, last = rest
+    if not text.startswith(first):
+        return False
+    place = len(first)
+    for piece in filter(None, middle):
+        if (found := text.find(piece, place)) < 0:
+            return False
+        place = found + len(piece)
+    return len(text) - len(last) >= place and text.endswith(last)
