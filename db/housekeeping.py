@@ -5,8 +5,10 @@ from __future__ import annotations
 import filecmp
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -23,24 +25,35 @@ from db.writes.row_values import checked_text
 from rendering.output import file_behind, partial_path
 
 KINDS = ("crawl", "path", "hash")
-TRUNCATE_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
+LOG_PATIENCE_SECONDS = 5.0  # for readers that end soon; others may read for hours
 
 
-def forget(engine: Engine, kind: str, value: str, *, by: str, note: str | None = None) -> int:
+@dataclass(frozen=True)
+class Forgotten:
+    """The number of deleted rows, and whether their bytes are still there, in words."""
+
+    rows: int
+    remains: str | None
+
+
+def forget(engine: Engine, kind: str, value: str, *, by: str, note: str | None = None) -> Forgotten:
     """Delete a crawl, a path (in every crawl) or all rows with a content hash, for good.
 
     Labels, history and corrections go with the rows, and their bytes are overwritten (SQLite) or
     vacuumed (PostgreSQL). The table `forgotten` records when, who, what kind and how many rows, and
     a digest of `value`, from which it cannot be read back. Backups are not touched.
 
-    Returns:
-        How many rows were deleted.
+    A reader can keep the bytes of deleted rows in place: the result says so.
     """
     if kind not in KINDS or not by.strip():
         raise InvalidRecord(f"expected one of {', '.join(KINDS)} and a name, received {kind!r}")
+    transaction: str | None = None
     with writing(engine) as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA secure_delete = ON")
+        else:
+            number = sa.text("SELECT pg_current_xact_id()::xid::text")
+            transaction = str(connection.execute(number).scalar_one())
         rows = _delete(connection, kind, value)
         connection.execute(
             sa.insert(forgotten).values(
@@ -54,8 +67,46 @@ def forget(engine: Engine, kind: str, value: str, *, by: str, note: str | None =
         )
     # deleted rows remain in the log (SQLite) or as dead rows (PostgreSQL) until now
     tables = ("catalogue", "relabels", "label_history", "corrections")
-    _maintain(engine, [TRUNCATE_LOG], [f"VACUUM {table}" for table in tables])
-    return rows
+    if transaction is None:
+        return Forgotten(rows, _empty_log(engine))
+    _maintain(engine, [f"VACUUM {table}" for table in tables])
+    return Forgotten(rows, _dead_rows_kept(engine, transaction))
+
+
+def _empty_log(engine: Engine) -> str | None:
+    """Empty SQLite's write-ahead log; what remains in it, in words, if a reader prevents that."""
+    with mapped(shown(engine)), engine.connect() as connection:
+        raw: Any = connection.connection.driver_connection
+        (patience,) = raw.execute("PRAGMA busy_timeout").fetchone()
+        raw.execute(f"PRAGMA busy_timeout = {int(LOG_PATIENCE_SECONDS * 1000)}")
+        try:
+            busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            raw.execute(f"PRAGMA busy_timeout = {patience}")
+    if not busy:
+        return None
+    return (
+        f"another process is reading the catalogue: deleted rows are still in its log, "
+        f"{engine.url.database}-wal. They go when the last process that has the catalogue open "
+        "ends; or run 'fashion-cascade vacuum' when nobody reads"
+    )
+
+
+def _dead_rows_kept(engine: Engine, transaction: str) -> str | None:
+    """Who keeps rows that this transaction deleted from PostgreSQL's VACUUM, in words."""
+    query = sa.text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid() AND backend_type <> 'autovacuum worker'"
+        " AND age(backend_xmin) >= age(CAST(:transaction AS xid))"
+    )
+    with reading(engine) as connection:
+        number = connection.execute(query, {"transaction": transaction}).scalar_one()
+    if not number:
+        return None
+    return (
+        f"{number} open transactions of other sessions can still read the deleted rows: they stay "
+        "in the table's files until those end; then run 'fashion-cascade vacuum'"
+    )
 
 
 def _delete(connection: Connection, kind: str, value: str) -> int:
@@ -150,21 +201,29 @@ def _fingerprint(connection: Connection, crawl: str) -> tuple[int, int, datetime
     return int(rows), int(pending), last
 
 
-def vacuum(engine: Engine) -> None:
-    """Free unused space, renew the planner's statistics and merge the counters."""
+def vacuum(engine: Engine) -> str | None:
+    """Free unused space, renew the planner's statistics and merge the counters.
+
+    Returns:
+        What could not be freed because others read the catalogue, in words.
+    """
     with writing(engine) as connection:
         counters.compact(connection)
-    _maintain(engine, ["VACUUM", "ANALYZE", TRUNCATE_LOG], ["VACUUM (ANALYZE)"])
+    if engine.dialect.name == "sqlite":
+        _maintain(engine, ["VACUUM", "ANALYZE"])
+        return _empty_log(engine)
+    _maintain(engine, ["VACUUM (ANALYZE)"])
+    return None
 
 
-def _maintain(engine: Engine, on_sqlite: Sequence[str], on_postgresql: Sequence[str]) -> None:
+def _maintain(engine: Engine, statements: Sequence[str]) -> None:
     """Run statements that cannot run inside a transaction."""
     with mapped(shown(engine)), engine.connect() as connection:
         if engine.dialect.name == "sqlite":
-            raw = connection.connection.driver_connection
-            for statement in on_sqlite:
-                raw.execute(statement).fetchall()  # type: ignore[union-attr]
+            raw: Any = connection.connection.driver_connection
+            for statement in statements:
+                raw.execute(statement).fetchall()
             return
         autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
-        for statement in on_postgresql:
+        for statement in statements:
             autocommit.execute(sa.text(statement))

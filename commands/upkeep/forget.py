@@ -8,6 +8,7 @@ import click
 
 from commands.common import open_catalogue
 from commands.options import by_option, catalogue_option, yes_option
+from worker.errors import ExitCode
 
 
 @click.command()
@@ -31,7 +32,8 @@ def command(
     """Delete rows with their labels, history and corrections.
 
     A record of the deletion is kept. It contains a digest, no path and no crawl. The picture file
-    and your backups are not changed.
+    and your backups are not changed. Exit code 1: the rows are deleted, but as others read the
+    catalogue, their bytes are still on the disk; a line says where, and when they go.
 
     \b
     Example:
@@ -47,7 +49,10 @@ def command(
     with open_catalogue(catalogue_url) as catalogue:
         if not yes:
             click.confirm(f"Delete every row with {kind} {value!r} for good?", abort=True, err=True)
-        rows = housekeeping.forget(
+        done = housekeeping.forget(
             catalogue.engine, kind, value, by=by or getpass.getuser(), note=note
         )
-    click.echo(f"{rows:,} rows forgotten", err=True)
+    click.echo(f"{done.rows:,} rows forgotten", err=True)
+    if done.remains is not None:
+        click.echo(f"fashion-cascade: {done.remains}", err=True)
+        raise click.exceptions.Exit(ExitCode.FAILED)

@@ -6,6 +6,7 @@ import click
 
 from commands.common import open_catalogue
 from commands.options import catalogue_option
+from worker.errors import ExitCode
 
 
 @click.command()
@@ -22,5 +23,7 @@ def command(*, catalogue_url: str | None) -> None:
     from db import housekeeping
 
     with open_catalogue(catalogue_url) as catalogue:
-        housekeeping.vacuum(catalogue.engine)
-    click.echo("done", err=True)
+        remains = housekeeping.vacuum(catalogue.engine)
+    click.echo("done" if remains is None else f"fashion-cascade: {remains}", err=True)
+    if remains is not None:
+        raise click.exceptions.Exit(ExitCode.FAILED)

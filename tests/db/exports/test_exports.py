@@ -27,7 +27,7 @@ from db.exports.text import export_text
 from db.human_labels import Correction
 from db.queries import Filter, count, rows
 from db.records import LabelEntry, PendingRow, Row
-from db.session import reading
+from db.session import make_engine, reading
 from tests.db.samples import (
     CRAWL,
     MODEL,
@@ -250,9 +250,9 @@ def test_forget_deletes_for_good_and_on_record(filled: Catalogue) -> None:
     secret = "/shop/take-me-down-please.jpg"
     filled.store(CRAWL, "me", MODEL, [labelled(secret, content_hash="h")])
     filled.store("summer", "me", MODEL, [labelled(secret, content_hash="h")])
-    assert housekeeping.forget(filled.engine, "path", secret, by="mara", note="17") == 2
-    assert housekeeping.forget(filled.engine, "path", secret, by="mara") == 0
-    assert housekeeping.forget(filled.engine, "hash", f"hash of {NASTY_PATHS[0]}", by="m") == 1
+    assert housekeeping.forget(filled.engine, "path", secret, by="mara", note="17").rows == 2
+    assert housekeeping.forget(filled.engine, "path", secret, by="mara").rows == 0
+    assert housekeeping.forget(filled.engine, "hash", f"hash of {NASTY_PATHS[0]}", by="m").rows == 1
     assert count(filled.engine, EVERYTHING) == 12
     with reading(filled.engine) as connection:
         log = connection.execute(sa.text("SELECT kind, rows, note FROM forgotten ORDER BY id"))
@@ -264,8 +264,36 @@ def test_forget_deletes_for_good_and_on_record(filled: Catalogue) -> None:
     if filled.engine.dialect.name == "sqlite":
         assert not in_any_file(filled, secret)
         assert in_any_file(filled, "summer")
-    assert housekeeping.forget(filled.engine, "crawl", CRAWL, by="mara") == 12
+    assert housekeeping.forget(filled.engine, "crawl", CRAWL, by="mara").rows == 12
     assert check(filled.engine) == []
+
+
+def test_forget_with_a_reader_says_what_is_left(
+    filled: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader keeps the log (SQLite) or the dead rows (PostgreSQL) alive."""
+    monkeypatch.setattr(housekeeping, "LOG_PATIENCE_SECONDS", 0)
+    secret = "/shop/take-me-down-please.jpg"
+    filled.store(CRAWL, "me", MODEL, [labelled(secret)])
+    reader = make_engine(filled.engine.url.render_as_string(hide_password=False))
+    with reader.connect() as connection:
+        connection = (
+            connection.execution_options(isolation_level="REPEATABLE READ")
+            if (reader.dialect.name == "postgresql")
+            else connection
+        )
+        connection.execute(sa.text("SELECT count(*) FROM catalogue"))
+        done = housekeeping.forget(filled.engine, "path", secret, by="mara")
+        assert done.rows == 1
+        assert "deleted rows" in str(done.remains)
+        if filled.engine.dialect.name == "sqlite":
+            assert in_any_file(filled, secret)
+            assert "deleted rows" in str(housekeeping.vacuum(filled.engine))
+    reader.dispose()
+    assert housekeeping.vacuum(filled.engine) is None
+    assert housekeeping.forget(filled.engine, "path", secret, by="mara").remains is None
+    if filled.engine.dialect.name == "sqlite":
+        assert not in_any_file(filled, secret)
 
 
 def test_archive_can_be_imported(filled: Catalogue, tmp_path: Path) -> None:
