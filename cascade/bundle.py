@@ -20,16 +20,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cascade.decisions import Decision, DecisionSet
+from cascade.decisions import Decision, DecisionSet, are_decision_entries
 from cascade.errors import BundleError, BundleTampered
 from cascade.pictures.decode import Preprocessing
-from cascade.routing import THRESHOLDS, Routing
+from cascade.routing import DECODINGS, THRESHOLDS, Routing
 from cascade.taxonomy import Taxonomy
 
 FORMAT = 1
@@ -97,34 +98,61 @@ class Bundle:
     @cached_property
     def routing(self) -> Routing:
         calibration = self._json("calibration.json")
+        decoding = calibration.get("decoding", THRESHOLDS)
+        if decoding not in DECODINGS:
+            raise self._invalid("calibration.json", f"a decoding of {', '.join(DECODINGS)}")
         return Routing(
             self.taxonomy,
             self.decisions,
-            temperatures=calibration.get("temperatures", {}),
-            thresholds=calibration.get("thresholds", {}),
-            decoding=calibration.get("decoding", THRESHOLDS),
+            temperatures=self._numbers(calibration, "temperatures"),
+            thresholds=self._numbers(calibration, "thresholds"),
+            decoding=decoding,
         )
 
     @cached_property
     def decisions(self) -> DecisionSet:
-        entries = self._json("decisions.json")["decisions"]
-        return DecisionSet(Decision(entry["node"], tuple(entry["outcomes"])) for entry in entries)
+        return DecisionSet(
+            Decision(entry["node"], tuple(entry["outcomes"])) for entry in self._decision_entries
+        )
 
     @cached_property
     def decisions_of_network(self) -> tuple[DecisionSet, ...]:
         """The decisions of each network, in the order of its output columns."""
-        entries = self._json("decisions.json")["decisions"]
-        numbers = [int(entry["network"]) for entry in entries]
+        numbers = [entry["network"] for entry in self._decision_entries]
         return tuple(
             DecisionSet(d for d, own in zip(self.decisions, numbers, strict=True) if own == number)
             for number in range(max(numbers) + 1)
         )
 
-    def _json(self, name: str) -> Any:
+    @cached_property
+    def _decision_entries(self) -> list[dict[str, Any]]:
+        """The entries of decisions.json, each field checked."""
+        entries = self._json("decisions.json").get("decisions")
+        if not are_decision_entries(entries):
+            raise self._invalid("decisions.json", "decisions with node, outcomes and network")
+        return entries
+
+    def _numbers(self, calibration: Mapping[str, Any], name: str) -> dict[str, float]:
+        """One mapping of calibration.json from a path to a finite number."""
+        numbers = calibration.get(name, {})
+        if not isinstance(numbers, dict) or not all(
+            type(number) in (int, float) and abs(number) < sys.float_info.max
+            for number in numbers.values()
+        ):
+            raise self._invalid("calibration.json", f"{name} that are finite numbers")
+        return numbers
+
+    def _invalid(self, name: str, expected: str) -> BundleError:
+        return BundleError(f"{self.folder / name}: expected {expected}; copy the bundle again")
+
+    def _json(self, name: str) -> dict[str, Any]:
         try:
-            return json.loads((self.folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            content = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
             raise BundleError(f"{self.folder / name}: cannot be read: {error}") from error
+        if not isinstance(content, dict):
+            raise self._invalid(name, "an object")
+        return content
 
 
 @dataclass(frozen=True)
@@ -243,7 +271,7 @@ def _load_manifest(folder: Path) -> Mapping[str, Any]:
             f"{folder}: no bundle there ({MANIFEST} is missing); "
             "name a folder that `fashion-cascade train` wrote, or leave --model out"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path}: cannot be read: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise BundleError(
@@ -251,7 +279,8 @@ def _load_manifest(folder: Path) -> Mapping[str, Any]:
             f"{manifest.get('format') if isinstance(manifest, dict) else type(manifest).__name__!r}"
             "; use the release that wrote it, or train a new bundle"
         )
-    if not isinstance(manifest.get("files"), dict):
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not all(isinstance(value, str) for value in files.values()):
         raise BundleError(
             f'{path}: expected "files" with the hash of each file; copy the bundle again'
         )

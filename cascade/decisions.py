@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import SupportsIndex, overload
+from typing import Any, SupportsIndex, TypeGuard, overload
 
 
 @dataclass(frozen=True)
@@ -59,3 +59,23 @@ class DecisionSet(tuple[Decision, ...]):
     def __getitem__(self, key: SupportsIndex | slice) -> Decision | DecisionSet:
         found = super().__getitem__(key)
         return found if isinstance(found, Decision) else DecisionSet(found)
+
+
+def are_decision_entries(entries: Any) -> TypeGuard[list[dict[str, Any]]]:
+    """Whether these are the entries of a decisions.json: node, outcomes, and a network's number.
+
+    There are at most as many networks as decisions.
+    """
+    return (
+        isinstance(entries, list)
+        and len(entries) > 0
+        and all(
+            isinstance(entry, dict)
+            and isinstance(entry.get("node"), str)
+            and isinstance(entry.get("outcomes"), list)
+            and all(isinstance(outcome, str) for outcome in entry["outcomes"])
+            and type(entry.get("network")) is int
+            and 0 <= entry["network"] < len(entries)
+            for entry in entries
+        )
+    )

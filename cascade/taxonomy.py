@@ -47,7 +47,7 @@ class Taxonomy:
         """Read and validate a taxonomy file. Raises ``TaxonomyError``, naming the file."""
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise TaxonomyError(f"{path}: cannot be read as a taxonomy: {error}") from error
         try:
             return cls.from_json(data)
@@ -229,10 +229,17 @@ def _entries(nodes: Any) -> dict[str, dict[str, Any]]:
     """The file's nodes by id, each field checked."""
     if not isinstance(nodes, Sequence) or isinstance(nodes, str) or not nodes:
         raise TaxonomyError('expected a list "nodes" of objects with id, parent and name')
-    entries: dict[str, dict[str, Any]] = {}
+    entries: dict[Any, dict[str, Any]] = {}
     for number, entry in enumerate(nodes):
         if not isinstance(entry, Mapping) or not {"id", "parent", "name"} <= entry.keys():
             raise TaxonomyError(f"node {number}: expected an object with id, parent and name")
+        if not isinstance(entry["id"], str | int) or not isinstance(
+            entry["parent"], str | int | None
+        ):
+            raise TaxonomyError(
+                f"node {number}: expected a text or a number as id and parent (null for the root), "
+                f"received {entry['id']!r} and {entry['parent']!r}"
+            )
         name = entry["name"]
         if not isinstance(name, str) or not name or "/" in name or name == UNKNOWN:
             raise TaxonomyError(

@@ -43,7 +43,7 @@ def number(
             raise ValueError(expected)
         try:
             parsed = number_type(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise ValueError(expected) from None
         if not low <= parsed <= high or (isinstance(value, float) and parsed != value):
             raise ValueError(expected)

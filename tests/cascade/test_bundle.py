@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import keras
@@ -94,6 +95,8 @@ def test_a_changed_or_missing_file_is_named(tmp_path: Path, name: str) -> None:
         ("[]", "format"),
         ('{"format": 9, "files": {}}', "format 1"),
         ('{"format": 1}', "files"),
+        ('{"format": 1, "files": {"a": 1}}', "files"),
+        ("[" * 100_000, "cannot be read"),
         ('{"format": 1, "files": {"../x": "0"}}', "outside"),
     ],
 )
@@ -103,6 +106,34 @@ def test_a_folder_that_is_not_a_bundle_is_refused(tmp_path: Path, manifest: str,
     (tmp_path / "manifest.json").write_text(manifest)
     with pytest.raises(BundleError, match=says):
         Bundle.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("decisions.json", "[]"),
+        ("decisions.json", "[" * 100_000),
+        ("decisions.json", '{"decisions": []}'),
+        ("decisions.json", '{"decisions": [{"node": "", "outcomes": ["a", "b"]}]}'),
+        ("decisions.json", '{"decisions": [{"node": "", "outcomes": ["a"], "network": 9e99}]}'),
+        ("decisions.json", '{"decisions": [{"node": "", "outcomes": ["a"], "network": 1}]}'),
+        ("decisions.json", '{"decisions": [{"node": "", "outcomes": [1], "network": 0}]}'),
+        ("calibration.json", "null"),
+        ("calibration.json", '{"decoding": "guess"}'),
+        ("calibration.json", '{"decoding": []}'),
+        ("calibration.json", '{"temperatures": {"": NaN}}'),
+        ("calibration.json", '{"thresholds": {"shoes": "0.5"}}'),
+        ("preprocessing.json", "7"),
+    ],
+)
+def test_an_invalid_part_with_the_right_hash_is_refused_by_name(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    make_bundle(tmp_path)
+    (tmp_path / name).write_text(content)
+    bundle = seal(tmp_path, {}, {})
+    with pytest.raises(BundleError, match=re.escape(name)):
+        assert bundle.routing and bundle.decisions_of_network and bundle.preprocessing
 
 
 def test_a_lambda_layer_is_refused_before_it_is_built(tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ def test_the_shipped_tree_has_the_17_leaves_and_out_of_scope_in_fixed_order() ->
         (tree(("r", None, "r"), ("a", "r", "a"), ("a", "r", "b")), "twice"),
         (tree(("r", None, "r"), ("a", "r", "a/b")), "without '/'"),
         (tree(("r", None, "r"), ("a", "r", "?")), "without '/'"),
+        (tree(("r", None, "r"), (["a"], "r", "a")), "node 1.*id and parent"),
+        (tree(("r", None, "r"), ("a", {"r": 1}, "a")), "node 1.*id and parent"),
         (tree(("r", None, "r"), ("a", "r", "a")), "two leaves"),
         (tree(("r", None, "r"), ("a", "r", "a"), ("b", "r", "b"), out_of_scope="c"), "'c'"),
     ],
@@ -55,6 +57,13 @@ def test_an_invalid_taxonomy_is_refused_with_its_file(tmp_path: Path, data: Any,
     with pytest.raises(TaxonomyError, match=says) as caught:
         Taxonomy.load(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_file_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tree.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(TaxonomyError, match="cannot be read"):
+        Taxonomy.load(path)
 
 
 def test_a_missing_or_broken_file_is_a_clear_error(tmp_path: Path) -> None:

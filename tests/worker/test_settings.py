@@ -55,7 +55,7 @@ def test_an_invalid_value_is_refused_by_name(places: Places, text: str) -> None:
         places.resolve()
 
 
-@pytest.mark.parametrize("value", ["true", "1.5", '"x"', "[1]"])
+@pytest.mark.parametrize("value", ["true", "1.5", '"x"', "[1]", "1e999", "inf"])
 def test_an_invalid_value_in_a_file_is_refused(places: Places, value: str) -> None:
     (places.folder / FILE_NAME).write_text(f"batch_size = {value}\n")
     with pytest.raises(SettingsError, match=re.escape(str(places.folder / FILE_NAME))):
