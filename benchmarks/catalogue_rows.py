@@ -57,7 +57,7 @@ LABELS = [LabelEntry(leaf, *leaf.split("/")) for leaf in LEAVES] + [
 REASONS = ("truncated", "not_an_image", "too_small", "missing")
 COLUMNS = (
     *("crawl", "path", "path_key", "url", "shop", "product_id", "size", "mtime", "content_hash"),
-    *("category", "gender", "type", "label", "best_leaf", "category_confidence"),
+    *("category", "gender", "type", "model_label", "best_leaf", "category_confidence"),
     *("gender_confidence", "type_confidence", "confidence", "margin", "needs_review"),
     *("model_version", "labelled_at", "status", "reason", "created_at", "updated_at"),
     "human_label",
@@ -253,15 +253,15 @@ def _add_related_rows(connection: Connection) -> None:
         sa.text(
             "INSERT INTO corrections "
             "(catalogue_id, corrected_by, corrected_at, from_label, to_label, model_label) "
-            "SELECT id, 'mara', updated_at, label, human_label, label FROM catalogue "
+            "SELECT id, 'mara', updated_at, model_label, human_label, model_label FROM catalogue "
             "WHERE human_label IS NOT NULL"
         )
     )
     connection.execute(
         sa.text(
-            "INSERT INTO label_history (catalogue_id, content_hash, category, label, best_leaf, "
-            "confidence, margin, needs_review, model_version, labelled_at, replaced_at) "
-            "SELECT id, content_hash, category, label, best_leaf, confidence, margin, "
+            "INSERT INTO label_history (catalogue_id, content_hash, category, model_label, "
+            "best_leaf, confidence, margin, needs_review, model_version, labelled_at, replaced_at) "
+            "SELECT id, content_hash, category, model_label, best_leaf, confidence, margin, "
             "needs_review, 'an earlier one', labelled_at, updated_at FROM catalogue "
             "WHERE status = 'labelled' AND id % 50 = 0"
         )

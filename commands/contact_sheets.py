@@ -22,7 +22,7 @@ def review_sheet(rows: Sequence[Row], table: str) -> str:
 
     sections = [
         {"label": label, "pictures": [_picture(row) for row in group]}
-        for label, group in groupby(rows, lambda row: row.human_label or row.label or "")
+        for label, group in groupby(rows, lambda row: row.label or "")
     ]
     return render("review_sheet.html", count=len(rows), table=table, sections=sections)
 

@@ -17,6 +17,26 @@ if TYPE_CHECKING:
 
 FRACTION = click.FloatRange(0, 1)
 TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])
+
+
+class Level(click.ParamType["tuple[int, str]"]):
+    """A level of a label, as (depth, pattern)."""
+
+    name = "N=PATTERN"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, str]:
+        """Parse ``2=winter``."""
+        if isinstance(value, tuple):
+            return value
+        depth, _, pattern = str(value).partition("=")
+        if not depth.isdecimal() or int(depth) < 1 or not pattern:
+            self.fail(f"expected a level and its name, such as 2=winter, received {value!r}")
+        return int(depth), pattern
+
+
+LEVEL = Level()
 STATUS = click.Choice(["pending", "labelled", "rejected", "quarantined", "cancelled"])
 MEASURES = {
     "confidence": "confidence of the label",
@@ -41,6 +61,13 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--category", metavar="NAME", help="First level of the label, such as shoes."),
     click.option("--gender", metavar="NAME", help="Gender: female or male."),
     click.option("--type", metavar="NAME", help="Last level of the label, such as sandals."),
+    click.option(
+        "--level",
+        "levels",
+        type=LEVEL,
+        multiple=True,
+        help="A level of the label, counted from 1: 2=winter fits kids/winter/boots.",
+    ),
     click.option("--status", type=STATUS, help="Status of the row."),
     click.option("--reason", metavar="CODE", help="Reason of a rejection, such as truncated."),
     click.option("--crawl", metavar="NAME", help="Crawl."),
@@ -93,6 +120,7 @@ def filter_from_options(options: Mapping[str, Any]) -> Filter:
         name: value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
         for name, value in options.items()
     }
+    values["levels"] = values.get("levels") or None
     return Filter(**values)
 
 
@@ -113,6 +141,7 @@ def check_filter(engine: Engine, wanted: Filter) -> None:
     if matches_no_label(engine, wanted):
         names = ("label", "category", "gender", "type")
         given = [(name, getattr(wanted, name)) for name in names]
+        given += [("level", f"{depth}={name}") for depth, name in wanted.levels or ()]
         asked = " ".join(f"--{name} {value!r}" for name, value in given if value is not None)
         click.echo(
             f"no registered label fits {asked}; 'stats' shows the labels in use, "

@@ -253,7 +253,7 @@ class Catalogue:
         return session.writing(self.engine)
 
     def _require_labels(self, outcomes: Sequence[Outcome]) -> None:
-        used = {str(o.fields.label) for o in outcomes if o.fields is not None}
+        used = {str(o.fields.model_label) for o in outcomes if o.fields is not None}
         if used <= self._labels:
             return
         with session.reading(self.engine) as connection:

@@ -18,7 +18,6 @@ from db.tables import (
     STATUS_LITERALS,
     catalogue,
     crawls,
-    effective_label,
     labels,
     path_key,
 )
@@ -40,6 +39,7 @@ class Filter:
     category: str | None = None
     gender: str | None = None
     type: str | None = None
+    levels: tuple[tuple[int, str], ...] | None = None  # (depth from 1, pattern of its name)
     status: str | None = None
     reason: str | None = None
     crawl: str | None = None
@@ -85,9 +85,10 @@ def label_entries(connection: Connection) -> list[LabelEntry]:
 def wanted_labels(connection: Connection, wanted: Filter) -> list[str] | None:
     """The labels that the filter matches, sorted; None if it does not filter by label."""
     patterns = {name: getattr(wanted, name) for name in ("label", "category", "gender", "type")}
-    if all(pattern is None for pattern in patterns.values()):
+    if wanted.levels is None and all(pattern is None for pattern in patterns.values()):
         return None
-    return sorted(matching_labels(label_entries(connection), **patterns))
+    levels = wanted.levels or ()
+    return sorted(matching_labels(label_entries(connection), **patterns, levels=levels))
 
 
 def conditions(
@@ -99,7 +100,7 @@ def conditions(
     clauses: list[Condition] = []
     names = None if "label" in without else wanted_labels(connection, wanted)
     if names is not None:
-        clauses.append(effective_label.in_(names))
+        clauses.append(catalogue.c.label.in_(names))
     if wanted.status is not None and "status" not in without:
         clauses += _status_conditions(wanted.status)
     for name in EQUALITY_FILTERS:

@@ -115,7 +115,7 @@ def withdraw_outdated(
 ) -> None:
     """Withdraw the human labels of rows whose file has other bytes now."""
     changed = [
-        {"id": old.id, "human_label": old.human_label, "label": None}
+        {"id": old.id, "label": old.human_label, "model_label": None}
         for row in rows
         if (old := found.get(row["path_key"])) is not None
         and old.human_label is not None
@@ -136,7 +136,7 @@ def accuracy(engine: Engine) -> list[Accuracy]:
         *((catalogue.c.confidence >= low, low) for low in reversed(CONFIDENCE_BANDS)),
         else_=CONFIDENCE_BANDS[0],
     )
-    label, human = catalogue.c.label, catalogue.c.human_label
+    label, human = catalogue.c.model_label, catalogue.c.human_label
     ancestor = sa.func.substr(human, 1, sa.func.length(label) + 1) == label + "/"
     exact = sa.func.sum(sa.case((label == human, 1), else_=0))
     right = sa.func.sum(sa.case((label == human, 1), (ancestor, 1), else_=0))
@@ -175,9 +175,9 @@ def accuracy_of_model(engine: Engine, model: str) -> Accuracy:
     with reading(engine) as connection:
         for table, source in sources:
             query = (
-                sa.select(*columns, table.c.label)
+                sa.select(*columns, table.c.model_label)
                 .select_from(source)
-                .where(*_CORRECTED, table.c.model_version == model, table.c.label.isnot(None))
+                .where(*_CORRECTED, table.c.model_version == model, table.c.model_label.isnot(None))
                 .where(same_bytes(table))
                 .order_by(table.c.id)
             )
@@ -195,7 +195,7 @@ def _band_name(low: float) -> str:
 
 def _locked_rows(connection: Connection, ids: Sequence[int]) -> dict[int, Mapping[str, Any]]:
     found: dict[int, Mapping[str, Any]] = {}
-    columns = [catalogue.c[name] for name in ("id", "path", "label", "human_label")]
+    columns = [catalogue.c[name] for name in ("id", "path", "label", "model_label", "human_label")]
     for chunk in chunks(sorted(set(ids)), bulk.KEYS_PER_STATEMENT):
         query = sa.select(*columns).where(catalogue.c.id.in_(chunk)).order_by(catalogue.c.id)
         for row in connection.execute(query.with_for_update()).mappings():
@@ -253,9 +253,9 @@ def _log_entry(
         "catalogue_id": row["id"],
         "corrected_by": checked_text(by, "corrected_by"),
         "corrected_at": now,
-        "from_label": row["human_label"] or row["label"],
+        "from_label": row["label"],
         "to_label": label,
-        "model_label": row["label"],
+        "model_label": row["model_label"],
         "note": checked_text(note, "note"),
     }
 

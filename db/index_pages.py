@@ -29,7 +29,7 @@ from db.filters import (
     wanted_labels,
 )
 from db.records import FAILED_STATUSES
-from db.tables import catalogue, effective_label
+from db.tables import catalogue
 
 # a pattern that matches more labels is searched as one set; taxonomies are far smaller
 MAX_VALUES_MERGED = 100
@@ -129,7 +129,7 @@ def index_lookup(connection: Connection, wanted: Filter) -> IndexLookup:
         return IndexLookup("shop", catalogue.c.shop, [wanted.shop])
     labels = wanted_labels(connection, wanted)
     if labels is not None:
-        return IndexLookup("label", effective_label, labels)
+        return IndexLookup("label", catalogue.c.label, labels)
     if wanted.crawl is not None and storable(wanted.crawl):
         return IndexLookup("crawl", catalogue.c.crawl, [wanted.crawl])
     return IndexLookup("", _ID)
@@ -164,7 +164,7 @@ def _other_conditions(connection: Connection, wanted: Filter, name: str) -> list
         clauses.append(catalogue.c.crawl.concat("") == wanted.crawl)
     labels = wanted_labels(connection, wanted) if "label" in hidden else None
     if labels is not None:
-        clauses.append(effective_label.concat("").in_(labels))
+        clauses.append(catalogue.c.label.concat("").in_(labels))
     return clauses
 
 

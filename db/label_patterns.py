@@ -8,7 +8,7 @@ equal labels, which its index answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from db.records import LabelEntry
 
@@ -20,8 +20,12 @@ def matching_labels(
     category: str | None = None,
     gender: str | None = None,
     type: str | None = None,
+    levels: Sequence[tuple[int, str]] = (),
 ) -> frozenset[str]:
-    """The labels that match every given pattern, ignoring case."""
+    """The labels that match every given pattern, ignoring case.
+
+    `levels` holds pairs of depth and pattern: (2, "winter") matches `kids/winter/boots`.
+    """
     parts = {"category": category, "gender": gender, "type": type}
     return frozenset(
         entry.label
@@ -31,7 +35,14 @@ def matching_labels(
             pattern is None or _matches(pattern, getattr(entry, name))
             for name, pattern in parts.items()
         )
+        and all(_matches(pattern, level_name(entry.label, depth)) for depth, pattern in levels)
     )
+
+
+def level_name(label: str, depth: int) -> str | None:
+    """The name of a label at `depth`, counted from 1; None below the level where it stops."""
+    names = label.split("/")
+    return names[depth - 1] if 1 <= depth <= len(names) else None
 
 
 def label_matches(pattern: str, label: str) -> bool:

@@ -44,13 +44,14 @@ class PendingRow:
 class LabelFields:
     """A model's answer for one picture. Confidences and margin are in [0, 1].
 
-    `category`, `gender` and `type` are the parts of `label`, None below the level where it stops.
+    `category`, `gender` and `type` are the parts of `model_label`, None below the level where it
+    stops.
     """
 
     category: str
     gender: str | None
     type: str | None
-    label: str
+    model_label: str
     best_leaf: str
     category_confidence: float
     gender_confidence: float | None
@@ -134,8 +135,9 @@ class ModelVersion:
 class Row:
     """One row of the catalogue, as queries return it.
 
-    `label` and the fields around it are the model's answer. `human_label` is a person's
-    correction or confirmation and, where present, takes precedence.
+    `label` is the label that counts: `human_label`, a person's correction or confirmation, where
+    there is one, or else `model_label`. `category`, `gender` and `type` are its parts. The
+    confidences, `margin` and `best_leaf` are the model's.
     """
 
     id: int
@@ -150,6 +152,7 @@ class Row:
     status: str
     reason: str | None
     label: str | None
+    model_label: str | None
     best_leaf: str | None
     category: str | None
     gender: str | None

@@ -118,7 +118,7 @@ def label_changes(engine: Engine, model: str, samples: int = SAMPLES) -> list[La
     Each has the paths of the `samples` rows with the lowest confidence of the new model.
     """
     relabelled = _relabelled(model)
-    keys = (catalogue.c.label, relabels.c.label)
+    keys = (catalogue.c.model_label, relabels.c.model_label)
     number = sa.func.count()
     query = sa.select(*keys, number).select_from(relabelled).group_by(*keys)
     changes = []
@@ -127,7 +127,7 @@ def label_changes(engine: Engine, model: str, samples: int = SAMPLES) -> list[La
             least_confident = (
                 sa.select(catalogue.c.path)
                 .select_from(relabelled)
-                .where(catalogue.c.label == old, relabels.c.label == new)
+                .where(catalogue.c.model_label == old, relabels.c.model_label == new)
                 .order_by(relabels.c.confidence)
                 .limit(samples)
             )

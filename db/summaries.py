@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import re
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,18 +12,20 @@ from sqlalchemy.engine import Connection, Engine
 from db.errors import InvalidQuery
 from db.filters import Condition, Filter, conditions, storable, wanted_labels
 from db.session import reading
-from db.tables import catalogue, catalogue_counted, effective_label
+from db.tables import catalogue, catalogue_counted
 
+LEVEL = re.compile(r"level_([1-9]\d?)")
 GROUPS = {"crawl": "crawl", "shop": "shop", "model": "model_version", "day": "day"}
 _COUNTED_COLUMNS = ("status", "reason", "crawl", "shop", "model_version")
-_COUNTED_FILTERS = {*_COUNTED_COLUMNS, "label", "category", "gender", "type"}
+_COUNTED_FILTERS = {*_COUNTED_COLUMNS, "label", "category", "gender", "type", "levels"}
 
 
 @dataclass(frozen=True)
 class Count:
     """The number of rows with the same status, label and reason, and their mean confidence.
 
-    `group` is the crawl, shop, model or day (UTC) if the rows were counted `by` one.
+    `group` is the crawl, shop, model, day (UTC) or level if the rows were counted `by` one. A level
+    is written with the levels above it: `kids/winter`.
     `mean_confidence` is None where no model gave a label.
     """
 
@@ -43,13 +46,17 @@ def stats(engine: Engine, wanted: Filter | None = None, *, by: str | None = None
     Args:
         engine: The catalogue.
         wanted: Which rows; all if None.
-        by: One of `GROUPS`, to count each crawl, shop, model or day separately.
+        by: One of `GROUPS`, to count each crawl, shop, model or day separately, or `level_N`, to
+            count the labels by their first N levels.
 
     Raises:
-        InvalidQuery: `by` is not one of `GROUPS`.
+        InvalidQuery: `by` is none of these.
     """
+    if by is not None and (level := LEVEL.fullmatch(by)):
+        return [_with_level(count, int(level[1])) for count in stats(engine, wanted)]
     if by is not None and by not in GROUPS:
-        raise InvalidQuery(f"expected to count by {', '.join(GROUPS)}, received {by!r}")
+        groups = f"{', '.join(GROUPS)} or level_N"
+        raise InvalidQuery(f"expected to count by {groups}, received {by!r}")
     wanted = wanted or Filter()
     group = None if by is None else GROUPS[by]
     given = {field.name for field in fields(wanted) if getattr(wanted, field.name) is not None}
@@ -69,6 +76,13 @@ def stats(engine: Engine, wanted: Filter | None = None, *, by: str | None = None
         if rows
     ]
     return sorted(counts, key=lambda c: (c.group or "", c.status, c.label or "", c.reason or ""))
+
+
+def _with_level(count: Count, depth: int) -> Count:
+    """`count` in the group of the first `depth` levels of its label."""
+    if count.label is None:
+        return count
+    return replace(count, group="/".join(count.label.split("/")[:depth]))
 
 
 def _from_counters(connection: Connection, wanted: Filter, group: str | None) -> sa.Select[Any]:
@@ -92,7 +106,7 @@ def _from_rows(connection: Connection, wanted: Filter, group: str | None) -> sa.
     column: sa.ColumnElement[Any] | None = None
     if group is not None:
         column = _day(connection) if group == "day" else table.c[group]
-    keys = [table.c.status, effective_label, table.c.reason]
+    keys = [table.c.status, table.c.label, table.c.reason]
     sums = sa.func.count(), sa.func.sum(table.c.confidence)
     return _grouped(column, keys, sums).where(*conditions(connection, wanted))
 

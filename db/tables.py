@@ -30,12 +30,15 @@ def path_key(path: str) -> bytes:
 
 
 def _label_columns() -> list[sa.Column[object]]:
-    """The columns of a model's answer, shared by the picture tables and `label_history`."""
+    """The columns of a model's answer, shared by the picture tables and `label_history`.
+
+    In `catalogue`, triggers replace `category`, `gender` and `type` by the parts of a human label.
+    """
     return [
         sa.Column("category", sa.Text),
         sa.Column("gender", sa.Text),
         sa.Column("type", sa.Text),
-        sa.Column("label", sa.Text),
+        sa.Column("model_label", sa.Text),
         sa.Column("best_leaf", sa.Text),
         sa.Column("category_confidence", sa.Double),
         sa.Column("gender_confidence", sa.Double),
@@ -54,6 +57,7 @@ def _quoted(values: tuple[str, ...]) -> str:
     return ", ".join(f"'{value}'" for value in values)
 
 
+LABEL_PARTS = ("category", "gender", "type")
 LABEL_COLUMNS = tuple(str(column.name) for column in _label_columns())
 CONFIDENCES = (
     "category_confidence",
@@ -108,6 +112,16 @@ labels = sa.Table(
     sa.Column("is_leaf", sa.Boolean, nullable=False),
 )
 
+# one row per label and level; the second of 'kids/winter/boots': 2, 'winter', 'kids/winter'
+label_levels = sa.Table(
+    "label_levels",
+    metadata,
+    sa.Column("label", sa.Text, sa.ForeignKey("labels.label"), primary_key=True),
+    sa.Column("depth", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("ancestor", sa.Text, nullable=False),
+)
+
 
 def _picture_table(name: str) -> sa.Table:
     """A table of pictures: `catalogue`, or `relabels` with the labels of a model on trial."""
@@ -135,6 +149,8 @@ def _picture_table(name: str) -> sa.Table:
         sa.Column("created_at", UtcDateTime, nullable=False),
         sa.Column("updated_at", UtcDateTime, nullable=False),
         sa.Column("human_label", sa.Text),
+        # the label that counts: a person's, or else the model's
+        sa.Column("label", sa.Text, sa.Computed("coalesce(human_label, model_label)")),
         # raised by each request; a message of an earlier one changes nothing
         sa.Column("generation", sa.Integer, nullable=False, server_default="0"),
         sa.Column("detail", sa.Text),  # the words of the decoder or of the system
@@ -143,12 +159,14 @@ def _picture_table(name: str) -> sa.Table:
         sa.Column("put_off_since", UtcDateTime),
         sa.Column("not_before", UtcDateTime),
         sa.UniqueConstraint("crawl", "path_key"),
-        sa.ForeignKeyConstraint(["label"], ["labels.label"]),
+        sa.ForeignKeyConstraint(["model_label"], ["labels.label"], name=f"fk_{name}_label"),
         sa.ForeignKeyConstraint(["human_label"], ["labels.label"]),
         sa.CheckConstraint(f"status IN ({_quoted(STATUSES)})", "status"),
-        sa.CheckConstraint("(status = 'labelled') = (label IS NOT NULL)", "labelled_has_label"),
         sa.CheckConstraint(
-            "label IS NULL OR (category IS NOT NULL AND best_leaf IS NOT NULL AND "
+            "(status = 'labelled') = (model_label IS NOT NULL)", "labelled_has_label"
+        ),
+        sa.CheckConstraint(
+            "model_label IS NULL OR (category IS NOT NULL AND best_leaf IS NOT NULL AND "
             "confidence IS NOT NULL AND model_version IS NOT NULL AND labelled_at IS NOT NULL)",
             "label_is_whole",
         ),
@@ -193,9 +211,6 @@ relabels = _picture_table("relabels")
 _queue_indexes(catalogue)
 _queue_indexes(relabels)
 
-# The final label: a person's, or else the model's. The index below and the queries must write it
-# alike.
-effective_label = sa.func.coalesce(catalogue.c.human_label, catalogue.c.label)
 # the row of `relabels` for the same picture
 same_picture = sa.and_(
     relabels.c.crawl == catalogue.c.crawl, relabels.c.path_key == catalogue.c.path_key
@@ -209,12 +224,7 @@ def same_bytes(table: sa.Table) -> sa.ColumnElement[bool]:
 
 
 # Each serves a filter of `query`; what each costs is in docs/scale.md.
-_index(
-    "ix_catalogue_label",
-    effective_label,
-    catalogue.c.id,
-    where="coalesce(human_label, label) IS NOT NULL",
-)
+_index("ix_catalogue_label", catalogue.c.label, catalogue.c.id, where="label IS NOT NULL")
 _index("ix_catalogue_crawl_id", catalogue.c.crawl, catalogue.c.id)
 _index("ix_catalogue_shop", catalogue.c.shop, catalogue.c.id, where="shop IS NOT NULL")
 _index(

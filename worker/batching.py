@@ -172,6 +172,6 @@ def labelled(loaded: Loaded, fields: LabelFields) -> Outcome:
 
 def fields_of(prediction: Prediction) -> LabelFields:
     """The part of a prediction that the catalogue keeps."""
-    return LabelFields(
-        **{name: getattr(prediction, name) for name in LabelFields.__dataclass_fields__}
-    )
+    names = [name for name in LabelFields.__dataclass_fields__ if name != "model_label"]
+    values = {name: getattr(prediction, name) for name in names}
+    return LabelFields(model_label=prediction.label, **values)

@@ -135,11 +135,12 @@ def record_of(outcome: Outcome, model_version: str) -> dict[str, Any]:
     from db.records import PUT_OFF
 
     fields = outcome.fields
-    names = ("label", "category", "gender", "type", "confidence", "best_leaf")
+    names = ("category", "gender", "type", "confidence", "best_leaf")
     labels = {name: getattr(fields, name) if fields else None for name in names}
     return {
         "path": outcome.path,
         "status": "pending" if outcome.status == PUT_OFF else outcome.status,
+        "label": fields.model_label if fields else None,
         **labels,
         "reason": outcome.reason,
         "model_version": model_version,

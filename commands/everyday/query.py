@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,10 +17,13 @@ from commands.options import NEW_FILE, catalogue_option, record_format_option
 from commands.output import FORMATS, Record, write_records
 from rendering.output import STDOUT, open_output
 
+if TYPE_CHECKING:
+    from db.records import Row
+
 PAGE = 100
+LEVEL = re.compile(r"level_([1-9]\d?)")  # a level of the label
 PARQUET = "parquet"
 FORMAT_OF_SUFFIX = {".csv": "csv", ".jsonl": "jsonl", ".parquet": PARQUET}
-# label is the model's; human_label, if set, takes precedence
 COLUMNS = (
     "path",
     "status",
@@ -46,7 +50,7 @@ COLUMNS = (
     "--columns",
     metavar="A,B,…",
     show_default=",".join(COLUMNS),
-    help="Columns in their order; 'all' for all.",
+    help="Columns in their order; 'all' for all; level_2 for the label's second level.",
 )
 @click.option("--count", "only_count", is_flag=True, help="Print only the number of rows.")
 @record_format_option(*FORMATS, PARQUET)
@@ -93,14 +97,25 @@ def command(
             return
         if limit is None and after is None:
             found = queries.rows(catalogue.engine, wanted, order_by=order_by)
-            _write((vars(row) for row in found), names, output_format, output)
+            _write((record_of(row, names) for row in found), names, output_format, output)
             return
         page = queries.page(
             catalogue.engine, wanted, order_by=order_by, limit=limit or PAGE, after=after
         )
-        _write((vars(row) for row in page.rows), names, output_format, output)
+        _write((record_of(row, names) for row in page.rows), names, output_format, output)
         if page.next is not None:
             click.echo(f"next: --after {page.next}", err=True)
+
+
+def record_of(row: Row, names: Sequence[str]) -> dict[str, Any]:
+    """The columns of a row, with those that are worked out from its label."""
+    from db.label_patterns import level_name
+
+    record = vars(row) | {"final_label": row.label}
+    for name in names:
+        if level := LEVEL.fullmatch(name):
+            record[name] = None if row.label is None else level_name(row.label, int(level[1]))
+    return record
 
 
 def _choose_format(output_format: str | None, output: Path | None) -> str | None:
@@ -143,17 +158,19 @@ def _write(
 
 def _parse_columns(columns: str | None) -> tuple[str, ...]:
     """The column names of the option; a usage error for an unknown one."""
+    from db.exports.files import FINAL_LABEL
     from db.writes.row_values import ROW_NAMES
 
     if columns is None:
         return COLUMNS
+    known = (*ROW_NAMES, FINAL_LABEL)
     if columns == "all":
-        return ROW_NAMES
+        return known
     names = tuple(name.strip() for name in columns.split(","))
     for name in names:
-        if name not in ROW_NAMES:
+        if name not in known and not LEVEL.fullmatch(name):
             raise click.BadParameter(
-                f"expected columns out of {', '.join(ROW_NAMES)}, received {name!r}",
+                f"expected columns out of {', '.join(known)}, level_N, received {name!r}",
                 param_hint="--columns",
             )
     return names

@@ -70,7 +70,7 @@ def sheet(
         wanted = filter_from_options(filters)
         check_filter(catalogue.engine, wanted)
         found = list(rows(catalogue.engine, wanted, order_by=order_by, limit=limit))
-        found.sort(key=lambda row: row.human_label or row.label or "")
+        found.sort(key=lambda row: row.label or "")
         if table.exists():
             raise click.UsageError(f"{table} exists and may contain corrections: use another name")
         write_page(html, review_sheet(found, table.name))

@@ -17,13 +17,13 @@ from rendering.text import table_lines
 if TYPE_CHECKING:
     from db.summaries import Count
 
-GROUPS = ("crawl", "shop", "model", "day")
+GROUPS = "crawl, shop, model, day, or level_N for the first N levels of the label"
 COLUMNS = ("group", "status", "label", "reason", "rows", "mean_confidence")
 
 
 @click.command()
 @filter_options
-@click.option("--by", type=click.Choice(GROUPS), help="Count each of these separately.")
+@click.option("--by", metavar="GROUP", help=f"Count separately by {GROUPS}.")
 @record_format_option(*FORMATS)
 @catalogue_option
 def command(
@@ -38,6 +38,7 @@ def command(
     Example:
       fashion-cascade stats
       fashion-cascade stats --by shop --label 'shoes/*'
+      fashion-cascade stats --by level_2
       fashion-cascade stats --crawl spring --format csv
     """
     from db.summaries import stats

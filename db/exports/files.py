@@ -22,11 +22,11 @@ from db.errors import ExportError
 from db.filters import Filter, conditions
 from db.index_pages import crawl_id_range
 from db.session import reading
-from db.tables import catalogue, effective_label
+from db.tables import catalogue
 from db.writes.row_values import ROW_NAMES
 from rendering.output import file_behind, is_stream, open_output, partial_path
 
-FINAL_LABEL = "final_label"  # a person's label, or else the model's
+FINAL_LABEL = "final_label"  # the former name of `label`, kept for one release
 COLUMNS = (*ROW_NAMES, FINAL_LABEL)
 ROWS_PER_FETCH = 5000
 
@@ -43,7 +43,7 @@ class Exported:
 def export_query(connection: Connection, wanted: Filter, after: int = 0) -> sa.Select[Any]:
     """The `COLUMNS` of matching rows with ids above `after`, in order of id."""
     ids = crawl_id_range(connection, wanted).after(after, descending=False)
-    columns = [*(catalogue.c[name] for name in ROW_NAMES), effective_label.label(FINAL_LABEL)]
+    columns = [*(catalogue.c[name] for name in ROW_NAMES), catalogue.c.label.label(FINAL_LABEL)]
     rows = sa.select(*columns).where(*conditions(connection, wanted), *ids.conditions())
     return rows.order_by(catalogue.c.id)
 

@@ -29,8 +29,8 @@ ROWS_PER_GROUP = 20_000
 NO_CATEGORY = "none"
 # columns with few distinct values, worth a dictionary
 REPEATED = frozenset(
-    "crawl shop status reason label best_leaf category gender type model_version human_label "
-    "final_label".split()
+    "crawl shop status reason label model_label human_label final_label best_leaf category gender "
+    "type model_version".split()
 )
 
 
@@ -49,14 +49,18 @@ def write_records(
 
     Args:
         records: Rows by column name.
-        columns: Names out of the exported columns, with the same types.
+        columns: Names out of the exported columns, with the same types, or of columns of text.
         sink: A binary file; may be a pipe.
 
     Raises:
         ExportError: pyarrow is not installed.
     """
     arrow, known = pyarrow(), export_schema()
-    schema = arrow.schema([known.field(name) for name in columns])
+    fields = [
+        known.field(name) if name in known.names else arrow.field(name, arrow.string())
+        for name in columns
+    ]
+    schema = arrow.schema(fields)
     rows = 0
     with arrow.parquet.ParquetWriter(HashingSink(sink), schema, compression="zstd") as writer:
         for group in chunks(records, ROWS_PER_GROUP):

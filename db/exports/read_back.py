@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection, Engine
 from db.chunks import chunks
 from db.errors import ExportError, UnknownLabel
 from db.exports.text_encoding import from_cell
+from db.filters import label_entries
 from db.records import STATUSES, LabelEntry
 from db.session import writing
 from db.tables import CONFIDENCES, catalogue, path_key
@@ -23,6 +24,7 @@ from db.writes.row_values import ROW_NAMES, checked_confidence, checked_text
 
 ROWS_PER_TRANSACTION = 2000
 REQUIRED = ("crawl", "path", "status")
+COLUMNS = tuple(name for name in ROW_NAMES if name not in ("id", "label"))  # the database computes
 _TIMES = ("labelled_at", "created_at", "updated_at")
 _NUMBERS = (*CONFIDENCES, "mtime")
 _INTEGERS = ("size", "attempts")
@@ -84,7 +86,12 @@ def _row(source: Path, number: int, record: Mapping[str, Any]) -> dict[str, Any]
         missing = [name for name in REQUIRED if not record.get(name)]
         if missing or record["status"] not in STATUSES:
             raise ValueError(f"expected {', '.join(REQUIRED)}, received {dict(record)!r:.200}")
-        row = {name: _value(name, record.get(name)) for name in ROW_NAMES if name != "id"}
+        row = {name: _value(name, record.get(name)) for name in COLUMNS}
+        if "model_label" not in record:  # before version 0.2, `label` was the model's
+            row["model_label"] = _value("model_label", record.get("label"))
+            row["label_of_parts"] = row["model_label"]
+        else:
+            row["label_of_parts"] = row["human_label"] or row["model_label"]
     except (ValueError, TypeError, AttributeError) as error:
         raise ExportError(f"{source}, line {number}: {error}") from error
     now = datetime.now(UTC)
@@ -130,18 +137,18 @@ def _import(connection: Connection, rows: list[dict[str, Any]]) -> int:
 
 
 def _register(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Register the models and labels of the rows; a row has all parts of its own label."""
+    """Register the models and labels of the rows."""
     entries = {
-        row["label"]: LabelEntry(
-            row["label"],
-            row["category"],
-            row["gender"],
-            row["type"],
-            row["label"] == row["best_leaf"],
+        label: LabelEntry(
+            label, row["category"], row["gender"], row["type"], label == row["best_leaf"]
         )
         for row in rows
-        if row["label"] is not None
+        if (label := row.pop("label_of_parts")) is not None
     }
+    known_entries = [*label_entries(connection), *entries.values()]
+    unknown = {row["model_label"] for row in rows} - {entry.label for entry in known_entries}
+    for label in sorted(unknown - {None}):
+        entries[label] = _entry_of_path(label, known_entries)
     versions = {row["model_version"] for row in rows if row["model_version"] is not None}
     known = set(registry.versions(connection))
     if entries or versions - known:
@@ -153,3 +160,15 @@ def _register(connection: Connection, rows: list[dict[str, Any]]) -> None:
             f"expected labels of a registered taxonomy, received {sorted(unknown)}; "
             "first label a picture with a model that has them"
         )
+
+
+def _entry_of_path(label: str, known: Sequence[LabelEntry]) -> LabelEntry:
+    """The entry of a model's label whose parts the file does not have.
+
+    That is the label of a corrected row: its `category`, `gender` and `type` are the person's. The
+    second level is a gender if a known label of the same category has it as its gender.
+    """
+    category, *below = label.split("/")
+    genders = {entry.gender for entry in known if entry.category == category}
+    gender = below.pop(0) if below and (len(below) > 1 or below[0] in genders) else None
+    return LabelEntry(label, category, gender, below[-1] if below else None, is_leaf=False)

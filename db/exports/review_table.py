@@ -24,7 +24,7 @@ def write_review_table(file: Path, rows: Iterable[Row]) -> None:
         write_row = csv_line_writer(lambda line: binary.write(line.encode()))
         write_row(COLUMNS)
         for row in rows:
-            values = (row.id, row.path, row.human_label or row.label, row.confidence, "", "")
+            values = (row.id, row.path, row.label, row.confidence, "", "")
             write_row([to_cell(value) for value in values])
 
 

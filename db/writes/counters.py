@@ -50,7 +50,7 @@ def compact(connection: Connection) -> None:
 def differences(connection: Connection) -> list[str]:
     """Where the counters differ from a count of the rows; empty when they agree."""
     by = ("crawl", "status", "label", "reason")
-    label = sa.func.coalesce(catalogue.c.human_label, catalogue.c.label, "").label("label")
+    label = sa.func.coalesce(catalogue.c.label, "").label("label")
     reason = sa.func.coalesce(catalogue.c.reason, "").label("reason")
     real_keys = (catalogue.c.crawl, catalogue.c.status, label, reason)
     real = sa.select(*real_keys, sa.func.count()).group_by(*real_keys)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from db.chunks import chunks
-from db.tables import LABEL_COLUMNS, catalogue, label_history
+from db.tables import LABEL_COLUMNS, LABEL_PARTS, catalogue, label_history, labels
 from db.writes import bulk
 from db.writes.leases import RowState
 from db.writes.row_values import PENDING_AGAIN
@@ -19,10 +19,14 @@ _COPIED = ("content_hash", *LABEL_COLUMNS)
 
 def keep(connection: Connection, ids: Sequence[int], now: datetime) -> None:
     """Copy the labels of these catalogue rows into the history; skip rows without a label."""
+    # the parts of the model's label, which those of a human label replace in the row
+    columns = [(labels if name in LABEL_PARTS else catalogue).c[name] for name in _COPIED]
+    rows = catalogue.join(labels, labels.c.label == catalogue.c.model_label)
     for chunk in chunks(ids, bulk.KEYS_PER_STATEMENT):
         old = (
             sa.select(catalogue.c.id, sa.literal(now, label_history.c.replaced_at.type))
-            .add_columns(*(catalogue.c[name] for name in _COPIED))
+            .add_columns(*columns)
+            .select_from(rows)
             .where(catalogue.c.id.in_(chunk), catalogue.c.status == "labelled")
         )
         connection.execute(

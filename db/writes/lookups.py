@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from db.tables import LABEL_PARTS, labels
 from db.writes.row_values import FIELD_NAMES
 
 
@@ -33,7 +34,8 @@ def labels_by_hash(table: sa.Table, on_postgresql: bool) -> sa.Select[Any]:
         .correlate(source)
         .scalar_subquery()
     )
-    columns = [table.c[name] for name in FIELD_NAMES]
-    return sa.select(table.c.content_hash, *columns).where(
-        table.c.id.in_(sa.select(first).select_from(source))
-    )
+    # the parts of the model's label, which those of a human label replace in the row
+    columns = [(labels if name in LABEL_PARTS else table).c[name] for name in FIELD_NAMES]
+    rows = table.join(labels, labels.c.label == table.c.model_label)
+    query = sa.select(table.c.content_hash, *columns).select_from(rows)
+    return query.where(table.c.id.in_(sa.select(first).select_from(source)))

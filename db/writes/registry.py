@@ -9,7 +9,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from db.records import LabelEntry, ModelVersion, check_labels
-from db.tables import catalogue_counted, crawls, labels, model_versions, relabels
+from db.tables import (
+    catalogue_counted,
+    crawls,
+    label_levels,
+    labels,
+    model_versions,
+    relabels,
+)
 from db.writes import bulk
 from db.writes.row_values import checked_text
 
@@ -43,6 +50,18 @@ def register(
         bulk.insert(connection, model_versions, [row])
     rows = [vars(entry) for entry in sorted(entries, key=lambda entry: entry.label)]
     bulk.insert(connection, labels, rows)
+    bulk.insert(
+        connection, label_levels, [level for row in rows for level in _levels(row["label"])]
+    )
+
+
+def _levels(label: str) -> list[dict[str, object]]:
+    """The rows of `label_levels` for one label."""
+    names = label.split("/")
+    return [
+        {"label": label, "depth": depth, "name": name, "ancestor": "/".join(names[:depth])}
+        for depth, name in enumerate(names, 1)
+    ]
 
 
 def put_in_use(

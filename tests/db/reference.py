@@ -46,7 +46,7 @@ def fits(
     row: dict[str, Any], wanted: Filter, rows: list[dict[str, Any]], tree: dict[str, Any]
 ) -> bool:
     """Whether a row matches; `tree` gives each label its category, gender and type."""
-    label = row["human_label"] or row["label"]
+    label = row["human_label"] or row["model_label"]
     if wanted.label is not None and not (label and label_match(wanted.label, label)):
         return False
     for name in ("category", "gender", "type"):

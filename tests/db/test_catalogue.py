@@ -49,7 +49,7 @@ def one(store: Catalogue, path: str) -> dict[str, Any]:
 
 def history(store: Catalogue) -> list[tuple[str, str]]:
     with store.engine.connect() as connection:
-        query = sa.select(table.c.path, label_history.c.label, label_history.c.model_version)
+        query = sa.select(table.c.path, label_history.c.model_label, label_history.c.model_version)
         query = query.join(label_history, label_history.c.catalogue_id == table.c.id)
         return [tuple(row) for row in connection.execute(query.order_by(label_history.c.id))]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -85,7 +86,8 @@ def test_corrections_are_recorded_once_and_take_precedence(filled: Catalogue) ->
     assert human_labels.apply(filled.engine, wanted, "mara") == Applied(0, 1)
     assert logged(filled) == [("mara", "shoes/female/sandals", BOOTS, "look at the sole")]
     row = by_path(filled)["/a"]
-    assert (row.human_label, row.label) == (BOOTS, "shoes/female/sandals")
+    assert (row.label, row.human_label, row.model_label) == (BOOTS, BOOTS, "shoes/female/sandals")
+    assert (row.category, row.gender, row.type) == ("shoes", "male", "boots")
     assert count(filled.engine, Filter(label="shoes/male/*")) == 1
     assert count(filled.engine, Filter(label="*sandals")) == 1
     with reading(filled.engine) as connection:
@@ -124,7 +126,7 @@ def test_accuracy_on_corrected_rows(filled: Catalogue) -> None:
 def test_ancestor_of_the_human_label_is_right(store: Catalogue) -> None:
     stops = {"shoes": "shoes", "shoes/male": "shoes", "glasses": "glasses"}
     made = [
-        labelled(f"/{label}", sandals(label=label, category=category, confidence=0.99))
+        labelled(f"/{label}", sandals(model_label=label, category=category, confidence=0.99))
         for label, category in stops.items()
     ]
     store.store(CRAWL, "me", MODEL, made)
@@ -139,7 +141,7 @@ def relabel(store: Catalogue, wanted: Filter, model: str, paths: list[str]) -> N
     relabels = relabelling.open_relabels(store.engine)
     files = [FileState(path) for path in paths]
     claim = relabels.claim(CRAWL, files, "me", LEASE_SECONDS, model, reopen=False)
-    boots = sandals(label=BOOTS, best_leaf=BOOTS, gender="male", type="boots")
+    boots = sandals(model_label=BOOTS, best_leaf=BOOTS, gender="male", type="boots")
     outcomes = [labelled(file.path, boots) for file in claim.todo]
     relabels.store(CRAWL, "me", model, outcomes)
 
@@ -163,7 +165,7 @@ def test_relabelling_changes_nothing_before_promotion_and_can_be_reverted(
     assert relabelling.promote(filled.engine, OTHER_MODEL) == 0
     after = by_path(filled)
     assert (after["/a"].label, after["/a"].model_version) == (BOOTS, OTHER_MODEL)
-    assert (after["/b"].label, after["/b"].human_label) == (BOOTS, "shoes")
+    assert (after["/b"].label, after["/b"].model_label) == ("shoes", BOOTS)
     assert after["/c"] == before["/c"]
     assert relabelling.begin(filled.engine, Filter(category="shoes"), OTHER_MODEL) == 0
     assert relabelling.use(filled.engine, MODEL) == 2
@@ -171,7 +173,9 @@ def test_relabelling_changes_nothing_before_promotion_and_can_be_reverted(
     assert (again["/a"].label, again["/a"].confidence) == ("shoes/female/sandals", 0.97)
     with reading(filled.engine) as connection:
         assert [m.version for m in registered_models(connection) if m.in_use] == [MODEL]
-        kept = connection.execute(sa.select(label_history.c.label, label_history.c.model_version))
+        kept = connection.execute(
+            sa.select(label_history.c.model_label, label_history.c.model_version)
+        )
         assert sorted(tuple(row) for row in kept) == [
             ("shoes/female/sandals", MODEL),
             ("shoes/female/sandals", MODEL),
@@ -254,3 +258,37 @@ def test_human_label_survives_another_model_but_not_other_bytes(filled: Catalogu
     filled.store(CRAWL, "me", OTHER_MODEL, [labelled("/a", content_hash="other bytes")])
     assert by_path(filled)["/a"].human_label is None
     assert logged(filled)[-1] == ("fashion-cascade", BOOTS, None, "the file's bytes changed")
+
+
+def test_copy_of_a_corrected_picture_gets_the_parts_of_the_models_label(filled: Catalogue) -> None:
+    """Its bytes were labelled before, so the label is copied: the model's, not the person's."""
+    row = by_path(filled)["/a"]
+    human_labels.apply(filled.engine, [Correction(row.id, BOOTS)], "mara")
+    fields = filled.labels_by_hash([str(row.content_hash)], MODEL)[str(row.content_hash)]
+    assert (fields.model_label, fields.gender, fields.type) == (
+        "shoes/female/sandals",
+        "female",
+        "sandals",
+    )
+
+
+def test_history_of_a_corrected_picture_has_the_parts_of_the_models_label(
+    filled: Catalogue,
+) -> None:
+    row = by_path(filled)["/a"]
+    human_labels.apply(filled.engine, [Correction(row.id, BOOTS)], "mara")
+    filled.claim(CRAWL, [FileState("/a", 99, 9.0)], "me", 60, OTHER_MODEL)
+    with reading(filled.engine) as connection:
+        columns = (label_history.c[name] for name in ("model_label", "gender", "type"))
+        assert [tuple(row) for row in connection.execute(sa.select(*columns))] == [
+            ("shoes/female/sandals", "female", "sandals")
+        ]
+    pending = by_path(filled)["/a"]
+    assert (pending.label, pending.model_label, pending.gender) == (BOOTS, None, "male")
+
+
+def test_withdrawn_correction_restores_the_parts_of_the_models_label(filled: Catalogue) -> None:
+    row = by_path(filled)["/a"]
+    for label in (BOOTS, None):
+        human_labels.apply(filled.engine, [Correction(row.id, label)], "mara")
+    assert by_path(filled)["/a"] == replace(row, updated_at=by_path(filled)["/a"].updated_at)

@@ -85,7 +85,7 @@ def filled(catalogue: Catalogue) -> Iterator[dict[int, str]]:
                 "id": number + 1,
                 "path_key": path_key(text),
                 "status": "labelled",
-                "label": f"{number}{text}",
+                "model_label": f"{number}{text}",
                 "best_leaf": f"{number}{text}",
                 "category": f"c{text}",
                 "confidence": 0.5,

@@ -15,6 +15,7 @@ from db import check, index_pages
 from db.catalogue import Catalogue
 from db.errors import InvalidQuery
 from db.queries import Filter, count, page, rows
+from db.records import LabelEntry
 from db.session import reading, writing
 from db.summaries import stats
 from db.tables import catalogue as table
@@ -62,14 +63,15 @@ def row(draw: st.DrawFn) -> dict[str, Any]:
         "created_at": DAY0,
         "updated_at": DAY0,
     }
-    names = ("category", "gender", "type", "label", "best_leaf")
+    names = ("category", "gender", "type", "model_label", "best_leaf")
     names += ("confidence", "margin")
     names += ("category_confidence", "gender_confidence", "type_confidence")
     made |= dict.fromkeys(names)
     if status == "labelled":
         label = draw(st.sampled_from(sorted(TREE)))
-        made |= {name: TREE[label][name] for name in ("category", "gender", "type", "label")}
+        made |= {name: TREE[label][name] for name in ("category", "gender", "type")}
         made |= {
+            "model_label": label,
             "best_leaf": label,
             "needs_review": draw(st.booleans()),
             "labelled_at": draw(TIMES),
@@ -203,7 +205,7 @@ def test_stats_agree_with_the_reference(
         if fits(r, wanted, made, TREE):
             day = r["labelled_at"].strftime("%Y-%m-%d") if r["labelled_at"] else None
             group = {"model": r["model_version"], "day": day}.get(by or "", r.get(by or ""))
-            label = r["human_label"] or r["label"]
+            label = r["human_label"] or r["model_label"]
             expected[(group, r["status"], label, r["reason"])] += 1
     found = stats(store.engine, wanted, by=by)
     assert {(c.group, c.status, c.label, c.reason): c.rows for c in found} == dict(expected)
@@ -246,7 +248,7 @@ EXAMPLE: dict[str, Any] = {
     "category": "shoes",
     "gender": "male",
     "type": "boots",
-    "label": "shoes/male/boots",
+    "model_label": "shoes/male/boots",
     "best_leaf": "shoes/male/boots",
     "confidence": 0.75,
     "model_version": "model-1",
@@ -273,3 +275,33 @@ def test_stats_by_an_unknown_group_is_refused(store: Catalogue) -> None:
         stats(store.engine, by="path")
     with reading(store.engine) as connection:
         assert connection.execute(sa.text("SELECT count(*) FROM catalogue")).scalar() == 0
+
+
+DEEP = ("kids/winter/boots", "kids/summer/boots", "kids/summer", "adults/winter/boots")
+
+
+def test_each_level_of_a_deep_tree_can_be_filtered_and_counted(catalogue: Catalogue) -> None:
+    entries = [LabelEntry(label, label.split("/")[0]) for label in DEEP]
+    catalogue.register_model("m1", entries)
+    fill(catalogue, [dict(EXAMPLE, path=label, model_label=label) for label in DEEP])
+
+    def paths(*levels: tuple[int, str]) -> list[str]:
+        return [row.path for row in rows(catalogue.engine, Filter(levels=levels))]
+
+    assert paths((2, "winter")) == ["kids/winter/boots", "adults/winter/boots"]
+    assert paths((2, "WIN*"), (1, "kids")) == ["kids/winter/boots"]
+    assert paths((3, "boots"), (2, "summer")) == ["kids/summer/boots"]
+    assert paths((4, "*")) == []
+    by_group: Counter[str | None] = Counter()
+    for found in stats(catalogue.engine, by="level_2"):
+        by_group[found.group] += found.rows
+    assert by_group == {"kids/winter": 1, "kids/summer": 2, "adults/winter": 1}
+    with reading(catalogue.engine) as connection:
+        query = (
+            "SELECT l.name, count(*) FROM catalogue c JOIN label_levels l ON l.label = c.label "
+            "WHERE l.depth = 2 GROUP BY l.name ORDER BY l.name"
+        )
+        assert [tuple(r) for r in connection.execute(sa.text(query))] == [
+            ("summer", 2),
+            ("winter", 2),
+        ]

@@ -90,7 +90,7 @@ def review(url: str) -> dict[str, str]:
     done = run("review", "apply", "doubtful.csv", "--by", "mara").stdout
     assert done == f"{REVIEWED} rows corrected or confirmed, 0 unchanged\n"
     (whole, *_) = lines(run("review", "stats"))
-    model = sql(url, "SELECT label, human_label FROM catalogue WHERE human_label IS NOT NULL")
+    model = sql(url, "SELECT model_label, human_label FROM catalogue WHERE human_label IS NOT NULL")
     right = sum(f"{human}/".startswith(f"{label}/") for label, human in model)
     assert (whole["rows"], whole["right"]) == (REVIEWED, right)
     return said
@@ -129,7 +129,7 @@ def compare(url: str, *versions: str) -> None:
         joined = "JOIN catalogue c ON c.id = t.catalogue_id" if side == "first" else ""
         human = "c.human_label" if side == "first" else "t.human_label"
         said = sql(
-            url, f"SELECT t.label, {human} FROM {table} t {joined} WHERE {human} IS NOT NULL"
+            url, f"SELECT t.model_label, {human} FROM {table} t {joined} WHERE {human} IS NOT NULL"
         )
         assert figures["corrections.rows"][side] == len(said) == REVIEWED
         exact = sum(label == person for label, person in said)
@@ -142,11 +142,11 @@ def exported(url: str) -> None:
     for name in ("out.csv", "out.jsonl", "out.parquet", "out.db"):
         assert "54 rows, sha256" in run("export", name, "--status", "labelled").stdout
     query = (
-        "SELECT id, path, coalesce(human_label, label), confidence FROM catalogue "
+        "SELECT id, path, coalesce(human_label, model_label), confidence FROM catalogue "
         "WHERE status = 'labelled' ORDER BY id"
     )
     expected = sql(url, query)
-    columns = "id, path, final_label, confidence"
+    columns = "id, path, label, confidence"
     snapshot = sqlite3.connect("out.db")
     assert snapshot.execute(f"SELECT {columns} FROM catalogue ORDER BY id").fetchall() == expected
     snapshot.close()

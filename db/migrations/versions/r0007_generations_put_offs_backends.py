@@ -11,7 +11,7 @@ from alembic import op
 from db.migrations.versions import r0001_first_tables as first
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 

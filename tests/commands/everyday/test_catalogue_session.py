@@ -49,7 +49,9 @@ def test_review_relabel_and_switch_back(session: Path) -> None:
     assert done.stdout == "2 rows corrected or confirmed, 0 unchanged\n"
     assert "0 rows corrected" in run("review", "apply", "doubtful.csv", "--by", "mara").stdout
     (corrected,) = lines(run("query", "--label", BOOTS))
-    assert (corrected["label"], corrected["human_label"]) == (SANDALS, BOOTS)
+    assert (corrected["label"], corrected["human_label"]) == (BOOTS, BOOTS)
+    (corrected,) = lines(run("query", "--label", BOOTS, "--columns", "all"))
+    assert (corrected["model_label"], corrected["final_label"]) == (SANDALS, BOOTS)
     whole = lines(run("review", "stats"))[0]
     assert (whole["rows"], whole["right"], whole["accuracy"]) == (2, 1, 0.5)
 

@@ -47,7 +47,9 @@ class Labelled:
 
     def history(self) -> list[str]:
         with reading(self.engine) as connection:
-            return list(connection.execute(sa.text("SELECT label FROM label_history")).scalars())
+            return list(
+                connection.execute(sa.text("SELECT model_label FROM label_history")).scalars()
+            )
 
     def waiting(self) -> dict[str, int]:
         """Rows of the unfinished relabelling, by status."""

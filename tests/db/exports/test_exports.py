@@ -141,9 +141,11 @@ def test_sqlite_export(filled: Catalogue, tmp_path: Path) -> None:
     target = tmp_path / "out.db"
     export_sqlite(filled.engine, EVERYTHING, target)
     connection = sqlite3.connect(target)
-    found = connection.execute("SELECT path, final_label FROM catalogue ORDER BY id").fetchall()
+    query = "SELECT path, label, final_label FROM catalogue ORDER BY id"
+    found = connection.execute(query).fetchall()
     connection.close()
-    assert found == [(r.path, r.human_label or r.label) for r in all_rows(filled)]
+    counts = [(r.path, r.human_label or r.model_label) for r in all_rows(filled)]
+    assert found == [(path, label, label) for path, label in counts]
 
 
 def test_export_and_import_lose_nothing(filled: Catalogue, tmp_path: Path) -> None:

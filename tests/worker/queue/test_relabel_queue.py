@@ -19,10 +19,10 @@ OLD, NEW = "shoes/female/sandals", "glasses/optical"
 
 
 def said(url: str, table: str) -> list[str | None]:
-    """The labels in a table, by plain SQL."""
+    """The model's labels in a table, by plain SQL."""
     engine = sa.create_engine(url)
     with engine.connect() as connection:
-        found = list(connection.execute(sa.text(f"SELECT label FROM {table}")).scalars())
+        found = list(connection.execute(sa.text(f"SELECT model_label FROM {table}")).scalars())
     engine.dispose()
     return found
 
