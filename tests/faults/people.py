@@ -120,7 +120,7 @@ def fault_review_apply(world: World, rng: random.Random) -> Heal:
         lines: list[dict[str, Any]] = []
         for row in rows:
             if row.path in wanted:
-                shown = row.human_label or row.label
+                shown = row.label
                 right = rng.choice([leaf for leaf in leaves if leaf != shown])
                 lines.append(
                     {"id": row.id, "path": row.path, "label": shown, "correct_label": right}
