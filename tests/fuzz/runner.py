@@ -151,7 +151,7 @@ class Runner:
             if self._pipe.poll(self._hang_seconds):
                 what, renew = self._pipe.recv()
             else:
-                what, renew = f"no answer within {self._hang_seconds:.0f} s", True
+                what, renew = f"no answer within {self._hang_seconds:g} s", True
         except (EOFError, OSError):
             self._process.join(10)
             what, renew = f"the process ended with {self._process.exitcode}", True
