@@ -24,6 +24,14 @@ from db.errors import DatabaseUnavailable, InvalidUrl, mapped
 
 BUSY_TIMEOUT_SECONDS = 60.0
 CONNECT_TIMEOUT_SECONDS = 10
+# a PostgreSQL that falls silent (a cable, a firewall) is noticed within half a minute, not hours
+SILENCE = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # milliseconds, for what was sent and not acknowledged
+}
 CACHE_KIB = 64_000  # page cache of each SQLite connection, at most
 LOG_PAGES = 10_000  # of 4 KiB; at this size SQLite copies its log into the file
 
@@ -70,7 +78,7 @@ def make_engine(url: str) -> Engine:
     return sa.create_engine(
         parsed,
         pool_pre_ping=True,  # after a server restart, reconnect instead of failing a shard
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS, **SILENCE},
     )
 
 

@@ -82,11 +82,20 @@ def _queue(resolved: Resolved, pending: bool) -> dict[str, Any]:
     """
     from worker.errors import BrokerUnreachable
     from worker.queue import broker
+    from worker.queue.messages import dead_letters
 
     settings = resolved.settings
     try:
         length, taken = broker.queue_length(settings), broker.unacknowledged(settings)
-        return {"waiting": length, "taken": taken, "workers": broker.active_workers(settings)}
+        number, newest = dead_letters(settings)
+        workers = broker.active_workers(settings)
+        return {
+            "waiting": length,
+            "taken": taken,
+            "dead_letters": number,
+            "newest_dead_letter": newest,
+            "workers": workers,
+        }
     except BrokerUnreachable as error:
         if resolved.sources["broker_url"] == "default" and not pending:
             return {"error": f"none (no broker answers at {settings.broker_url})"}
@@ -126,6 +135,9 @@ def _print_queue(queue: dict[str, Any]) -> None:
         click.echo(f"queue: {queue['error']}")
         return
     click.echo(f"queue: {queue['waiting']} shards waiting, {queue['taken']} taken")
+    if queue["dead_letters"]:
+        number, newest = queue["dead_letters"], queue["newest_dead_letter"]
+        click.echo(f"dead letters: {number} messages that no worker can read; the newest: {newest}")
     if not queue["workers"]:
         click.echo("workers: none answers")
     for name, tasks in queue["workers"].items():

@@ -7,6 +7,7 @@ prevents a known failure of this kind of queue.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -14,13 +15,19 @@ from typing import Any
 
 from celery import Celery
 
+from worker.queue import transport
 from worker.settings import Settings, resolve
+
+transport.install()
 
 TASK = "fashion_cascade.label_shard"
 PRIORITIES = {"high": 0, "normal": 3, "low": 6}  # in Redis the smaller number goes first
 PRIORITY_STEPS = [0, 3, 6]
 PRIORITY_SEPARATOR = "\x06\x16"  # kombu puts it between the queue name and a priority above 0
 MAX_RETRY_DELAY_SECONDS = 60.0  # for a shard; a worker holds its message meanwhile
+# a connection that goes silent is given up after this; each command is tried twice
+SOCKET_TIMEOUT_SECONDS = 10
+KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
@@ -34,7 +41,16 @@ def configuration(settings: Settings) -> dict[str, Any]:
             # detects a restarted broker, and a connection that a firewall dropped
             "health_check_interval": 10,
             "socket_keepalive": True,
+            "socket_keepalive_options": {
+                getattr(socket, name): value
+                for name, value in KEEPALIVE.items()
+                if hasattr(socket, name)  # macOS has other names
+            },
             "socket_connect_timeout": 10,
+            # Kombu sets none: one lost answer then blocks the worker for good
+            "socket_timeout": SOCKET_TIMEOUT_SECONDS,
+            # a worker that died while it restored messages blocks the others only so long
+            "unacked_mutex_expire": 15,
             "retry_on_timeout": True,
             # kombu checks every 10 s for messages past their timeout, but restores them only at
             # every tenth check; one command per check, so a dead worker's shards wait only 10 s

@@ -89,6 +89,20 @@ def _broker(settings: Settings) -> Iterator[CheckResult]:
     )
     skew = abs(seconds + micro / 1e6 - time.time())
     yield _clock("clock of the broker", skew)
+    yield from _dead_letters(settings)
+
+
+def _dead_letters(settings: Settings) -> Iterator[CheckResult]:
+    from worker.queue.messages import dead_letters, dead_letters_key
+
+    number, newest = dead_letters(settings)
+    key = dead_letters_key(settings.queue)
+    yield CheckResult(
+        "dead letters",
+        WARNING if number else OK,
+        f"{number} messages that no worker can read; the newest: {newest}" if number else "none",
+        f"see who sends them: LRANGE {key} 0 9; then DEL {key}" if number else "",
+    )
 
 
 def _catalogue(settings: Settings) -> Iterator[CheckResult]:

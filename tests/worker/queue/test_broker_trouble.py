@@ -1,0 +1,132 @@
+"""A broker that refuses, falls silent, or holds entries that are no messages: a worker goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.faults.proxy import Proxy
+from tests.redis_server import RedisServer, free_port
+from tests.worker.crawls import write_crawl
+from tests.worker.queue.test_messages import BAD
+from tests.worker.queues import SECONDS, Queue
+
+pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(SECONDS)]
+
+PICTURES = 40
+
+
+@pytest.fixture
+def queue(tmp_path: Path, broker: RedisServer) -> Iterator[Queue]:
+    """A queue over SQLite with a model that needs no networks."""
+    made = Queue(tmp_path, broker, f"sqlite:///{tmp_path / 'catalogue.db'}")
+    made.environ |= {"FASHION_CASCADE_SHARD_SIZE": "8", "FASHION_CASCADE_POOL_SIZE": "1"}
+    yield made
+    made.close()
+
+
+def enqueue(queue: Queue) -> None:
+    write_crawl(queue.pictures, PICTURES)
+    queue.run("enqueue", queue.pictures, "--crawl", "spring")
+
+
+def end_well(queue: Queue) -> None:
+    """All is labelled, by the worker that met the trouble."""
+    queue.wait_for_the_end()
+    assert queue.statuses() == {"labelled": PICTURES}
+    assert queue.workers[0].poll() is None
+    assert "Unrecoverable" not in queue.logs()
+
+
+def test_entries_that_are_no_messages_become_dead_letters(
+    queue: Queue, broker: RedisServer
+) -> None:
+    enqueue(queue)
+    with broker.client() as client:
+        client.rpush("fashion-cascade", *(bad for bad, _ in BAD))  # taken first
+    queue.start_worker()
+    end_well(queue)
+    with broker.client() as client:
+        kept = [
+            json.loads(letter) for letter in client.lrange("dead-letters.fashion-cascade", 0, -1)
+        ]
+    assert len(kept) == len(BAD)
+    for letter, (_, reason) in zip(kept, BAD, strict=True):
+        assert letter["reason"].startswith(reason)
+    assert "Traceback" not in queue.logs()
+    shown = json.loads(queue.run("status", "--format", "jsonl"))["queue"]
+    assert shown["dead_letters"] == len(BAD)
+    assert f"dead letters: {len(BAD)} messages" in queue.run("status", "--format", "table")
+    doctor = [json.loads(line) for line in queue.run("doctor", "--format", "jsonl").splitlines()]
+    assert [row["level"] for row in doctor if row["check"] == "dead letters"] == ["warning"]
+
+
+def readonly(client: redis.Redis, _: RedisServer) -> Callable[[], object]:
+    """A failover made the server a replica."""
+    client.execute_command("REPLICAOF", "127.0.0.1", free_port())
+    return lambda: client.execute_command("REPLICAOF", "NO", "ONE")
+
+
+def out_of_memory(client: redis.Redis, _: RedisServer) -> Callable[[], object]:
+    client.config_set("maxmemory", 1)
+    return lambda: client.config_set("maxmemory", 0)
+
+
+def failed_snapshot(client: redis.Redis, broker: RedisServer) -> Callable[[], object]:
+    target = broker.folder / "dump.rdb"
+    (target / "x").mkdir(parents=True)
+    client.config_set("save", "900 1")
+    client.bgsave()
+
+    def end() -> None:
+        (target / "x").rmdir()
+        target.rmdir()
+        client.config_set("save", "")
+
+    return end
+
+
+@pytest.mark.parametrize("trouble", [readonly, out_of_memory, failed_snapshot])
+@pytest.mark.parametrize("idle", [False, True])
+def test_refusals_that_pass_are_waited_for(
+    queue: Queue,
+    broker: RedisServer,
+    trouble: Callable[[redis.Redis, RedisServer], Callable[[], object]],
+    idle: bool,
+) -> None:
+    if not idle:
+        enqueue(queue)
+    queue.run("db", "upgrade")
+    queue.start_worker(SLOW="0.1")
+    if idle:
+        queue.wait(lambda: " ready." in queue.logs(), "a worker that is ready")
+    else:
+        queue.wait_for_some()
+    with broker.client() as client:
+        end = trouble(client, broker)
+        queue.wait(lambda: "the broker refuses" in queue.logs(), "the worker to notice")
+        end()
+    if idle:
+        enqueue(queue)
+    end_well(queue)
+
+
+@pytest.mark.parametrize("mode", ["silence", "half_close"])
+def test_connections_that_fall_silent_are_given_up(
+    queue: Queue, broker: RedisServer, mode: str
+) -> None:
+    enqueue(queue)
+    proxy = Proxy(("127.0.0.1", broker.port))
+    url = f"redis://127.0.0.1:{proxy.port}/0"
+    try:
+        queue.start_worker(SLOW="0.1", FASHION_CASCADE_BROKER_URL=url)
+        queue.wait_for_some()
+        proxy.damage(mode)
+        proxy.restore()  # new connections are good
+        end_well(queue)
+    finally:
+        proxy.close()
