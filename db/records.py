@@ -137,7 +137,8 @@ class Row:
 
     `label` is the label that counts: `human_label`, a person's correction or confirmation, where
     there is one, or else `model_label`. `category`, `gender` and `type` are its parts. The
-    confidences, `margin` and `best_leaf` are the model's.
+    confidences, `margin` and `best_leaf` are the model's. `detail` has the words of
+    the decoder or of the system for a rejection, or for a row that is put off.
     """
 
     id: int
@@ -169,6 +170,7 @@ class Row:
     updated_at: datetime
     attempts: int
     human_label: str | None
+    detail: str | None
 
 
 def check_labels(entries: Sequence[LabelEntry]) -> None:

@@ -85,6 +85,22 @@ def _with_level(count: Count, depth: int) -> Count:
     return replace(count, group="/".join(count.label.split("/")[:depth]))
 
 
+def sample_details(engine: Engine, wanted: Filter, counts: list[Count]) -> dict[str, str]:
+    """For each reason among the rejected rows, the words of one decoder or system error."""
+    reasons = sorted({c.reason for c in counts if c.status == "rejected" and c.reason})
+    found: dict[str, str] = {}
+    with reading(engine) as connection:
+        where = conditions(connection, wanted)
+        for reason in reasons:
+            query = sa.select(catalogue.c.detail).where(
+                *where, catalogue.c.reason == reason, catalogue.c.detail.isnot(None)
+            )
+            words = connection.execute(query.limit(1)).scalar()
+            if words is not None:
+                found[reason] = str(words)
+    return found
+
+
 def _from_counters(connection: Connection, wanted: Filter, group: str | None) -> sa.Select[Any]:
     table = catalogue_counted
     where: list[Condition] = []

@@ -32,6 +32,7 @@ COLUMNS = (
     "confidence",
     "best_leaf",
     "reason",
+    "detail",
     "model_version",
 )
 

@@ -12,7 +12,7 @@ from commands.common import open_catalogue
 from commands.filters import check_filter, filter_from_options, filter_options
 from commands.options import catalogue_option, record_format_option
 from commands.output import FORMATS, resolve_format, write_records
-from rendering.text import table_lines
+from rendering.text import printable, table_lines
 
 if TYPE_CHECKING:
     from db.summaries import Count
@@ -31,8 +31,9 @@ def command(
 ) -> None:
     """Count pictures by status and label.
 
-    Each count comes with the mean confidence. Filters are combined with "and"; in a PATTERN, *
-    matches any text.
+    Each count comes with the mean confidence, each reason of a rejection with the words of one
+    error (query has those of all, in the column detail). Filters are combined with "and"; in a
+    PATTERN, * matches any text.
 
     \b
     Example:
@@ -41,19 +42,23 @@ def command(
       fashion-cascade stats --by level_2
       fashion-cascade stats --crawl spring --format csv
     """
-    from db.summaries import stats
+    from db.summaries import sample_details, stats
 
     wanted = filter_from_options(filters)
     with open_catalogue(catalogue_url) as catalogue:
         check_filter(catalogue.engine, wanted)
         counts = stats(catalogue.engine, wanted, by=by)
-    if resolve_format(output_format) != "table":
+        as_table = resolve_format(output_format) == "table"
+        details = sample_details(catalogue.engine, wanted, counts) if as_table else {}
+    if not as_table:
         write_records((vars(count) for count in counts), COLUMNS, output_format)
     elif not counts and any(value is not None for value in filters.values()):
         click.echo("no picture fits")
     else:
         for line in count_tree(counts, grouped=by is not None):
             click.echo(line)
+        for reason, words in details.items():
+            click.echo(f"{reason}, for example: {printable(words)}")
 
 
 def count_tree(counts: Iterable[Count], *, grouped: bool = False) -> list[str]:

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from db.catalogue import Catalogue
-from db.records import PendingRow
+from db.records import Outcome, PendingRow
 from tests.commands.running import lines, run
 from tests.db.samples import CRAWL, MODEL, SUNGLASSES, labelled, register, rejected, sandals
 
@@ -61,6 +61,7 @@ def test_json_lines_contain_the_default_columns(url: str) -> None:
         "confidence": 0.6,
         "best_leaf": "glasses/sunglasses",
         "reason": None,
+        "detail": None,
         "model_version": MODEL,
     }
 
@@ -249,3 +250,16 @@ def test_errors_have_advice_and_exit_codes(tmp_path: Path, url: str) -> None:
     assert "expected a catalogue URL" in wrong.stderr
     assert "--columns" in run("query", "--catalogue", url, "--columns", "x", exit_code=2).stderr
     assert missing.stdout == empty.stdout == wrong.stdout == ""
+
+
+def test_words_of_a_rejection_are_shown_by_query_and_stats(url: str) -> None:
+    store = Catalogue.open(url)
+    words = "OSError: image file is truncated\n(3 bytes)"
+    outcome = Outcome("/cut.jpg", "rejected", 9, 1.0, "h", "not_an_image", detail=words)
+    store.store(CRAWL, "me", MODEL, [outcome])
+    store.close()
+    (line,) = lines(run("query", "--catalogue", url, "--reason", "not_an_image"))
+    assert (line["reason"], line["detail"]) == ("not_an_image", words)
+    out = run("stats", "--catalogue", url, "--format", "table").stdout.splitlines()
+    shown = r"not_an_image, for example: OSError: image file is truncated\n(3 bytes)"
+    assert [line for line in out if "for example" in line] == [shown]
