@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from cascade.backends import AUTO, CHOICES
+from tabular.lines import ENCODINGS
 from worker.settings import BY_NAME
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -103,6 +104,12 @@ new_crawl_option = click.option(
 )
 nul_option = click.option(
     "-0", "nul", is_flag=True, help="Paths on stdin are separated by NUL, not by newlines."
+)
+encoding_option = click.option(
+    "--encoding",
+    type=click.Choice(ENCODINGS),
+    show_default="the byte order mark, else utf-8",
+    help="Character encoding of the file.",
 )
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 by_option = click.option(

@@ -6,6 +6,7 @@ adds a row to the table `corrections`: who, when, from, to, note.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +34,8 @@ from db.writes.leases import RowState
 from db.writes.row_values import checked_text
 
 CONFIDENCE_BANDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)  # lower ends
+SUGGESTED = 3
+SHOWN = 20  # wrong corrections in one message
 FILE_CHANGED = "the file's bytes changed"
 _CORRECTED = (catalogue.c.human_label.isnot(None), catalogue.c.status == "labelled")
 
@@ -45,6 +48,10 @@ class Correction:
     label: str | None
     note: str | None = None
     path: str | None = None  # if given, the row must have this path
+    place: str | None = None  # where the correction was read, for error messages
+
+    def __str__(self) -> str:
+        return f"row {self.id}" if self.place is None else f"{self.place} (row {self.id})"
 
 
 @dataclass(frozen=True)
@@ -91,11 +98,12 @@ def apply(engine: Engine, wanted: Iterable[Correction], by: str) -> Applied:
         labels = _resolved_labels(connection, asked)
         problems = [
             *_unknown_rows(asked, rows),
-            *_unknown_labels(asked, labels),
+            *_unknown_labels(connection, asked, labels),
             *_contradictions(asked, labels),
         ]
         if problems:
-            raise InvalidRecord("nothing was applied: " + "; ".join(problems[:20]))
+            more = f"; and {len(problems) - SHOWN:,} more" if len(problems) > SHOWN else ""
+            raise InvalidRecord("nothing was applied: " + "; ".join(problems[:SHOWN]) + more)
         now = clocks.now(connection)
         log: dict[int, dict[str, Any]] = {}
         for correction in asked:
@@ -219,19 +227,33 @@ def _resolved_labels(
 
 
 def _unknown_rows(asked: Sequence[Correction], rows: Mapping[int, Any]) -> list[str]:
-    problems = [f"there is no row {c.id}" for c in asked if c.id not in rows]
+    problems = [f"{c}: there is no row {c.id}" for c in asked if c.id not in rows]
     for c in asked:
         if c.id in rows and c.path not in (None, rows[c.id]["path"]):
-            problems.append(f"row {c.id} is {rows[c.id]['path']!r}, not {c.path!r}")
+            problems.append(f"{c}: the row is {rows[c.id]['path']!r}, not {c.path!r}")
     return problems
 
 
-def _unknown_labels(asked: Sequence[Correction], labels: Mapping[str | None, Any]) -> list[str]:
+def _unknown_labels(
+    connection: Connection, asked: Sequence[Correction], labels: Mapping[str | None, Any]
+) -> list[str]:
+    unknown = [c for c in asked if c.label not in labels]
+    names = [entry.label for entry in label_entries(connection)] if unknown else []
     return [
-        f"row {c.id}: expected a label of the taxonomy, received {c.label!r}"
-        for c in asked
-        if c.label not in labels
+        f"{c}: expected a label of the taxonomy, received {c.label!r}{_did_you_mean(c, names)}"
+        for c in unknown
     ]
+
+
+def _did_you_mean(correction: Correction, names: Sequence[str]) -> str:
+    """The labels that are written nearly like the unknown one, or that end in it."""
+    written = (correction.label or "").strip().casefold()[:200]
+    last = {name.rpartition("/")[2].casefold(): name for name in names}
+    spelt = {name.casefold(): name for name in names}
+    near = [spelt[text] for text in difflib.get_close_matches(written, spelt, SUGGESTED)]
+    near += [last[text] for text in difflib.get_close_matches(written, last, SUGGESTED)]
+    found = list(dict.fromkeys(near))[:SUGGESTED]
+    return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
 def _contradictions(
@@ -242,7 +264,7 @@ def _contradictions(
     for correction in asked:
         label = labels.get(correction.label)
         if first.setdefault(correction.id, label) != label:
-            problems.append(f"row {correction.id} is corrected twice, to different labels")
+            problems.append(f"{correction}: corrected twice, to different labels")
     return problems
 
 

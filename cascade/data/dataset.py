@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import itertools
 import logging
 import os
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,9 +20,13 @@ from cascade.decisions import DecisionSet
 from cascade.errors import DatasetError, TaxonomyError
 from cascade.pictures.decode import Preprocessing, load
 from cascade.taxonomy import Taxonomy
+from tabular.errors import TabularError
+from tabular.read import read_rows
+from tabular.values import text_of
 
 log = logging.getLogger(__name__)
 
+COLUMNS = ("path", "label", "split", "source", "group")
 SPLITS = ("train", "validation", "test")
 DRAWINGS = "drawings"  # the source of pictures from cascade.drawings
 MAX_PARENT_LEVELS = 4  # folders above the given one where a hint looks for labels
@@ -90,33 +93,37 @@ def read_labelled_folder(
     return items
 
 
-def read_labelled_manifest(manifest: str | Path, taxonomy: Taxonomy | None) -> list[Item]:
+def read_labelled_manifest(
+    manifest: str | Path, taxonomy: Taxonomy | None, encoding: str | None = None
+) -> list[Item]:
     """Read a CSV with the columns ``path, label`` and optionally ``split, source, group``.
 
     Paths are relative to the manifest's folder. Raises ``DatasetError`` with the line number.
     """
     base = Path(manifest).parent
-    items = []
-    with Path(manifest).open(newline="", encoding="utf-8") as lines:
-        reader = csv.DictReader(lines)
-        if not {"path", "label"} <= set(reader.fieldnames or ()):
-            raise DatasetError(
-                f"{manifest}: expected the columns path, label[, split, source, group]; "
-                f"received {reader.fieldnames}"
+    try:
+        return [
+            _item(base, place, {name: text_of(values.get(name)) for name in COLUMNS}, taxonomy)
+            for place, values in read_rows(
+                Path(manifest), COLUMNS, ("path", "label"), encoding=encoding
             )
-        for number, row in enumerate(reader, 2):
-            split = row.get("split") or None
-            if split not in (None, *SPLITS):
-                raise DatasetError(
-                    f"{manifest}, line {number}: expected a split of {SPLITS}, received {split!r}"
-                )
-            parts = tuple(row["label"].split("/"))
-            label = row["label"]
-            if taxonomy is not None:
-                label = _label_of(parts, taxonomy, f"{manifest}, line {number}")
-            path = str(base / row["path"])
-            items.append(Item(path, label, split, row.get("source") or "", row.get("group") or ""))
-    return items
+        ]
+    except (TabularError, ValueError) as error:
+        raise DatasetError(str(error)) from error
+
+
+def _item(
+    base: Path, place: str, values: Mapping[str, str | None], taxonomy: Taxonomy | None
+) -> Item:
+    path, label = values["path"], (values["label"] or "").strip()
+    if not path or not label:
+        raise DatasetError(f"{place}: expected a path and a label, received {path!r} and {label!r}")
+    split = values["split"] and values["split"].strip()
+    if split not in (None, *SPLITS):
+        raise DatasetError(f"{place}: expected a split of {SPLITS}, received {split!r}")
+    if taxonomy is not None:
+        label = _label_of(label.split("/"), taxonomy, place)
+    return Item(str(base / path), label, split, values["source"] or "", values["group"] or "")
 
 
 def read_labelled(

@@ -16,6 +16,7 @@ from commands.options import (
     backend_option,
     batch_size_option,
     catalogue_option,
+    encoding_option,
     model_option,
     new_crawl_option,
     nul_option,
@@ -55,12 +56,14 @@ WIDTHS = {"label": 30, "best_leaf": 30, "reason": 12, "model_version": 16}  # of
 @batch_size_option
 @record_format_option(*FORMATS)
 @nul_option
+@encoding_option
 def command(
     paths: tuple[str, ...],
     *,
     crawl: str | None,
     output_format: str | None,
     nul: bool,
+    encoding: str | None,
     **options: object,
 ) -> None:
     """Label pictures in folders, files or a list on stdin.
@@ -82,7 +85,7 @@ def command(
 
     with exit_codes():
         settings = load_settings(**options)
-        found = sources(paths, crawl=crawl, roots=settings.roots, nul=nul)
+        found = sources(paths, crawl=crawl, roots=settings.roots, nul=nul, encoding=encoding)
         raise click.exceptions.Exit(_label(settings, found, output_format))
 
 

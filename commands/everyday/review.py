@@ -15,6 +15,7 @@ from commands.options import (
     NEW_FILE,
     by_option,
     catalogue_option,
+    encoding_option,
     record_format_option,
 )
 from commands.output import FORMATS, write_records
@@ -81,8 +82,9 @@ def sheet(
 @command.command()
 @click.argument("source", type=EXISTING_FILE)
 @by_option
+@encoding_option
 @catalogue_option
-def apply(source: Path, *, by: str | None, catalogue_url: str | None) -> None:
+def apply(source: Path, *, by: str | None, encoding: str | None, catalogue_url: str | None) -> None:
     """Apply the corrections of a filled-in CSV.
 
     All of them are applied, or none if one is wrong. Applying a file twice changes nothing.
@@ -96,7 +98,7 @@ def apply(source: Path, *, by: str | None, catalogue_url: str | None) -> None:
     from db.exports.review_table import read_review_table
 
     with open_catalogue(catalogue_url) as catalogue:
-        found = read_review_table(source)
+        found = read_review_table(source, encoding)
         done = human_labels.apply(catalogue.engine, found, by or getpass.getuser())
     click.echo(f"{done.changed} rows corrected or confirmed, {done.unchanged} unchanged")
 

@@ -17,6 +17,7 @@ from commands.options import (
     EXISTING_FILE,
     broker_option,
     catalogue_option,
+    encoding_option,
     model_option,
     new_crawl_option,
     nul_option,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 @click.option("--follow", is_flag=True, help="Keep running and enqueue new files in the folders.")
 @click.option("--dry-run", is_flag=True, help="Count the pictures and change nothing.")
 @nul_option
+@encoding_option
 def command(
     paths: tuple[str, ...],
     *,
@@ -66,6 +68,7 @@ def command(
     follow: bool,
     dry_run: bool,
     nul: bool,
+    encoding: str | None,
     **options: object,
 ) -> None:
     """Put pictures into the queue.
@@ -82,7 +85,7 @@ def command(
     """
     with exit_codes():
         settings = load_settings(**options)
-        inputs = list(_inputs(paths, manifest, crawl, settings, nul))
+        inputs = list(_inputs(paths, manifest, crawl, settings, nul=nul, encoding=encoding))
         if follow and not all(source is not None and source.folder for _, source, _ in inputs):
             raise click.UsageError("--follow needs folders, received another kind of input")
         stop = threading.Event()
@@ -97,7 +100,13 @@ def command(
 
 
 def _inputs(
-    paths: tuple[str, ...], manifest: Path | None, crawl: str | None, settings: Settings, nul: bool
+    paths: tuple[str, ...],
+    manifest: Path | None,
+    crawl: str | None,
+    settings: Settings,
+    *,
+    nul: bool,
+    encoding: str | None,
 ) -> Iterator[tuple[str, Source | None, Iterable[PendingRow]]]:
     """(crawl, source, rows) of each argument."""
     from db.records import PendingRow
@@ -107,8 +116,8 @@ def _inputs(
     if not paths and manifest is None:
         raise click.UsageError("expected folders, files, - for stdin, or --manifest FILE")
     if manifest is not None:
-        yield crawl or manifest.stem, None, read_crawl_manifest(manifest)
-    for source in sources(paths, crawl=crawl, roots=settings.roots, nul=nul):
+        yield crawl or manifest.stem, None, read_crawl_manifest(manifest, encoding)
+    for source in sources(paths, crawl=crawl, roots=settings.roots, nul=nul, encoding=encoding):
         rows = (PendingRow(f.path, f.size, f.mtime) for f in source.files(SkippedFiles()))
         yield source.crawl, source, rows
 

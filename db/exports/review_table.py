@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from db.errors import ExportError
 from db.exports.text_encoding import from_cell, to_cell
@@ -12,9 +12,12 @@ from db.human_labels import Correction
 from db.records import Row
 from rendering.csv_lines import csv_line_writer
 from rendering.output import open_output
+from tabular.errors import TabularError
+from tabular.read import read_rows
+from tabular.values import integer, text_of
 
 COLUMNS = ("id", "path", "label", "confidence", "correct_label", "note")
-REQUIRED = {"id", "label", "correct_label"}
+REQUIRED = ("id", "label", "correct_label")
 CONFIRM = "ok"  # as correct_label: the label is right
 
 
@@ -28,31 +31,34 @@ def write_review_table(file: Path, rows: Iterable[Row]) -> None:
             write_row([to_cell(value) for value in values])
 
 
-def read_review_table(file: Path) -> list[Correction]:
+def read_review_table(file: Path, encoding: str | None = None) -> list[Correction]:
     """Read the lines whose correct_label is filled in.
 
     Raises:
-        ExportError: a column is missing, or an id is not a number.
+        ExportError: the file cannot be read, a column is missing, or an id is not a number.
     """
     corrections = []
-    with file.open(encoding="utf-8-sig", newline="") as text:
-        reader = csv.DictReader(text)
-        found = reader.fieldnames or ()
-        if not set(found) >= REQUIRED:
-            raise ExportError(
-                f"{file}: expected the columns {', '.join(sorted(REQUIRED))}, "
-                f"found {', '.join(found) or 'none'}"
-            )
-        for line in reader:
-            correct = from_cell((line["correct_label"] or "").strip())
+    try:
+        for place, values in read_rows(
+            file, COLUMNS, REQUIRED, encoding=encoding, from_cell=from_cell
+        ):
+            correct = (text_of(values.get("correct_label")) or "").strip()
             if not correct:
                 continue
-            if not line["id"].strip().isdigit():
-                raise ExportError(
-                    f"{file}, line {reader.line_num}: expected the id of a row, "
-                    f"received {line['id']!r}"
-                )
-            label = from_cell(line["label"]) if correct.casefold() == CONFIRM else correct
-            note, path = (from_cell(line.get(name) or "") or None for name in ("note", "path"))
-            corrections.append(Correction(int(line["id"]), label, note, path))
+            label = (text_of(values.get("label")) or "").strip()
+            if correct.casefold() == CONFIRM:
+                correct = label
+            if not correct:
+                raise ExportError(f"{place}: '{CONFIRM}' confirms a label, but the row has none")
+            note, path = (text_of(values.get(name)) for name in ("note", "path"))
+            corrections.append(Correction(_id(place, values.get("id")), correct, note, path, place))
+    except TabularError as error:
+        raise ExportError(str(error)) from error
     return corrections
+
+
+def _id(place: str, value: Any) -> int:
+    try:
+        return integer(value)
+    except ValueError as error:
+        raise ExportError(f"{place}: expected the id of a row: {error}") from error

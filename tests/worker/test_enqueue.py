@@ -211,10 +211,11 @@ def test_a_manifest_in_each_format(tmp_path: Path, kind: str) -> None:
     ("name", "content", "says"),
     [
         ("m.csv", "file,url\na,b\n", 'expected a column "path"'),
-        ("m.csv", "path,url\n,b\n", "row 1: expected a text"),
-        ("m.jsonl", '{"path": "a"}\n{"path": 3}\n', "row 2: expected a text"),
+        ("m.csv", "path,url\n,b\n", "line 2: expected a text"),
+        ("m.jsonl", '{"path": "a"}\n{"path": 3}\n', "line 2: expected a text"),
         ("m.jsonl", '{"path": "a"}\nno json\n', "line 2: expected JSON"),
         ("m.jsonl", "[1]\n", "line 1: expected an object"),
+        ("m.jsonl", '"x"\n', "line 1: expected an object"),
         ("m.parquet", "no parquet", "cannot be read as Parquet"),
         ("m.xls", "", "expected a manifest in .csv"),
     ],

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from db.records import FileState
+from tabular.errors import TabularError
+from tabular.lines import MAX_LINE, encoding_by_mark, text_lines
 from worker.errors import InputError, RootGone
 from worker.sources.paths import given_path, is_url, to_text
 
@@ -74,6 +76,7 @@ def sources(
     roots: Sequence[str] = (),
     stdin: BinaryIO | None = None,
     nul: bool = False,
+    encoding: str | None = None,
 ) -> list[Source]:
     """The sources of command-line arguments: folders, files, URLs, and ``-`` for a list on stdin.
 
@@ -90,7 +93,11 @@ def sources(
     for argument in arguments:
         if argument == "-":
             lines = stdin if stdin is not None else sys.stdin.buffer
-            found.append(Source(crawl or "stdin", own_roots, paths=read_paths(lines, nul=nul)))
+            found.append(
+                Source(
+                    crawl or "stdin", own_roots, paths=read_paths(lines, nul=nul, encoding=encoding)
+                )
+            )
         elif is_url(argument):
             url = argument.rstrip("/")
             found.append(Source(crawl or url.rpartition("/")[2], (url,), folder=url))
@@ -196,11 +203,36 @@ def _state(os_path: str) -> FileState:
     return FileState(to_text(os_path), status.st_size, status.st_mtime)
 
 
-def read_paths(stream: BinaryIO, *, nul: bool = False) -> Iterator[str]:
-    """Yield paths from a byte stream, one per line or separated by NUL; skip empty ones."""
-    for raw in _split_nul(stream) if nul else (line.rstrip(b"\r\n") for line in stream):
-        if raw:
-            yield os.fsdecode(raw)
+def read_paths(
+    stream: BinaryIO, *, nul: bool = False, encoding: str | None = None
+) -> Iterator[str]:
+    """Yield paths from a byte stream, one per line or separated by NUL; skip empty ones.
+
+    Names are bytes and taken as they are, unless a byte order mark or `encoding` says what the list
+    is written in.
+
+    Raises:
+        InputError: the list is not in that encoding, or a line is too long.
+    """
+    if nul:
+        yield from (os.fsdecode(raw) for raw in _split_nul(stream) if raw)
+        return
+    first = stream.readline(MAX_LINE + 1)
+    if (encoding_by_mark(first) or encoding) is None:
+        raw = first
+        while raw:
+            if len(raw) > MAX_LINE:
+                raise InputError(f"the list of paths has a line of more than {MAX_LINE:,} bytes")
+            if path := raw.rstrip(b"\r\n"):
+                yield os.fsdecode(path)
+            raw = stream.readline(MAX_LINE + 1)
+        return
+    try:
+        for line in text_lines(stream, "the list of paths", encoding, first):
+            if path_text := line.rstrip("\r\n"):
+                yield os.fsdecode(path_text.encode())
+    except TabularError as error:
+        raise InputError(str(error)) from error
 
 
 def _split_nul(stream: BinaryIO, size: int = 1 << 16) -> Iterator[bytes]:
@@ -208,5 +240,7 @@ def _split_nul(stream: BinaryIO, size: int = 1 << 16) -> Iterator[bytes]:
     while chunk := stream.read(size):
         *whole, rest = (rest + chunk).split(b"\0")
         yield from whole
+        if len(rest) > MAX_LINE:
+            raise InputError(f"the list of paths has a path of more than {MAX_LINE:,} bytes")
     if rest:
         yield rest
