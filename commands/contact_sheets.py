@@ -11,28 +11,30 @@ if TYPE_CHECKING:
     from db.relabelling import LabelChange
 
 
-def review_sheet(rows: Sequence[Row], table: str) -> str:
+def review_sheet(rows: Sequence[Row], table: str, roots: Sequence[str] = ()) -> str:
     """A contact sheet of pictures to review, a section for each label.
 
     Args:
         rows: The rows, sorted by their effective label (a person's, else the model's).
         table: Name of the CSV file to fill in.
+        roots: Where pictures may be opened (the setting).
     """
     from rendering.html import render
 
     sections = [
-        {"label": label, "pictures": [_picture(row) for row in group]}
+        {"label": label, "pictures": [_picture(row, roots) for row in group]}
         for label, group in groupby(rows, lambda row: row.label or "")
     ]
     return render("review_sheet.html", count=len(rows), table=table, sections=sections)
 
 
-def relabel_diff(changes: Sequence[LabelChange], model: str) -> str:
+def relabel_diff(changes: Sequence[LabelChange], model: str, roots: Sequence[str] = ()) -> str:
     """Old labels beside those of a new model, with sample pictures: changes first.
 
     Args:
         changes: Counts by old and new label; also of labels that stay the same.
         model: Version of the new model.
+        roots: Where pictures may be opened (the setting).
     """
     from rendering.html import render
 
@@ -43,7 +45,9 @@ def relabel_diff(changes: Sequence[LabelChange], model: str) -> str:
             "old": change.old,
             "new": change.new,
             "rows": f"{change.rows:,}",
-            "pictures": [{"path": path, "thumbnail": _thumbnail(path)} for path in change.samples],
+            "pictures": [
+                {"path": path, "thumbnail": _thumbnail(path, roots)} for path in change.samples
+            ],
         }
         for change in changed + unchanged
     ]
@@ -56,24 +60,24 @@ def relabel_diff(changes: Sequence[LabelChange], model: str) -> str:
     )
 
 
-def _picture(row: Row) -> dict[str, Any]:
+def _picture(row: Row, roots: Sequence[str]) -> dict[str, Any]:
     return {
         "id": row.id,
         "path": row.path,
-        "thumbnail": _thumbnail(row.path),
+        "thumbnail": _thumbnail(row.path, roots),
         "confidence": "" if row.confidence is None else f"{row.confidence:.2f}",
         "rival": row.best_leaf if row.best_leaf != row.label else None,
     }
 
 
-def _thumbnail(path: str) -> dict[str, str | None]:
+def _thumbnail(path: str, roots: Sequence[str]) -> dict[str, str | None]:
     """The picture as the cascade sees it, or the reason why it cannot be read."""
     from cascade.pictures.preprocessing import Preprocessing
+    from commands.row_files import row_loader
     from rendering.html import jpeg_data_uri
-    from worker.decode import file_loader
     from worker.sources.paths import to_os_path
 
-    loaded = file_loader(Preprocessing())(to_os_path(path), ())
+    loaded = row_loader(Preprocessing())(to_os_path(path), roots)
     if loaded.pixels is None:
         return {"source": None, "reason": loaded.reason or "unreadable"}
     return {"source": jpeg_data_uri(loaded.pixels), "reason": None}

@@ -52,14 +52,15 @@ def corrected_pictures(
         DatasetError: none is left.
     """
     from cascade.errors import DatasetError
-    from worker.decode import Decoder, decode_thread_count, file_loader
+    from commands.row_files import row_loader
+    from worker.decode import Decoder, decode_thread_count
     from worker.settings import resolve
     from worker.sources.corrected_pictures import decode_corrections
 
     with exit_codes():
         settings = resolve(environ=os.environ).settings
         threads = decode_thread_count(settings.decode_threads)
-        load = file_loader(preprocessing)
+        load = row_loader(preprocessing)
         with Decoder(load, threads=threads, ahead=2 * threads) as decoder:
             decode = partial(decoder, roots=settings.roots)
             pictures, left_out = decode_corrections(rows, taxonomy, decode)

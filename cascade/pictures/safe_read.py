@@ -75,6 +75,16 @@ def _outside(real_path: str, unresolved: OSError | None) -> Contents:
     return Contents(reason="outside_root", detail=f"leads to {real_path!r}")
 
 
+def is_allowed(path: str, roots: Sequence[str] = ()) -> bool:
+    """Whether a path leads to a regular file below one of ``roots``, or anywhere without roots."""
+    try:
+        target = os.path.realpath(path)
+        regular = stat.S_ISREG(os.stat(target).st_mode)  # noqa: PTH116
+    except (OSError, ValueError):
+        return False
+    return regular and (not roots or _inside(target, _real_roots(roots)[0]))
+
+
 def _read_open(
     descriptor: int, max_bytes: int, real_roots: Sequence[str], unresolved: OSError | None
 ) -> Contents:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import open_catalogue, output_file
+from commands.common import load_settings, open_catalogue, output_file
 from commands.filters import check_filter, filter_from_options, filter_options
 from commands.options import NEW_PATH, catalogue_option
 from rendering.output import is_stdout
@@ -78,7 +78,7 @@ def command(
         done, missing = _export(catalogue.engine, wanted, target, (chosen, links, by_category))
     click.echo(f"{done.target}: {done.rows:,} rows, sha256 {done.sha256}", err=is_stdout(target))
     if missing:
-        click.echo(f"  {missing} pictures do not exist any more", err=True)
+        click.echo(f"  {missing} pictures are missing, or outside the setting roots", err=True)
 
 
 def _export(
@@ -87,10 +87,14 @@ def _export(
     """What was written, and the number of pictures missing from a tree."""
     output_format, links, by_category = how
     if output_format == "tree":
+        from cascade.pictures.preprocessing import Preprocessing
+        from commands.row_files import RowFiles
         from db.exports.folders import export_tree
-        from worker.sources.paths import to_os_path
 
-        return export_tree(engine, wanted, target, link_type=links, to_os_path=to_os_path)
+        files = RowFiles(load_settings().roots, Preprocessing().max_bytes)
+        return export_tree(
+            engine, wanted, target, link_type=links, locate=files.locate, read=files.read
+        )
     if output_format == "parquet":
         from db.exports import parquet
 

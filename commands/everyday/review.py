@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from commands.common import open_catalogue, output_file, write_page
+from commands.common import load_settings, open_catalogue, output_file, write_page
 from commands.filters import check_filter, filter_from_options, filter_options
 from commands.options import (
     EXISTING_FILE,
@@ -74,7 +74,7 @@ def sheet(
         found.sort(key=lambda row: row.label or "")
         if table.exists():
             raise click.UsageError(f"{table} exists and may contain corrections: use another name")
-        write_page(html, review_sheet(found, table.name))
+        write_page(html, review_sheet(found, table.name, load_settings().roots))
         write_review_table(table, found)
     click.echo(f"{html} and {table}: {len(found)} pictures", err=True)
 

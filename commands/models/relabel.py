@@ -140,7 +140,7 @@ def _show(catalogue: Catalogue, model: Model, output_format: str | None, html: P
     page_on_stdout = html is not None and is_stdout(html)
     write_records(records, COLUMNS, output_format, sys.stderr if page_on_stdout else None)
     if html is not None:
-        write_page(html, relabel_diff(flows, model.version))
+        write_page(html, relabel_diff(flows, model.version, load_settings().roots))
         click.echo(f"{html}: sample pictures of each change", err=True)
     same = sum(flow.rows for flow in flows if flow.old == flow.new)
     total = sum(flow.rows for flow in flows)

@@ -6,7 +6,6 @@ Example: ``TARGET/shoes/female/sandals/12_name.jpg``.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,7 +34,8 @@ def export_tree(
     target: Path,
     *,
     link_type: str,
-    to_os_path: Callable[[str], str],
+    locate: Callable[[str], str | None],
+    read: Callable[[str], bytes | None],
 ) -> tuple[Exported, int]:
     """Link or copy the matching pictures into one folder per final label.
 
@@ -46,10 +46,12 @@ def export_tree(
         wanted: Which rows; rows without a label are skipped.
         target: The new folder.
         link_type: One of `LINK_TYPES`.
-        to_os_path: Converts a catalogue path to a path of the file system.
+        locate: The file of a catalogue path; None if it is missing or may not be opened.
+        read: The bytes of such a file, for copies; None if it cannot be read.
 
     Returns:
-        The result, and the number of pictures skipped because their file is missing.
+        The result, and the number of pictures skipped because their file is missing or may not be
+        opened.
 
     Raises:
         ExportError: `target` exists, or a label cannot be a folder name.
@@ -65,14 +67,17 @@ def export_tree(
             row = dict(zip(COLUMNS, values, strict=True))
             if row[FINAL_LABEL] is None:
                 continue
-            source = Path(to_os_path(row["path"]))
-            if not source.is_file():
+            found = locate(row["path"])
+            if found is None:
                 missing += 1
                 continue
+            source = Path(found)
             folder = partial.joinpath(*_folder_names(row[FINAL_LABEL]))
             folder.mkdir(parents=True, exist_ok=True)
-            _place(source, folder / _file_name(row["id"], source), link_type)
-            rows += 1
+            if _place(source, folder / _file_name(row["id"], source), link_type, read):
+                rows += 1
+            else:
+                missing += 1
     return finish_folder(target, rows), missing
 
 
@@ -89,14 +94,19 @@ def _file_name(row_id: int, source: Path) -> str:
     return f"{row_id}_{os.fsdecode(name)}"
 
 
-def _place(source: Path, target: Path, link_type: str) -> None:
+def _place(source: Path, target: Path, link_type: str, read: Callable[[str], bytes | None]) -> bool:
+    """Link or copy one picture; False if its bytes cannot be read."""
     if target.is_symlink() or target.exists():
-        return  # from an interrupted run
+        return True  # from an interrupted run
     if link_type == "copy":
+        data = read(str(source))
+        if data is None:
+            return False
         temporary = target.with_name(f".{target.name}"[:250])
-        shutil.copyfile(source, temporary)
+        temporary.write_bytes(data)
         temporary.replace(target)
     elif link_type == "hardlink":
-        target.hardlink_to(source)
+        target.hardlink_to(source.resolve())
     else:
         target.symlink_to(source.absolute())
+    return True

@@ -27,7 +27,12 @@ EXPORTS: dict[str, Callable[[Engine, Path], object]] = {
     "parquet": lambda engine, to: parquet.export_parquet(engine, EVERYTHING, to),
     "parts": lambda engine, to: parquet.export_parquet_by_category(engine, EVERYTHING, to),
     "tree": lambda engine, to: folders.export_tree(
-        engine, EVERYTHING, to, link_type="copy", to_os_path=str
+        engine,
+        EVERYTHING,
+        to,
+        link_type="copy",
+        locate=str,
+        read=lambda path: Path(path).read_bytes(),
     ),
 }
 
