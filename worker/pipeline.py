@@ -237,6 +237,9 @@ class _CrawlRun:
         options = self.options
         written = self.store.store(self.crawl, options.owner, options.model_version, outcomes)
         self.report.count_stored(outcomes, written)
+        # rows that are no longer ours (the lease ran out while this process was suspended) are
+        # another worker's: the message must not be acknowledged before they are done
+        self.busy += len(outcomes) - written
 
     def _renew(self, paths: set[str]) -> None:
         options = self.options

@@ -69,7 +69,7 @@ class Settings:
         0, types.number(0, 256), "Threads that decode pictures; 0: one per core."
     )
     lease_seconds: float = _setting(
-        300.0,
+        120.0,
         types.number(1, 86400, float),
         "How long rows stay leased to a worker that does not renew its lease.",
     )
@@ -98,12 +98,13 @@ class Settings:
     )
     device: str = _setting("auto", types.device, "Where the networks run: auto, cpu or gpu:NUMBER.")
     visibility_timeout: int = _setting(
-        3600,
+        300,
         types.number(2, 86400),
-        "Seconds after which an unacknowledged message is delivered to another worker.",
+        "Seconds after which an unacknowledged message is delivered to another worker; raise it "
+        "with shard_time_limit for large pictures.",
     )
     shard_time_limit: int = _setting(
-        900,
+        120,
         types.number(1, 43200),
         "Seconds after which a process that is still in the same shard is killed.",
     )

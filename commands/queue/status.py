@@ -88,10 +88,11 @@ def _queue(resolved: Resolved, pending: bool) -> dict[str, Any]:
     try:
         length, taken = broker.queue_length(settings), broker.unacknowledged(settings)
         number, newest = dead_letters(settings)
-        workers = broker.active_workers(settings)
+        workers, put_off = broker.active_workers(settings, taken)
         return {
             "waiting": length,
             "taken": taken,
+            "put_off": put_off,
             "dead_letters": number,
             "newest_dead_letter": newest,
             "workers": workers,
@@ -134,7 +135,8 @@ def _print_queue(queue: dict[str, Any]) -> None:
     if "error" in queue:
         click.echo(f"queue: {queue['error']}")
         return
-    click.echo(f"queue: {queue['waiting']} shards waiting, {queue['taken']} taken")
+    put_off = f" ({queue['put_off']} put off until a lease ends)" if queue["put_off"] else ""
+    click.echo(f"queue: {queue['waiting']} shards waiting, {queue['taken']} taken{put_off}")
     if queue["dead_letters"]:
         number, newest = queue["dead_letters"], queue["newest_dead_letter"]
         click.echo(f"dead letters: {number} messages that no worker can read; the newest: {newest}")

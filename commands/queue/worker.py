@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 
@@ -17,6 +18,8 @@ from commands.options import (
     pool_size_option,
     setting_option,
 )
+
+BROKER_SECONDS = 20.0
 
 
 @click.command()
@@ -46,23 +49,27 @@ from commands.options import (
     "--log-format", "log_format", "Form of the log lines.", type=click.Choice(["text", "json"])
 )
 @click.option("--name", metavar="NAME", show_default="worker@HOST", help="Name of the worker.")
-def command(name: str | None, **options: object) -> None:
+@click.option("--wait", is_flag=True, help="Wait for the broker for ever at the start.")
+def command(name: str | None, *, wait: bool, **options: object) -> None:
     """Start a worker that labels the pictures in the queue.
 
     SIGTERM or Ctrl-C stops it: it accepts no new shards, finishes the current ones for at most
-    soft_shutdown_seconds, then returns the rest to the queue.
+    soft_shutdown_seconds, then returns the rest to the queue. A broker that does not answer
+    within 20 seconds ends it with exit code 3; once it has started, it waits for ever.
 
     \b
     Example:
       FASHION_CASCADE_ROOTS=/data fashion-cascade worker --pool-size 4 --device cpu
     """
     from worker.queue import metrics
+    from worker.queue.broker import wait_for_broker
     from worker.queue.preflight import check_worker_can_start
     from worker.settings import BY_NAME, resolve
 
     with exit_codes():
         resolved = resolve(options, environ=os.environ)
         check_worker_can_start(resolved.settings)
+        wait_for_broker(resolved.settings, math.inf if wait else BROKER_SECONDS)
     for setting, value in options.items():
         if value is not None:  # the processes of the pool read the environment
             os.environ[BY_NAME[setting].variable] = str(value)

@@ -122,5 +122,5 @@ def test_every_setting_has_a_help_text() -> None:
 def test_conflicting_settings_are_refused_by_both_names() -> None:
     with pytest.raises(SettingsError, match=r"visibility_timeout is 100 s and shard_time_limit"):
         Settings(visibility_timeout=100, shard_time_limit=60, lease_seconds=10)
-    with pytest.raises(SettingsError, match=r"lease_seconds is 300 s and visibility_timeout"):
-        Settings(visibility_timeout=200, shard_time_limit=60)
+    with pytest.raises(SettingsError, match=r"lease_seconds is 250 s and visibility_timeout"):
+        Settings(visibility_timeout=200, shard_time_limit=60, lease_seconds=250)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,25 @@ def connect(settings: Settings) -> Iterator[redis.Redis]:
             yield connection
 
 
+def wait_for_broker(settings: Settings, seconds: float) -> None:
+    """Wait until the broker answers.
+
+    Raises:
+        BrokerUnreachable: it did not within `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with connect(settings) as connection:
+                connection.ping()
+        except BrokerUnreachable:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(min(1.0, max(0.0, deadline - time.monotonic())))
+        else:
+            return
+
+
 def queue_keys(settings: Settings) -> list[str]:
     """The Redis lists of the queue, one per priority, the most urgent first."""
     return [
@@ -71,11 +91,21 @@ def unacknowledged(settings: Settings) -> int:
         return int(connection.hlen("unacked"))
 
 
-def active_workers(settings: Settings, seconds: float = 0.5) -> dict[str, list[dict[str, Any]]]:
-    """The workers that answer within `seconds`, each with its current shards."""
+def active_workers(
+    settings: Settings, taken: int, seconds: float = 0.5
+) -> tuple[dict[str, list[dict[str, Any]]], int]:
+    """The workers that answer within `seconds`, each with its current shards; shards put off.
+
+    A shard is put off when another worker holds its rows, or after a failure. A worker keeps it
+    until its time comes. They are asked for only if more are `taken` than in work.
+    """
     with broker_errors(settings), client_app(settings) as app:
-        found = app.control.inspect(timeout=seconds).active() or {}
-    return {
+        inspect = app.control.inspect(timeout=seconds)
+        found = inspect.active() or {}
+        is_more = found and taken > sum(map(len, found.values()))
+        put_off = (inspect.scheduled() or {}) if is_more else {}
+    active = {
         name: [dict(task.get("kwargs") or {}, started=task.get("time_start")) for task in tasks]
         for name, tasks in sorted(found.items())
     }
+    return active, sum(len(tasks) for tasks in put_off.values())

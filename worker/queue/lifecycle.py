@@ -25,7 +25,7 @@ from worker.decode import Decoder, file_loader
 from worker.errors import ExitCode, WorkerError, exit_code_of
 from worker.lease_owners import expire_dead_owners, this_owner
 from worker.model_loader import Model, ModelCache, register_model
-from worker.queue import metrics
+from worker.queue import metrics, stopping
 from worker.queue.preflight import check_worker_can_start
 from worker.settings import Settings, resolve
 
@@ -49,8 +49,11 @@ class Resources:
 
     def decoder(self, model: Model) -> Decoder:
         """The decoder threads, with the preprocessing of `model`."""
+        with _lock:  # in a pool of threads, another model's decoder may be in use: none is closed
+            return self._decoder(model)
+
+    def _decoder(self, model: Model) -> Decoder:
         if model.version not in self.decoders:
-            self.close_decoders()
             threads = decode_threads(self.settings)
             ahead = 2 * batch_size(self.settings, model, self.settings.shard_size)
             self.decoders[model.version] = Decoder(
@@ -136,8 +139,12 @@ def _on_logging(**_: Any) -> None:
     logs.configure(settings.log_format, settings.log_level)
 
 
-def _on_ready(**_: Any) -> None:
-    metrics.serve(resolve(environ=os.environ).settings)
+def _on_ready(sender: Any, **_: Any) -> None:
+    settings = resolve(environ=os.environ).settings
+    stopping.install(sender.controller, settings)
+    if sender.restart_count <= 1:
+        stopping.start_watchdog(settings)
+        metrics.serve(settings)
 
 
 def _on_child(**_: Any) -> None:

@@ -50,7 +50,14 @@ def test_enqueue_status_cancel_requeue(tmp_path: Path, broker: RedisServer) -> N
     (status,) = lines(run("status", "--format", "jsonl"))
     (crawl,) = status["crawls"]
     assert (crawl["crawl"], crawl["enqueued"], crawl["pending"]) == ("spring", 10, 10)
-    assert status["queue"] == {"waiting": 3, "taken": 0, "workers": {}}
+    assert status["queue"] == {
+        "waiting": 3,
+        "taken": 0,
+        "put_off": 0,
+        "dead_letters": 0,
+        "newest_dead_letter": "",
+        "workers": {},
+    }
     with sqlite3.connect(tmp_path / "catalogue.db") as connection:
         change = "UPDATE catalogue SET status = 'rejected', reason = 'missing' WHERE path IN (?, ?)"
         connection.execute(change, paths[:2])

@@ -91,7 +91,7 @@ def failed_snapshot(client: redis.Redis, broker: RedisServer) -> Callable[[], ob
 
 
 @pytest.mark.parametrize("trouble", [readonly, out_of_memory, failed_snapshot])
-@pytest.mark.parametrize("idle", [False, True])
+@pytest.mark.parametrize("idle", [False, pytest.param(True, marks=pytest.mark.heavy)])
 def test_refusals_that_pass_are_waited_for(
     queue: Queue,
     broker: RedisServer,
@@ -115,6 +115,7 @@ def test_refusals_that_pass_are_waited_for(
     end_well(queue)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("mode", ["silence", "half_close"])
 def test_connections_that_fall_silent_are_given_up(
     queue: Queue, broker: RedisServer, mode: str
