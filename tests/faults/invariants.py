@@ -14,6 +14,7 @@ KNOWN_TRACES = (
     r"^(redis|kombu|amqp)\.exceptions\.",
     r"^(ConnectionError|ConnectionResetError|BrokenPipeError|OSError|TimeoutError)\b",
     r"^billiard\.(exceptions|einfo)\.",
+    r"^worker\.queue\.transport\.BrokerRefuses",  # as a lost connection
 )
 
 
