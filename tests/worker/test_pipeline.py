@@ -225,6 +225,21 @@ def test_a_picture_under_a_live_lease_is_skipped(store: Store, tmp_path: Path) -
     assert result.busy_seconds is None or 0 < result.busy_seconds <= 300
 
 
+def test_rows_that_went_to_another_worker_keep_the_shard_busy(store: Store, tmp_path: Path) -> None:
+    """A process that was suspended past its lease must not acknowledge its successor's message."""
+    pictures = write_crawl(tmp_path / "crawl", 4)
+    files = [file_state(str(path)) for path in pictures]
+
+    def suspended(pixels: np.ndarray) -> Sequence[Prediction]:
+        store.release(CRAWL, "me")
+        store.claim(CRAWL, files, "another", 300.0, MODEL.version)
+        return MODEL.classify(pixels)
+
+    result, report = run(store, pictures, classify=suspended)
+    assert result.busy == report.lost == 4
+    assert set(statuses(store).values()) == {("pending", None)}
+
+
 def test_two_workers_on_one_shard_label_each_picture_once(store: Store, tmp_path: Path) -> None:
     pictures = write_crawl(tmp_path / "crawl", 24)
     classify, started = Classifier(), threading.Barrier(2)

@@ -25,7 +25,7 @@ from worker.decode import Decoder, file_loader
 from worker.errors import ExitCode, WorkerError, exit_code_of
 from worker.lease_owners import expire_dead_owners, this_owner
 from worker.model_loader import Model, ModelCache, register_model
-from worker.queue import metrics, stopping
+from worker.queue import healing, metrics, stopping
 from worker.queue.preflight import check_worker_can_start
 from worker.settings import Settings, resolve
 
@@ -144,6 +144,7 @@ def _on_ready(sender: Any, **_: Any) -> None:
     stopping.install(sender.controller, settings)
     if sender.restart_count <= 1:
         stopping.start_watchdog(settings)
+        healing.start(settings)
         metrics.serve(settings)
 
 
