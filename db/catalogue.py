@@ -47,7 +47,17 @@ from db.records import (
     PendingRow,
 )
 from db.tables import catalogue, path_key
-from db.writes import bulk, claims, counters, leases, lookups, pending, put_offs, registry
+from db.writes import (
+    bulk,
+    claims,
+    counters,
+    leases,
+    lookups,
+    pending,
+    put_offs,
+    registry,
+    withheld,
+)
 from db.writes.leases import DEAD, ClaimRequest
 from db.writes.row_values import NO_LEASE, label_fields, outcome_values, unique_by_path
 
@@ -130,35 +140,47 @@ class Catalogue:
         model_version: str,
         *,
         reopen: bool = True,
+        again: bool = False,
     ) -> Claim:
         """Lease the files that need work; see the top of this module. Committed on return.
 
         Args:
             crawl: The crawl's name.
-            files: The files of a shard. Paths that are not in the catalogue are added.
+            files: The files of a shard.
             owner: Identifies this life of this process.
             lease_seconds: How long the leases last.
             model_version: The model that is to label them.
-            reopen: Also work on finished rows whose file changed or that another model labelled:
-                for direct requests such as `label`. False for messages, which may be late or
-                delivered twice: then only rows that are pending for this model are leased.
+            reopen: Also work on finished rows whose file changed or that another model labelled,
+                and add paths that are not in the catalogue: for direct requests such as `label`.
+                False for messages, which may be late or delivered twice: then only rows that are
+                pending for this model are leased.
+            again: With `reopen`, also add what was forgotten or archived. Otherwise it is `gone`.
         """
         with self._writing() as connection:
             now = clocks.now(connection)
-            request = ClaimRequest(owner, model_version, now, lease_seconds, reopen)
+            request = ClaimRequest(owner, model_version, now, lease_seconds, reopen, again)
             return claims.claim(connection, self._table, crawl, files, request)
 
     def claim_alone(
-        self, crawl: str, path: str, owner: str, lease_seconds: float, model_version: str
+        self,
+        crawl: str,
+        path: str,
+        owner: str,
+        lease_seconds: float,
+        model_version: str,
+        *,
+        generation: int | None = None,
     ) -> bool:
         """Lease one suspect to run it by itself. False: another worker has it, or it is done.
 
-        The lease is marked `claimed_alone`. A death under it counts towards quarantine.
+        `generation` is that of the claim which returned the suspect. The lease is marked
+        `claimed_alone`. A death under it counts towards quarantine.
         """
         with self._writing() as connection:
             now = clocks.now(connection)
             request = ClaimRequest(owner, model_version, now, lease_seconds, reopen=False)
-            return claims.claim_alone(connection, self._table, crawl, path, request)
+            file = FileState(path, generation=generation)
+            return claims.claim_alone(connection, self._table, crawl, file, request)
 
     def renew(self, crawl: str, owner: str, paths: Sequence[str], lease_seconds: float) -> int:
         """Extend the caller's leases of `paths`; return how many of them it still holds."""
@@ -204,12 +226,23 @@ class Catalogue:
             found = connection.execute(query, values).mappings()
             return {row["content_hash"]: label_fields(row) for row in found}
 
-    def store(self, crawl: str, owner: str, model_version: str, outcomes: Sequence[Outcome]) -> int:
+    def store(
+        self,
+        crawl: str,
+        owner: str,
+        model_version: str,
+        outcomes: Sequence[Outcome],
+        *,
+        generations: Mapping[str, int | None] | None = None,
+        again: bool = False,
+    ) -> int:
         """Write the outcomes in one transaction and end their leases; return how many were written.
 
-        Idempotent. Rows that are finished or cancelled, or that another worker holds, stay
-        unchanged. A row that is put off stays pending for a while (`db.writes.put_offs`).
-        A person's label stays, unless the file's bytes changed since.
+        Idempotent. Rows that are finished or cancelled, that another worker holds, or that were
+        asked for anew since the claim (its `generations`, by path) stay unchanged. Deleted rows
+        stay deleted. A row whose bytes turn out to be forgotten is deleted, unless they are wanted
+        `again`. A row that is put off stays pending for a while (`db.writes.put_offs`). A person's
+        label stays, unless the file's bytes changed since.
 
         Raises:
             UnknownLabel: a label of no registered model; nothing is stored.
@@ -226,14 +259,15 @@ class Catalogue:
                 for row in (outcome_values(crawl, o, model_version, now) for o in final)
             }
             found = leases.locked_rows(connection, self._table, crawl, [*rows, *put_off])
-            if not rows.keys() <= found.keys():
-                registry.ensure_crawl(connection, crawl, now)
+            claimed = {path_key(path): number for path, number in (generations or {}).items()}
             held = {
                 key
                 for key, row in found.items()
-                if row.status == "pending" and row.claimed_by in (None, owner)
+                if leases.may_store(row, owner, model_version, claimed.get(key))
             }
-            writable = [row for key, row in sorted(rows.items()) if key not in found or key in held]
+            writable = [row for key, row in sorted(rows.items()) if key in held]
+            if not again:
+                writable = withheld.without_forgotten(connection, self._table, found, writable)
             put_off = {key: outcome for key, outcome in put_off.items() if key in held}
             put_offs.write(connection, self._table, found, put_off, now)
             human_labels.withdraw_outdated(connection, found, writable, now)

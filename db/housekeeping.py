@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import filecmp
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +21,7 @@ from db.session import reading, shown, writing
 from db.tables import catalogue, crawls, forgotten, path_key, relabels
 from db.writes import counters
 from db.writes.row_values import checked_text
+from db.writes.withheld import digest
 from rendering.output import file_behind, partial_path
 
 KINDS = ("crawl", "path", "hash")
@@ -51,7 +51,8 @@ def forget(engine: Engine, kind: str, value: str, *, by: str, note: str | None =
     with writing(engine) as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA secure_delete = ON")
-        else:
+        else:  # no claim adds a row between the deletion and its record
+            connection.execute(sa.text("LOCK TABLE catalogue, relabels IN EXCLUSIVE MODE"))
             number = sa.text("SELECT pg_current_xact_id()::xid::text")
             transaction = str(connection.execute(number).scalar_one())
         rows = _delete(connection, kind, value)
@@ -60,7 +61,7 @@ def forget(engine: Engine, kind: str, value: str, *, by: str, note: str | None =
                 forgotten_at=clocks.now(connection),
                 forgotten_by=checked_text(by, "by"),
                 kind=kind,
-                digest=hashlib.blake2b(value.encode(), digest_size=16).hexdigest(),
+                digest=digest(value),
                 rows=rows,
                 note=checked_text(note, "note"),
             )

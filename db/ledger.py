@@ -169,7 +169,12 @@ def cancel(engine: Engine, crawl: str) -> int:
         statement = (
             sa.update(catalogue)
             .where(_pending(catalogue, crawl))
-            .values(status="cancelled", updated_at=clocks.now(connection), **NO_LEASE)
+            .values(
+                status="cancelled",
+                generation=catalogue.c.generation + 1,
+                updated_at=clocks.now(connection),
+                **NO_LEASE,
+            )
         )
         return connection.execute(statement).rowcount
 
@@ -192,6 +197,7 @@ def release_quarantined(engine: Engine, crawl: str, paths: Sequence[str] = ()) -
 def _reopen(engine: Engine, crawl: str, chosen: sa.ColumnElement[bool]) -> list[str]:
     with writing(engine) as connection:
         statement = sa.update(catalogue).where(catalogue.c.crawl == crawl, chosen)
-        values = {**PENDING_AGAIN, "updated_at": clocks.now(connection)}
+        raised = {"generation": catalogue.c.generation + 1}
+        values = {**PENDING_AGAIN, **raised, "updated_at": clocks.now(connection)}
         changed = connection.execute(statement.values(**values).returning(catalogue.c.path))
         return list(changed.scalars())

@@ -21,11 +21,15 @@ RETRIED_REASONS = ("unreadable", "outside_root")
 
 @dataclass(frozen=True)
 class FileState:
-    """A file as found by a scan: `size` in bytes, `mtime` in seconds; None where not checked."""
+    """A file as found by a scan: `size` in bytes, `mtime` in seconds; None where not checked.
+
+    A claim adds the row's `generation`: which request for this picture the caller works on.
+    """
 
     path: str
     size: int | None = None
     mtime: float | None = None
+    generation: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ class Claim:
         done: Nothing to do.
         busy: Leased to another worker.
         quarantined: Quarantined by this claim.
+        gone: Without a row, and not added: forgotten, or of an archived crawl.
         busy_seconds: When the last lease of `busy` ends, in seconds from now.
         put_off: Their files could not be read a short time ago.
         put_off_seconds: When the last of `put_off` may be tried again, in seconds from now.
@@ -99,6 +104,7 @@ class Claim:
     done: list[str] = field(default_factory=list)
     busy: list[str] = field(default_factory=list)
     quarantined: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
     busy_seconds: float | None = None
     put_off: list[str] = field(default_factory=list)
     put_off_seconds: float | None = None

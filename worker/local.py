@@ -34,16 +34,30 @@ class LocalRun:
     settings: Settings
     stop: threading.Event
 
-    def label(self, sources: Sequence[Source], report: Report, skipped: SkippedFiles) -> None:
+    def label(
+        self,
+        sources: Sequence[Source],
+        report: Report,
+        skipped: SkippedFiles,
+        *,
+        again: bool = False,
+    ) -> None:
         """Label the sources one after the other; stops cleanly when `stop` is set.
+
+        With `again`, also what was forgotten or archived.
 
         Raises:
             RootGone: a folder went away meanwhile. The finished pictures are in the catalogue.
         """
-        self.label_crawls(_shards_of(sources, skipped), report)
+        self.label_crawls(_shards_of(sources, skipped), report, again=again)
 
     def label_crawls(
-        self, crawls: Iterable[Iterable[Shard]], report: Report, *, reopen: bool = True
+        self,
+        crawls: Iterable[Iterable[Shard]],
+        report: Report,
+        *,
+        reopen: bool = True,
+        again: bool = False,
     ) -> None:
         """Label the shards of each crawl; a crawl is prepared when the one before is finished."""
         size = batch_size(self.settings, self.model, PATHS_PER_SHARD)
@@ -53,6 +67,7 @@ class LocalRun:
             batch_size=size,
             lease_seconds=self.settings.lease_seconds,
             reopen=reopen,
+            again=again,
             stop=self.stop,
         )
         load = file_loader(self.model.preprocessing)

@@ -12,7 +12,17 @@ from db.records import PUT_OFF, REASON_QUARANTINED, Claim, FileState, LabelField
 from db.tables import path_key
 from db.writes import put_offs
 from db.writes.claims import seconds_until_last
-from db.writes.leases import DEAD, SUSPECTS, TAKEOVERS, ClaimRequest, Decision, RowState, decide
+from db.writes.leases import (
+    DEAD,
+    SUSPECTS,
+    TAKEOVERS,
+    ClaimRequest,
+    Decision,
+    RowState,
+    decide,
+    is_new_request,
+    may_store,
+)
 from db.writes.row_values import (
     NO_LEASE,
     NO_PUT_OFF,
@@ -44,7 +54,8 @@ def _utc_now() -> datetime:
 class MemoryStore:
     """Keeps the contract of ``db.catalogue.Catalogue`` for the methods that it has. Thread-safe.
 
-    It keeps no history, no corrections, and no list of registered labels.
+    It keeps no history, no corrections, no list of registered labels, and none of what was
+    forgotten: `again` changes nothing.
 
     Args:
         clock: returns the current time, timezone-aware.
@@ -64,28 +75,41 @@ class MemoryStore:
         model_version: str,
         *,
         reopen: bool = True,
+        again: bool = False,
     ) -> Claim:
         """Lease the files that need work; see `Catalogue.claim`."""
-        wanted = {file.path: file for file in files}
+        asked = {file.path: file for file in files}
         decided: dict[Decision, list[FileState]] = {decision: [] for decision in Decision}
         with self._lock:
-            request = ClaimRequest(owner, model_version, self._clock(), lease_seconds, reopen)
-            self._add_missing(crawl, wanted.values(), model_version)
+            request = ClaimRequest(
+                owner, model_version, self._clock(), lease_seconds, reopen, again
+            )
+            if reopen or again:
+                self._add_missing(crawl, asked.values(), model_version)
+            wanted = [file for path, file in asked.items() if (crawl, path) in self.rows]
             ends: list[datetime | None] = []
             tries: list[datetime | None] = []
-            for file in wanted.values():
+            for file in wanted:
                 row = self.rows[crawl, file.path]
                 decision = decide(row, file, request)
                 decided[decision].append(file)
                 ends += [row.claimed_until] if decision is Decision.BUSY else []
                 tries += [row.not_before] if decision is Decision.PUT_OFF else []
                 self.rows[crawl, file.path] = _claimed(row, decision, request)
+
+        def requests_of(*decisions: Decision) -> list[FileState]:
+            files = (file for decision in decisions for file in decided[decision])
+            return [
+                replace(file, generation=self.rows[crawl, file.path].generation) for file in files
+            ]
+
         return Claim(
-            todo=decided[Decision.LEASE] + decided[Decision.REOPEN],
-            suspects=[file for decision in SUSPECTS for file in decided[decision]],
+            todo=requests_of(Decision.LEASE, Decision.REOPEN),
+            suspects=requests_of(*SUSPECTS),
             done=[file.path for file in decided[Decision.DONE]],
             busy=[file.path for file in decided[Decision.BUSY]],
             quarantined=[file.path for file in decided[Decision.QUARANTINE]],
+            gone=[path for path in asked if (crawl, path) not in self.rows],
             busy_seconds=seconds_until_last(ends, request.now),
             put_off=[file.path for file in decided[Decision.PUT_OFF]],
             put_off_seconds=seconds_until_last(tries, request.now),
@@ -99,7 +123,14 @@ class MemoryStore:
             self.rows[crawl, file.path] = _new_row(file, model_version)
 
     def claim_alone(
-        self, crawl: str, path: str, owner: str, lease_seconds: float, model_version: str
+        self,
+        crawl: str,
+        path: str,
+        owner: str,
+        lease_seconds: float,
+        model_version: str,
+        *,
+        generation: int | None = None,
     ) -> bool:
         """Lease one suspect, to be run alone; see `Catalogue.claim_alone`."""
         with self._lock:
@@ -107,7 +138,7 @@ class MemoryStore:
             if row is None:
                 return False
             request = ClaimRequest(owner, model_version, self._clock(), lease_seconds, reopen=False)
-            decision = decide(row, FileState(path), request)
+            decision = decide(row, FileState(path, generation=generation), request)
             row = _claimed(row, decision, request)
             leased = decision in (Decision.LEASE, *SUSPECTS)
             if leased:
@@ -137,7 +168,16 @@ class MemoryStore:
                 if row.content_hash is not None and row.fields is not None
             }
 
-    def store(self, crawl: str, owner: str, model_version: str, outcomes: Sequence[Outcome]) -> int:
+    def store(
+        self,
+        crawl: str,
+        owner: str,
+        model_version: str,
+        outcomes: Sequence[Outcome],
+        *,
+        generations: Mapping[str, int | None] | None = None,
+        again: bool = False,
+    ) -> int:
         """Write the outcomes that the caller may write; returns how many; see `Catalogue.store`.
 
         Raises:
@@ -145,7 +185,7 @@ class MemoryStore:
         """
         with self._lock:
             now = self._clock()
-            unique = unique_by_path(outcomes)
+            unique, claimed = unique_by_path(outcomes), generations or {}
             values = [
                 outcome_values(crawl, outcome, model_version, now)
                 for outcome in unique
@@ -154,13 +194,15 @@ class MemoryStore:
             written = 0
             for outcome in (outcome for outcome in unique if outcome.status == PUT_OFF):
                 held = self.rows.get((crawl, outcome.path))
-                if held and held.status == "pending" and held.claimed_by in (None, owner):
+                number = claimed.get(outcome.path)
+                if held and may_store(held, owner, model_version, number):
                     self.rows[crawl, outcome.path] = _put_off(held, outcome, now)
                     written += 1
             for row_values in values:
                 key = (crawl, row_values["path"])
-                row = self.rows.get(key) or _new_row(FileState(key[1]), model_version)
-                if row.status == "pending" and row.claimed_by in (None, owner):
+                row = self.rows.get(key)
+                number = claimed.get(key[1])
+                if row is not None and may_store(row, owner, model_version, number):
                     self.rows[key] = _stored(row, row_values)
                     written += 1
         return written
@@ -219,9 +261,10 @@ def _lease(request: ClaimRequest) -> dict[str, Any]:
 def _claimed(row: MemoryRow, decision: Decision, request: ClaimRequest) -> MemoryRow:
     """The row after a claim: leased, reopened, or with one more death."""
     if decision is Decision.LEASE:
-        return replace(row, **_lease(request))
+        newer = row.generation + is_new_request(row, request)
+        return replace(row, **_lease(request), generation=newer)
     if decision is Decision.REOPEN:
-        return replace(row, **REOPENED | _lease(request))
+        return replace(row, **REOPENED | _lease(request), generation=row.generation + 1)
     if decision not in TAKEOVERS:
         return row
     attempts, deaths_alone = row.attempts + 1, row.deaths_alone

@@ -45,10 +45,18 @@ class Store(Protocol):
         model_version: str,
         *,
         reopen: bool = True,
+        again: bool = False,
     ) -> Claim: ...
 
     def claim_alone(
-        self, crawl: str, path: str, owner: str, lease_seconds: float, model_version: str
+        self,
+        crawl: str,
+        path: str,
+        owner: str,
+        lease_seconds: float,
+        model_version: str,
+        *,
+        generation: int | None = None,
     ) -> bool: ...
 
     def renew(self, crawl: str, owner: str, paths: Sequence[str], lease_seconds: float) -> int: ...
@@ -58,7 +66,14 @@ class Store(Protocol):
     ) -> Mapping[str, LabelFields]: ...
 
     def store(
-        self, crawl: str, owner: str, model_version: str, outcomes: Sequence[Outcome]
+        self,
+        crawl: str,
+        owner: str,
+        model_version: str,
+        outcomes: Sequence[Outcome],
+        *,
+        generations: Mapping[str, int | None] | None = None,
+        again: bool = False,
     ) -> int: ...
 
     def release(self, crawl: str, owner: str) -> int: ...
@@ -82,7 +97,9 @@ class PipelineOptions:
         model_version: the model whose labels are stored.
         batch_size: pictures in one batch.
         lease_seconds: how long a claim lasts unless it is renewed.
-        reopen: label finished rows again if their file changed or another model labelled them.
+        reopen: label finished rows again if their file changed or another model labelled them, and
+            add rows for new files.
+        again: with `reopen`, also those that were forgotten or archived.
         stop: set it to ask for a clean stop.
     """
 
@@ -91,6 +108,7 @@ class PipelineOptions:
     batch_size: int = 64
     lease_seconds: float = 300.0
     reopen: bool = True
+    again: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
 
 
@@ -174,7 +192,8 @@ class _CrawlRun:
     batches: BatchClassifier
     options: PipelineOptions
     report: Report
-    leased: set[str] = field(default_factory=set)  # claimed, and not yet passed to the store
+    # generation by path: claimed, and not yet passed to the store
+    leased: dict[str, int | None] = field(default_factory=dict)
     suspects: list[FileState] = field(default_factory=list)
     busy: int = 0
     busy_seconds: float | None = None
@@ -193,13 +212,20 @@ class _CrawlRun:
                 options.lease_seconds,
                 options.model_version,
                 reopen=options.reopen,
+                again=options.again,
             )
             self.report.count_claim(claim)
+            if claim.gone:
+                log.info(
+                    "%s pictures of %s are not in the catalogue: forgotten, archived or deleted",
+                    len(claim.gone),
+                    self.crawl,
+                )
             self.suspects += claim.suspects
             self.busy += len(claim.busy)
             self.busy_seconds = claim.busy_seconds or self.busy_seconds
             self.put_off_seconds = claim.put_off_seconds or self.put_off_seconds
-            self.leased.update(file.path for file in claim.todo)
+            self.leased.update((file.path, file.generation) for file in claim.todo)
             yield from claim.todo
 
     def label_suspects(self) -> None:
@@ -209,8 +235,9 @@ class _CrawlRun:
             if options.stop.is_set():
                 return
             lease = (options.owner, options.lease_seconds, options.model_version)
-            if self.store.claim_alone(self.crawl, file.path, *lease):
-                self.leased.add(file.path)
+            held = self.store.claim_alone(self.crawl, file.path, *lease, generation=file.generation)
+            if held:
+                self.leased[file.path] = file.generation
                 self.label([file])
             else:
                 self.report.count_skipped(1)
@@ -223,8 +250,8 @@ class _CrawlRun:
             for outcomes in self.batches.outcomes(self.decode(files, self.roots)):
                 if writing is not None:
                     writing.result()
-                writing = writer.submit(self._store, outcomes)
-                self.leased.difference_update(outcome.path for outcome in outcomes)
+                generations = {o.path: self.leased.pop(o.path, None) for o in outcomes}
+                writing = writer.submit(self._store, outcomes, generations)
                 if self.options.stop.is_set():
                     break
                 if time.monotonic() - renewed > self.options.lease_seconds / 3:
@@ -233,15 +260,22 @@ class _CrawlRun:
             if writing is not None:
                 writing.result()
 
-    def _store(self, outcomes: list[Outcome]) -> None:
+    def _store(self, outcomes: list[Outcome], generations: Mapping[str, int | None]) -> None:
         options = self.options
-        written = self.store.store(self.crawl, options.owner, options.model_version, outcomes)
+        written = self.store.store(
+            self.crawl,
+            options.owner,
+            options.model_version,
+            outcomes,
+            generations=generations,
+            again=options.again,
+        )
         self.report.count_stored(outcomes, written)
         # rows that are no longer ours (the lease ran out while this process was suspended) are
         # another worker's: the message must not be acknowledged before they are done
         self.busy += len(outcomes) - written
 
-    def _renew(self, paths: set[str]) -> None:
+    def _renew(self, paths: Iterable[str]) -> None:
         options = self.options
         self.store.renew(self.crawl, options.owner, sorted(paths), options.lease_seconds)
 

@@ -27,6 +27,7 @@ class Report:
     busy: int = 0
     quarantined: int = 0
     put_off: int = 0  # their files cannot be read for now: still pending
+    gone: int = 0  # not in the catalogue, and not added: forgotten or archived
     lost: int = 0  # processed, but taken over or cancelled meanwhile: not written
     inferred: int = 0  # classified by the networks, not copied from the same bytes
     decode_seconds: float = 0.0  # spent waiting for the decoder
@@ -40,8 +41,9 @@ class Report:
         self.busy += len(claim.busy)
         self.quarantined += len(claim.quarantined)
         self.put_off += len(claim.put_off)
-        self.count_skipped(len(claim.put_off))
-        self.count_skipped(len(claim.done) + len(claim.busy) + len(claim.quarantined))
+        self.gone += len(claim.gone)
+        skipped = (claim.done, claim.busy, claim.quarantined, claim.put_off, claim.gone)
+        self.count_skipped(sum(map(len, skipped)))
 
     def count_skipped(self, count: int) -> None:
         """Report paths that are skipped to the listener."""
@@ -68,13 +70,14 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 if every picture got a label, 1 if some were rejected, quarantined or put off."""
-        return 1 if self.rejected or self.quarantined or self.put_off else 0
+        """0 if every picture got a label; 1 if one was rejected, quarantined, put off, left out."""
+        return 1 if self.rejected or self.quarantined or self.put_off or self.gone else 0
 
     def summary(self) -> str:
         """A few lines for a person."""
         seconds = time.monotonic() - self.started
-        if not self.processed and not self.busy and not self.quarantined and not self.put_off:
+        left = self.busy + self.quarantined + self.put_off + self.gone
+        if not self.processed and not left:
             if not self.done:
                 return "no pictures were found; is it the right folder?"
             return (
@@ -99,8 +102,10 @@ class Report:
             )
         if self.busy:
             lines.append(f"  leased by another worker now: {self.busy}; run again later")
+        if self.gone:
+            lines.append(f"  forgotten or archived, left out: {self.gone}; --again labels them")
         if self.lost:
-            lines.append(f"  finished by another worker meanwhile: {self.lost}")
+            lines.append(f"  finished by another worker or deleted meanwhile: {self.lost}")
         return "\n".join(lines)
 
 

@@ -55,6 +55,7 @@ WIDTHS = {"label": 30, "best_leaf": 30, "reason": 12, "model_version": 16}  # of
 @backend_option
 @batch_size_option
 @record_format_option(*FORMATS)
+@click.option("--again", is_flag=True, help="Also label what was forgotten or archived.")
 @nul_option
 @encoding_option
 def command(
@@ -64,6 +65,7 @@ def command(
     output_format: str | None,
     nul: bool,
     encoding: str | None,
+    again: bool,
     **options: object,
 ) -> None:
     """Label pictures in folders, files or a list on stdin.
@@ -73,8 +75,10 @@ def command(
     files that lead out of it are rejected. The crawl is named after the folder, for single files
     after their folder, and for a list on stdin 'stdin', unless --crawl is given.
 
+    Pictures that were forgotten, and archived crawls, come back only with --again.
+
     Prints one record for each picture on stdout and a summary on stderr. Exit code 1: some
-    pictures were rejected.
+    pictures were rejected or left out.
 
     \b
     Example:
@@ -86,10 +90,12 @@ def command(
     with exit_codes():
         settings = load_settings(**options)
         found = sources(paths, crawl=crawl, roots=settings.roots, nul=nul, encoding=encoding)
-        raise click.exceptions.Exit(_label(settings, found, output_format))
+        raise click.exceptions.Exit(_label(settings, found, output_format, again=again))
 
 
-def _label(settings: Settings, sources: Sequence[Source], output_format: str | None) -> int:
+def _label(
+    settings: Settings, sources: Sequence[Source], output_format: str | None, *, again: bool
+) -> int:
     """Label, print records when they are committed and a summary at the end; the exit code."""
     from worker.lease_owners import expire_dead_owners
     from worker.local import LocalRun, count_files
@@ -113,7 +119,7 @@ def _label(settings: Settings, sources: Sequence[Source], output_format: str | N
                 bar.update(len(outcomes))
 
             report.on_stored, report.on_skipped = stored, bar.update
-            run.label(sources, report, skipped)
+            run.label(sources, report, skipped, again=again)
     finally:
         catalogue.close()
         _summarise(report.summary(), skipped)

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from db.records import REASON_QUARANTINED, Claim, FileState
 from db.tables import path_key
-from db.writes import bulk, history, leases, registry
+from db.writes import bulk, history, leases, registry, withheld
 from db.writes.leases import ClaimRequest, Decision, RowState
 from db.writes.row_values import NO_LEASE, pending_values
 
@@ -30,27 +30,42 @@ def claim(
     request: ClaimRequest,
 ) -> Claim:
     """Decide about the files of a shard and lease them; see ``db/catalogue.py``."""
-    wanted = {path_key(file.path): file for file in files}
-    found = _find_or_add(connection, table, crawl, wanted, request)
+    asked = {path_key(file.path): file for file in files}
+    found = _find_or_add(connection, table, crawl, asked, request)
+    wanted = {key: file for key, file in asked.items() if key in found}
     decided: dict[Decision, list[RowState]] = {decision: [] for decision in Decision}
     for key, file in wanted.items():
         decided[leases.decide(found[key], file, request)].append(found[key])
     history.reopen(connection, table, decided[Decision.REOPEN], request.now)
     to_lease = decided[Decision.LEASE] + decided[Decision.REOPEN]
     _lease(connection, table, to_lease, request, alone=False)
+    replaced = [row for row in decided[Decision.LEASE] if leases.is_new_request(row, request)]
+    raised = {"generation": table.c.generation + 1}
+    bulk.update_all(connection, table, (row.id for row in replaced), raised)
+    newer = {row.path_key for row in replaced + decided[Decision.REOPEN]}
     for decision in leases.TAKEOVERS:
         _take_over(connection, table, decided[decision], decision, request.now)
 
     def files_of(*decisions: Decision) -> list[FileState]:
         return [wanted[row.path_key] for decision in decisions for row in decided[decision]]
 
+    def requests_of(*decisions: Decision) -> list[FileState]:
+        """The files with their generation after this claim."""
+        return [
+            replace(wanted[key], generation=row.generation + (key in newer))
+            for decision in decisions
+            for row in decided[decision]
+            if (key := row.path_key)
+        ]
+
     result = Claim(
-        todo=files_of(Decision.LEASE, Decision.REOPEN),
-        suspects=files_of(*leases.SUSPECTS),
+        todo=requests_of(Decision.LEASE, Decision.REOPEN),
+        suspects=requests_of(*leases.SUSPECTS),
         done=[file.path for file in files_of(Decision.DONE)],
         busy=[file.path for file in files_of(Decision.BUSY)],
         quarantined=[file.path for file in files_of(Decision.QUARANTINE)],
         put_off=[file.path for file in files_of(Decision.PUT_OFF)],
+        gone=[file.path for key, file in asked.items() if key not in found],
     )
     ends = [row.claimed_until for row in decided[Decision.BUSY]]
     tries = [row.not_before for row in decided[Decision.PUT_OFF]]
@@ -67,14 +82,14 @@ def seconds_until_last(times: Sequence[datetime | None], now: datetime) -> float
 
 
 def claim_alone(
-    connection: Connection, table: sa.Table, crawl: str, path: str, request: ClaimRequest
+    connection: Connection, table: sa.Table, crawl: str, file: FileState, request: ClaimRequest
 ) -> bool:
     """Lease one suspect to be run by itself, or count the death of the worker that held it."""
-    key = path_key(path)
+    key = path_key(file.path)
     row = leases.locked_rows(connection, table, crawl, [key]).get(key)
     if row is None:
         return False
-    decision = leases.decide(row, FileState(path), request)
+    decision = leases.decide(row, file, request)
     if decision in leases.TAKEOVERS:
         _take_over(connection, table, [row], decision, request.now)
     if decision not in (Decision.LEASE, *leases.SUSPECTS):
@@ -107,9 +122,16 @@ def _find_or_add(
     wanted: Mapping[bytes, FileState],
     request: ClaimRequest,
 ) -> dict[bytes, RowState]:
-    """The rows of the wanted files, locked; missing rows are added first."""
+    """The rows of the wanted files, locked.
+
+    A direct request adds missing rows first, unless they were forgotten or archived. A message does
+    not: it comes after `add_pending`, so what has no row was deleted since.
+    """
     found = leases.locked_rows(connection, table, crawl, wanted)
     missing = sorted(key for key in wanted if key not in found)
+    if missing and not request.again:
+        kept_out = withheld.withheld(connection, crawl, missing) if request.reopen else missing
+        missing = [key for key in missing if key not in kept_out]
     if not missing:
         return found
     registry.ensure_crawl(connection, crawl, request.now)

@@ -41,4 +41,5 @@ def reopen(
     ids = [row.id for row in rows]
     if table is catalogue:
         keep(connection, ids, now)
-    bulk.update_all(connection, table, ids, {**PENDING_AGAIN, "updated_at": now})
+    raised = {"generation": table.c.generation + 1}
+    bulk.update_all(connection, table, ids, {**PENDING_AGAIN, **raised, "updated_at": now})

@@ -69,13 +69,15 @@ class RowState:
     put_offs: int = 0
     put_off_since: datetime | None = None
     not_before: datetime | None = None
+    generation: int = 0
 
 
 @dataclass(frozen=True)
 class ClaimRequest:
     """Who claims rows, for which model, and when.
 
-    With `reopen`, a finished row is worked again if its file changed or another model labelled it.
+    With `reopen`, a finished row is worked again if its file changed or another model labelled it,
+    and a file without a row gets one. With `again`, also one that was forgotten or archived.
     """
 
     owner: str
@@ -83,6 +85,7 @@ class ClaimRequest:
     now: datetime
     lease_seconds: float = 0.0
     reopen: bool = True
+    again: bool = False
 
 
 def file_changed(row: RowState, file: FileState) -> bool:
@@ -102,6 +105,8 @@ def decide(row: RowState, file: FileState, request: ClaimRequest) -> Decision:
     """What happens to `row`, whose picture is `file`, under `request`."""
     if row.status in FINAL_STATUSES:
         return _decide_final(row, file, request)
+    if file.generation not in (None, row.generation):
+        return Decision.DONE  # there is a newer request, with its own message
     if row.claimed_by is None or row.claimed_by == request.owner:
         for_another_model = row.model_version not in (None, request.model_version)
         if for_another_model and not request.reopen:
@@ -116,6 +121,25 @@ def decide(row: RowState, file: FileState, request: ClaimRequest) -> Decision:
     if row.claimed_alone and row.deaths_alone + 1 >= DEATHS_ALONE_TO_QUARANTINE:
         return Decision.QUARANTINE
     return Decision.COUNT_DEATH
+
+
+def is_new_request(row: RowState, request: ClaimRequest) -> bool:
+    """Whether leasing `row` replaces a request for another model."""
+    return row.model_version not in (None, request.model_version)
+
+
+def may_store(row: RowState, owner: str, model_version: str, generation: int | None) -> bool:
+    """Whether `owner` may write its result into `row`.
+
+    Not if it was asked for anew since the claim: with another model, or with a replaced file, which
+    raises the generation. None: not compared.
+    """
+    return (
+        row.status == "pending"
+        and row.claimed_by in (None, owner)
+        and row.model_version in (None, model_version)
+        and generation in (None, row.generation)
+    )
 
 
 def _decide_final(row: RowState, file: FileState, request: ClaimRequest) -> Decision:

@@ -15,7 +15,7 @@ from db.session import writing
 from db.tables import path_key
 from db.writes import bulk, history, leases, registry
 from db.writes.leases import RowState
-from db.writes.row_values import checked_text, pending_values
+from db.writes.row_values import NO_LEASE, checked_text, pending_values
 
 ROWS_PER_TRANSACTION = 5000
 _DESCRIPTION = ("url", "shop", "product_id")
@@ -99,7 +99,11 @@ def _update_file_and_model(
     wanted: dict[bytes, PendingRow],
     model_version: str | None,
 ) -> None:
-    """Write size, mtime and model version of pending rows where they are new."""
+    """Write size, mtime and model version of pending rows where they are new.
+
+    That is a new request. It raises the generation and ends the lease of a worker that is at the
+    earlier one, so that the result of that one is not taken for this one's.
+    """
     values: list[dict[str, Any]] = []
     for row in rows:
         seen = wanted[row.path_key]
@@ -109,7 +113,8 @@ def _update_file_and_model(
         changed = (size, mtime, model) != (row.size, row.mtime, row.model_version)
         # a reopened row has lost its model version, so it is always written
         if row.status in FINAL_STATUSES or changed:
-            values.append({"id": row.id, "size": size, "mtime": mtime, "model_version": model})
+            file = {"id": row.id, "size": size, "mtime": mtime, "model_version": model}
+            values.append({**file, **NO_LEASE, "generation": row.generation + 1})
     bulk.update(connection, table, values)
 
 

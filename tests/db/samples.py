@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from db.catalogue import Catalogue
-from db.records import LabelEntry, LabelFields, Outcome
+from db.records import LabelEntry, LabelFields, Outcome, PendingRow
 
 MODEL = "model-1"
 OTHER_MODEL = "model-2"
@@ -82,6 +83,14 @@ def labelled(path: str, fields: LabelFields = SANDALS, content_hash: str | None 
 def rejected(path: str, reason: str = "truncated") -> Outcome:
     """A rejected outcome with a reason."""
     return Outcome(path, "rejected", 10, 1.5, f"hash of {path}", reason=reason)
+
+
+def put(
+    store: Catalogue, outcomes: Sequence[Outcome], model: str = MODEL, crawl: str = CRAWL
+) -> int:
+    """Add the rows of `outcomes`, then store them."""
+    store.add_pending(crawl, [PendingRow(outcome.path) for outcome in outcomes], None)
+    return store.store(crawl, "me", model, outcomes)
 
 
 def sandals(**changes: object) -> LabelFields:

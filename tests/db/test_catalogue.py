@@ -319,10 +319,10 @@ def test_row_leased_by_another_worker_is_not_stored(store: Catalogue) -> None:
     assert (row["status"], row["claimed_by"]) == ("pending", "you")
 
 
-def test_path_that_was_never_claimed_is_stored(store: Catalogue) -> None:
-    assert store.store("new crawl", "me", MODEL, [labelled("/a")]) == 1
-    row = one(store, "/a")
-    assert (row["crawl"], row["status"], row["claimed_by"]) == ("new crawl", "labelled", None)
+def test_a_path_without_a_row_is_not_stored(store: Catalogue) -> None:
+    """It was forgotten or archived while somebody worked on it."""
+    assert store.store("new crawl", "me", MODEL, [labelled("/a")]) == 0
+    assert ledger.crawl_names(store.engine) == []
 
 
 def test_cancelled_row_stays_cancelled(store: Catalogue) -> None:

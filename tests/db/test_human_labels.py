@@ -26,6 +26,7 @@ from tests.db.samples import (
     OTHER_MODEL,
     SUNGLASSES,
     labelled,
+    put,
     rejected,
     sandals,
 )
@@ -129,7 +130,7 @@ def test_ancestor_of_the_human_label_is_right(store: Catalogue) -> None:
         labelled(f"/{label}", sandals(model_label=label, category=category, confidence=0.99))
         for label, category in stops.items()
     ]
-    store.store(CRAWL, "me", MODEL, made)
+    put(store, made)
     said = [Correction(row.id, "shoes/female/sandals") for row in by_path(store).values()]
     human_labels.apply(store.engine, said, "mara")
     assert human_labels.accuracy(store.engine)[0] == Accuracy("all", "all", 3, 1, 0)

@@ -13,7 +13,7 @@ from db.catalogue import Catalogue
 from db.check import check
 from db.errors import SchemaMissing, SchemaTooNew, SchemaTooOld
 from db.session import make_engine, reading, writing
-from tests.db.samples import CRAWL, labelled
+from tests.db.samples import labelled, put
 
 
 def test_missing_catalogue_is_an_error_and_not_created(catalogue_url: str, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_check_ignores_tables_and_indexes_of_users(catalogue: Catalogue) -> None
 
 
 def test_check_finds_rows_of_an_unregistered_model(store: Catalogue) -> None:
-    store.store(CRAWL, "me", "never registered", [labelled("/a"), labelled("/b")])
+    put(store, [labelled("/a"), labelled("/b")], "never registered")
     (finding,) = check(store.engine)
     assert "2 rows" in finding.what
     assert "never registered" in finding.what

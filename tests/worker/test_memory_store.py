@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from db import clocks
 from db.catalogue import Catalogue
 from db.errors import InvalidRecord
-from db.records import FileState, LabelEntry, LabelFields, Outcome
+from db.records import Claim, FileState, LabelEntry, LabelFields, Outcome
 from db.session import make_engine
 from db.tables import catalogue as catalogue_table
 from worker.memory_store import MemoryStore
@@ -25,7 +25,7 @@ LABELS = ("shoes/female/boots", "shoes/male/boots")
 COMPARED = (
     *("crawl", "path", "status", "reason", "size", "mtime", "content_hash", "model_version"),
     *("attempts", "deaths_alone", "claimed_by", "claimed_until", "claimed_alone"),
-    *("detail", "put_offs", "put_off_since", "not_before"),
+    *("detail", "put_offs", "put_off_since", "not_before", "generation"),
     *LabelFields.__dataclass_fields__,
 )
 # few values, and one of each more likely, so that the steps of a history meet each other
@@ -33,6 +33,7 @@ CRAWLS, OWNERS, MODELS = st.sampled_from("xxxy"), st.sampled_from("AAB"), st.sam
 PATHS = st.sampled_from(["/a", "/a", "/b"])
 SIZES = st.sampled_from([None, 1, 2])
 SECONDS = st.sampled_from([1.0, 10.0, 60.0])
+GENERATIONS = st.sampled_from([None, None, 0, 1])
 HASHES = ["h1", "h2"]
 FILES = st.builds(FileState, PATHS, SIZES, st.sampled_from([None, 1.0]))
 Step = tuple[str, tuple[Any, ...], dict[str, Any]]
@@ -89,7 +90,11 @@ def steps(draw: st.DrawFn) -> Step:
     }
     likely = ["claim", "claim", "claim_alone", "store", "expire", "pass"] * 2
     name = draw(st.sampled_from(likely + list(calls)))
-    options = {"reopen": draw(st.booleans())} if name == "claim" else {}
+    options: dict[str, Any] = {"reopen": draw(st.booleans())} if name == "claim" else {}
+    if name == "claim_alone":
+        options = {"generation": draw(GENERATIONS)}
+    if name == "store":
+        options = {"generations": {"/a": draw(GENERATIONS), "/b": draw(GENERATIONS)}}
     return name, calls[name](), options
 
 
@@ -107,9 +112,12 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def answer(store: MemoryStore | Catalogue, name: str, *args: Any, **options: Any) -> Any:
     try:
-        return getattr(store, name)(*args, **options)
+        result = getattr(store, name)(*args, **options)
     except InvalidRecord as error:
         return str(error)
+    if isinstance(result, Claim):  # files are equal whatever their generation
+        return result, [file.generation for file in result.todo + result.suspects]
+    return result
 
 
 def rows_of(store: MemoryStore | Catalogue) -> list[dict[str, Any]]:

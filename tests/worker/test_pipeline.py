@@ -279,7 +279,7 @@ class Outage:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
-    def store(self, *_: Any) -> int:
+    def store(self, *_: Any, **__: Any) -> int:
         raise ConnectionError("first")
 
     def release(self, crawl: str, owner: str) -> int:

@@ -15,7 +15,7 @@ import pytest
 from db.catalogue import Catalogue
 from db.records import Outcome, PendingRow
 from tests.commands.running import lines, run
-from tests.db.samples import CRAWL, MODEL, SUNGLASSES, labelled, register, rejected, sandals
+from tests.db.samples import CRAWL, MODEL, SUNGLASSES, labelled, put, register, rejected, sandals
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def url(tmp_path: Path) -> str:
         labelled("/sun\n.jpg", SUNGLASSES),
         rejected("/bad.jpg", "truncated"),
     ]
-    store.store(CRAWL, "me", MODEL, outcomes)
+    put(store, outcomes)
     store.close()
     return url
 
@@ -127,7 +127,7 @@ def test_a_table_has_one_line_per_row(url: str) -> None:
 def test_wide_columns_come_last_in_a_table(url: str) -> None:
     store = Catalogue.open(url)
     long = "/crawl/" + "x" * 80
-    store.store(CRAWL, "me", MODEL, [labelled(long)])
+    put(store, [labelled(long)])
     store.close()
     columns = ("--columns", "path,status,shop,label")
     table = run("query", "--catalogue", url, "--format", "table", "--category", "shoes", *columns)

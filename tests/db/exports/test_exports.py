@@ -34,6 +34,7 @@ from tests.db.samples import (
     NASTY_PATHS,
     SUNGLASSES,
     labelled,
+    put,
     rejected,
     sandals,
 )
@@ -51,7 +52,7 @@ def filled(store: Catalogue) -> Catalogue:
     store.add_pending(CRAWL, [*known, PendingRow("/waiting")], MODEL)
     outcomes = [labelled(path, sandals(confidence=1 / 3)) for path in NASTY_PATHS]
     outcomes += [labelled("@sum", SUNGLASSES), rejected("/bad")]
-    store.store(CRAWL, "me", MODEL, outcomes)
+    put(store, outcomes)
     first = next(rows(store.engine, Filter(path=NASTY_PATHS[0])))
     human_labels.apply(store.engine, [Correction(first.id, "shoes/male/boots")], "mara")
     return store
@@ -193,7 +194,7 @@ def test_tree_contains_the_existing_labelled_files(store: Catalogue, tmp_path: P
     picture = tmp_path / "a b\n.jpg"
     picture.write_bytes(b"picture")
     outcomes = [labelled(str(picture)), labelled("/gone.jpg"), rejected(str(tmp_path / "bad"))]
-    store.store(CRAWL, "me", MODEL, outcomes)
+    put(store, outcomes)
     for kind in ("symlink", "hardlink", "copy"):
         done, gone = export_tree(
             store.engine,
@@ -255,8 +256,8 @@ def in_any_file(store: Catalogue, text: str) -> bool:
 
 def test_forget_deletes_for_good_and_on_record(filled: Catalogue) -> None:
     secret = "/shop/take-me-down-please.jpg"
-    filled.store(CRAWL, "me", MODEL, [labelled(secret, content_hash="h")])
-    filled.store("summer", "me", MODEL, [labelled(secret, content_hash="h")])
+    for crawl in (CRAWL, "summer"):
+        put(filled, [labelled(secret, content_hash="h")], crawl=crawl)
     assert housekeeping.forget(filled.engine, "path", secret, by="mara", note="17").rows == 2
     assert housekeeping.forget(filled.engine, "path", secret, by="mara").rows == 0
     assert housekeeping.forget(filled.engine, "hash", f"hash of {NASTY_PATHS[0]}", by="m").rows == 1
