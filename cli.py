@@ -6,17 +6,21 @@ it needs when it runs, so ``--help`` answers at once.
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from typing import Any
 
 import click
 
 from worker.errors import ExitCode
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # name -> module in commands/, in the order that --help shows them
 COMMANDS: dict[str, str] = {
@@ -65,6 +69,10 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        prepare_streams()
+        return super().main(*args, **options)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with short_usage_errors():
             return super().parse_args(ctx, args)
@@ -76,6 +84,7 @@ class LazyGroup(click.Group):
         """
         try:
             try:
+                require_current_folder()
                 with short_usage_errors():
                     return super().invoke(ctx)
             finally:
@@ -87,6 +96,16 @@ class LazyGroup(click.Group):
             if not output_is_closed():
                 raise
             raise click.exceptions.Exit(ExitCode.READER_GONE) from None
+        except UnicodeEncodeError as error:
+            # bytes of an argument that are not UTF-8 arrive as surrogates
+            click.echo(f"fashion-cascade: an argument is not valid text: {error}", err=True)
+            raise click.exceptions.Exit(ExitCode.USAGE) from error
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            click.echo(f"fashion-cascade: cannot write: {error}", err=True)
+            discard_output()
+            raise click.exceptions.Exit(ExitCode.FAILED) from error
 
 
 @contextmanager
@@ -115,10 +134,44 @@ def output_is_closed() -> bool:
     poll.register(output, 0)  # 0: only errors and hang-ups, which are always reported
     if not poll.poll(0):
         return False
-    null_device = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null_device, output)
-    os.close(null_device)
+    discard_output()
     return True
+
+
+def discard_output() -> None:
+    """Send what is still to be written to standard output nowhere."""
+    with suppress(OSError):  # no file: captured in this process
+        output = sys.stdout.fileno()
+        null_device = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null_device, output)
+        os.close(null_device)
+
+
+def require_current_folder() -> None:
+    """Exit with one line if the current folder was deleted: relative paths lead nowhere."""
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError as error:
+        click.echo("fashion-cascade: the current folder was deleted: cd to another", err=True)
+        raise click.exceptions.Exit(ExitCode.USAGE) from error
+
+
+def prepare_streams() -> None:
+    """Open closed standard streams on nothing; data in pipes and files is UTF-8.
+
+    Python has None for a stream that was closed by the caller, and the next file that is opened
+    would get its number.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        encoding = sys.stdout.encoding if sys.stdout.isatty() else "utf-8"
+        sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def version() -> str:

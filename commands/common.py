@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from db.catalogue import Catalogue
     from worker.settings import Settings
 
+_hints_given: set[str] = set()  # each is printed once a process
+
 
 @contextmanager
 def exit_codes(usage: tuple[type[Exception], ...] = ()) -> Iterator[None]:
@@ -42,7 +44,12 @@ def load_settings(**options: Any) -> Settings:
     """
     from worker.settings import resolve
 
-    return resolve(options, environ=os.environ).settings
+    resolved = resolve(options, environ=os.environ)
+    for hint in resolved.hints():
+        if hint not in _hints_given:
+            _hints_given.add(hint)
+            click.echo(f"fashion-cascade: {hint}", err=True)
+    return resolved.settings
 
 
 @contextmanager
@@ -57,6 +64,16 @@ def open_catalogue(catalogue_url: str | None, *, create: bool = False) -> Iterat
             yield catalogue
         finally:
             catalogue.close()
+
+
+def user_name() -> str:
+    """The name of the user, or ``uid NUMBER``: in a container, a user may have no name."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # KeyError before Python 3.13
+        return f"uid {os.getuid()}"
 
 
 def write_page(target: Path, page: str) -> None:

@@ -11,7 +11,7 @@ import dataclasses
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,6 +167,14 @@ class Resolved:
     settings: Settings
     sources: Mapping[str, str]
     unknown_variables: tuple[str, ...]
+
+    def hints(self) -> Iterator[str]:
+        """A line for each unknown variable that is spelt like a known one."""
+        known = [setting.variable for setting in SETTINGS]
+        for variable in self.unknown_variables:
+            close = difflib.get_close_matches(variable, known, n=1, cutoff=0.85)
+            hint = f"; did you mean {close[0]}?" if close else "; see 'fashion-cascade settings'"
+            yield f"{variable} names no setting{hint}"
 
     def shown(self) -> list[dict[str, str]]:
         """One row per setting with its value as text, passwords masked."""

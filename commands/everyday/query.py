@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from db.records import Row
 
 PAGE = 100
+MOST_ROWS = 2**63 - 2  # one more is read, and databases count in 64 bits
 LEVEL = re.compile(r"level_([1-9]\d?)")  # a level of the label
 PARQUET = "parquet"
 FORMAT_OF_SUFFIX = {".csv": "csv", ".jsonl": "jsonl", ".parquet": PARQUET}
@@ -39,7 +40,7 @@ COLUMNS = (
 
 @click.command()
 @filter_options
-@click.option("--limit", type=click.IntRange(min=1), help="Maximum number of rows.")
+@click.option("--limit", type=click.IntRange(1, MOST_ROWS), help="Maximum number of rows.")
 @click.option(
     "--order-by",
     metavar="COLUMN",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from commands.common import load_settings, open_catalogue, output_file, write_page
+from commands.common import load_settings, open_catalogue, output_file, user_name, write_page
 from commands.filters import check_filter, filter_from_options, filter_options
 from commands.options import (
     EXISTING_FILE,
@@ -99,7 +98,7 @@ def apply(source: Path, *, by: str | None, encoding: str | None, catalogue_url: 
 
     with open_catalogue(catalogue_url) as catalogue:
         found = read_review_table(source, encoding)
-        done = human_labels.apply(catalogue.engine, found, by or getpass.getuser())
+        done = human_labels.apply(catalogue.engine, found, by or user_name())
     click.echo(f"{done.changed} rows corrected or confirmed, {done.unchanged} unchanged")
 
 

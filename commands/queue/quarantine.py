@@ -45,6 +45,8 @@ def list_command(
 
     columns = ("crawl", "path", "attempts")
     with open_catalogue(catalogue_url) as catalogue:
+        if crawl is not None:
+            ledger.require_crawl(catalogue.engine, crawl)
         found = ledger.quarantined(catalogue.engine, crawl)
         records = (dict(zip(columns, row, strict=True)) for row in found)
         write_records(records, columns, output_format)
@@ -73,6 +75,7 @@ def release_command(
         named = [
             path if is_url(path) or path.startswith("file://") else to_text(path) for path in paths
         ]
+        ledger.require_crawl(catalogue.engine, crawl)
         released = ledger.release_quarantined(catalogue.engine, crawl, named)
         with closing(CeleryPublisher(settings)) as publisher:
             for path in released:  # one shard each: another crash affects no other picture

@@ -63,6 +63,8 @@ def command(
             lost = False
         roots = tuple(root_list.split(",")) if root_list else ()
         with open_catalogue(catalogue_url) as catalogue:
+            if crawl is not None:
+                ledger.require_crawl(catalogue.engine, crawl)
             for name in [crawl] if crawl else ledger.crawl_names(catalogue.engine):
                 found: Iterable[tuple[str, str | None]]
                 if rejected is not None:

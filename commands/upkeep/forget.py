@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
-
 import click
 
-from commands.common import open_catalogue
+from commands.common import open_catalogue, user_name
 from commands.options import by_option, catalogue_option, yes_option
 from worker.errors import ExitCode
 
@@ -49,9 +47,7 @@ def command(
     with open_catalogue(catalogue_url) as catalogue:
         if not yes:
             click.confirm(f"Delete every row with {kind} {value!r} for good?", abort=True, err=True)
-        done = housekeeping.forget(
-            catalogue.engine, kind, value, by=by or getpass.getuser(), note=note
-        )
+        done = housekeeping.forget(catalogue.engine, kind, value, by=by or user_name(), note=note)
     click.echo(f"{done.rows:,} rows forgotten", err=True)
     if done.remains is not None:
         click.echo(f"fashion-cascade: {done.remains}", err=True)

@@ -31,5 +31,5 @@ def command(output_format: str | None) -> None:
         resolved = resolve(environ=os.environ)
     columns = ("name", "value", "source", "variable", "help")
     write_records(resolved.shown(), columns, output_format)
-    for variable in resolved.unknown_variables:
-        click.echo(f"fashion-cascade: {variable} names no setting", err=True)
+    for hint in resolved.hints():
+        click.echo(f"fashion-cascade: {hint}", err=True)

@@ -1,0 +1,67 @@
+"""Standard streams, folders and arguments as they are on other people's machines."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from db.catalogue import Catalogue
+from tests.commands.running import run
+from tests.db.samples import CRAWL, MODEL, labelled, register
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    store = register(Catalogue.open("sqlite:///catalogue.db"))
+    store.store(CRAWL, "me", MODEL, [labelled("/é.jpg")])
+    store.close()
+    return tmp_path
+
+
+def shell(line: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    line = line.replace("fc", f"'{sys.executable}' '{ROOT / 'cli.py'}'")
+    return subprocess.run(
+        ["/bin/sh", "-c", line], check=False, capture_output=True, env=os.environ | variables
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("fc query > /dev/full", 1),
+        ("fc query >&-", 0),
+        ("fc query 2>&-", 0),
+        ("fc query <&-", 0),
+        ("mkdir gone; cd gone; rmdir ../gone; fc query", 2),
+        ("fc query --shop \"$(printf 'a\\377')\"", 0),
+        ("fc query --limit 99999999999999999999", 2),
+        ("fc query --limit 9223372036854775806", 0),
+    ],
+)
+def test_no_traceback(line: str, code: int) -> None:
+    done = shell(line)
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == code
+    assert done.stderr.count(b"\n") <= 2
+
+
+def test_data_is_utf8_in_a_pipe_whatever_the_locale() -> None:
+    done = shell("fc query", PYTHONIOENCODING="ascii")
+    assert "/é.jpg" in done.stdout.decode()
+
+
+def test_unknown_crawls_are_refused() -> None:
+    for words in (("requeue", "--rejected", "missing"), ("quarantine", "list")):
+        assert "no crawl 'sprong'" in run(*words, "--crawl", "sprong", exit_code=2).stderr
+
+
+def test_a_misspelt_variable_is_named() -> None:
+    done = shell("fc query", FASHION_CASCADE_BATCHSIZE="3")
+    assert b"did you mean FASHION_CASCADE_BATCH_SIZE?" in done.stderr
