@@ -1,19 +1,18 @@
-"""Importing an export: the CSV or JSON lines that ``export`` writes."""
+"""Importing an export: the CSV, JSON lines or Parquet that ``export`` writes."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DataError, IntegrityError
 
 from db.chunks import chunks
-from db.errors import ExportError, UnknownLabel
+from db.errors import ExportError, InvalidRecord, UnknownLabel
 from db.exports.text_encoding import from_cell
 from db.filters import label_entries
 from db.records import STATUSES, LabelEntry
@@ -21,10 +20,16 @@ from db.session import writing
 from db.tables import CONFIDENCES, catalogue, path_key
 from db.writes import bulk, leases, registry
 from db.writes.row_values import ROW_NAMES, checked_confidence, checked_text
+from tabular.errors import TabularError
+from tabular.read import read_rows
+from tabular.values import integer, number, text_of, time_of, truth
 
-ROWS_PER_TRANSACTION = 2000
+ROWS_PER_STATEMENT = 2000
 REQUIRED = ("crawl", "path", "status")
 COLUMNS = tuple(name for name in ROW_NAMES if name not in ("id", "label"))  # the database computes
+READ = (*COLUMNS, "label")
+MAX_ATTEMPTS = 2**15 - 1
+_OF_A_LABEL = ("model_label", "best_leaf", "category", "confidence", "model_version", "labelled_at")
 _TIMES = ("labelled_at", "created_at", "updated_at")
 _NUMBERS = (*CONFIDENCES, "mtime")
 _INTEGERS = ("size", "attempts")
@@ -38,89 +43,93 @@ class Imported:
     present: int
 
 
-def import_file(engine: Engine, source: Path) -> Imported:
+def import_file(engine: Engine, source: Path, encoding: str | None = None) -> Imported:
     """Add the rows of an exported file; rows with an existing crawl and path stay unchanged.
 
-    Each few thousand rows are a transaction. An interrupted import can be run again.
+    All are added in one transaction, or none if a row is refused. An empty file has no rows.
 
     Raises:
-        ExportError: a line cannot be read; the message names it.
+        ExportError: a row cannot be read or stored, which the message names; or a file that is not
+            empty has no rows.
         UnknownLabel: a human label of no registered taxonomy that is no label in the file either.
     """
+    if source.stat().st_size == 0:
+        return Imported(0, 0)
     added = present = 0
-    for numbered in chunks(_records(source), ROWS_PER_TRANSACTION):
+    rows = read_rows(
+        source, READ, REQUIRED, encoding=encoding, whole_rows=True, from_cell=from_cell
+    )
+    try:
         with writing(engine) as connection:
-            new = _import(connection, [_row(source, n, record) for n, record in numbered])
-        added, present = added + new, present + len(numbered) - new
+            for numbered in chunks(rows, ROWS_PER_STATEMENT):
+                new = _import(connection, [_row(place, record) for place, record in numbered])
+                added, present = added + new, present + len(numbered) - new
+    except TabularError as error:
+        raise ExportError(f"{error}; nothing was added") from error
+    except (IntegrityError, DataError) as error:
+        reason = " ".join(str(error.orig).split())
+        raise ExportError(
+            f"{source}: a row cannot be stored: {reason}; nothing was added"
+        ) from error
+    if not added + present:
+        raise ExportError(f"{source}: expected rows of an export, found none")
     return Imported(added, present)
 
 
-def _records(source: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """(line number, record) of a JSON lines or CSV file; JSON lines begin with ``{``."""
-    with source.open(encoding="utf-8", newline="") as file:
-        first = file.read(1)
-        file.seek(0)
-        if first == "{":
-            for number, line in enumerate(file, 1):
-                try:
-                    yield number, json.loads(line)
-                except ValueError as error:
-                    raise ExportError(f"{source}, line {number}: expected JSON: {error}") from error
-            return
-        csv.field_size_limit(10_000_000)
-        reader = csv.DictReader(file, strict=True)
-        try:
-            for cells in reader:
-                if None in cells or None in cells.values():
-                    raise ExportError(
-                        f"{source}, line {reader.line_num}: expected {len(cells)} cells"
-                    )
-                yield reader.line_num, {n: from_cell(c) if c else None for n, c in cells.items()}
-        except csv.Error as error:
-            raise ExportError(f"{source}, line {reader.line_num}: {error}") from error
-
-
-def _row(source: Path, number: int, record: Mapping[str, Any]) -> dict[str, Any]:
+def _row(place: str, record: Mapping[str, Any]) -> dict[str, Any]:
     """One record as column values."""
     try:
-        missing = [name for name in REQUIRED if not record.get(name)]
-        if missing or record["status"] not in STATUSES:
-            raise ValueError(f"expected {', '.join(REQUIRED)}, received {dict(record)!r:.200}")
         row = {name: _value(name, record.get(name)) for name in COLUMNS}
         if "model_label" not in record:  # before version 0.2, `label` was the model's
             row["model_label"] = _value("model_label", record.get("label"))
             row["label_of_parts"] = row["model_label"]
         else:
             row["label_of_parts"] = row["human_label"] or row["model_label"]
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ExportError(f"{source}, line {number}: {error}") from error
+        row["attempts"] = row["attempts"] or 0
+        _check(row)
+    except (ValueError, InvalidRecord) as error:
+        raise ExportError(f"{place}: {error}; nothing was added") from error
     now = datetime.now(UTC)
     row["created_at"] = row["created_at"] or now
     row["updated_at"] = row["updated_at"] or now
-    row["attempts"] = row["attempts"] or 0
     row["path_key"] = path_key(str(row["path"]))
     return row
 
 
+def _check(row: Mapping[str, Any]) -> None:
+    """Refuse what the catalogue's constraints refuse, while the row's line is known."""
+    missing = [name for name in REQUIRED if row[name] is None]
+    if row["status"] == "labelled":
+        missing += [name for name in _OF_A_LABEL if row[name] is None]
+    if row["status"] == "rejected" and row["reason"] is None:
+        missing.append("reason")
+    if missing:
+        raise ValueError(f"expected {', '.join(missing)}, received {row['status']!r} without")
+    if row["status"] not in STATUSES:
+        raise ValueError(f"status: expected {', '.join(STATUSES)}, received {row['status']!r:.200}")
+    if row["model_label"] is not None and row["status"] != "labelled":
+        raise ValueError(f"expected no label of the model, received one with {row['status']!r}")
+    if not 0 <= row["attempts"] <= MAX_ATTEMPTS:
+        raise ValueError(f"attempts: expected 0 to {MAX_ATTEMPTS}, received {row['attempts']}")
+
+
 def _value(name: str, value: Any) -> Any:
-    if name == "needs_review":
-        if value not in (None, True, False, "true", "false"):
-            raise ValueError(f"{name}: expected true or false, received {value!r}")
-        return value in (True, "true")
-    if value is None:
-        return None
-    if name in _TIMES:
-        time = datetime.fromisoformat(value)
-        if time.tzinfo is None:
-            raise ValueError(f"{name}: expected a time with a time zone, received {value!r}")
-        return time
-    if name in CONFIDENCES:
-        return checked_confidence(float(value), name)
-    if name in _NUMBERS:
-        return float(value)
-    if name in _INTEGERS:
-        return int(value)
-    return checked_text(str(value), name)
+    try:
+        if name == "needs_review":
+            return truth(value)
+        if value is None:
+            return None
+        if name in _TIMES:
+            return time_of(value)
+        if name in CONFIDENCES:
+            return checked_confidence(number(value), name)
+        if name in _NUMBERS:
+            return number(value)
+        if name in _INTEGERS:
+            return integer(value)
+        return checked_text(text_of(value), name)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _import(connection: Connection, rows: list[dict[str, Any]]) -> int:

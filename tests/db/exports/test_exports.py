@@ -176,7 +176,7 @@ def strip(row: Row) -> dict[str, Any]:
         ('{"crawl": "c", "path": "/a", "status": "nice"}', ExportError, "line 1"),
         ("crawl,path,status\nc,/a,pending,more", ExportError, "line 2"),
         ("crawl,path,status\nc,,pending", ExportError, "line 2"),
-        ("crawl,path,status,confidence\nc,/a,pending,7", InvalidRecord, "confidence"),
+        ("crawl,path,status,confidence\nc,/a,pending,7", ExportError, "line 2: confidence"),
         ("crawl,path,status,human_label\nc,/a,pending,hats", UnknownLabel, "hats"),
     ],
 )
