@@ -34,7 +34,10 @@ from worker.queue.messages import MAX_DEAD_LETTERS, dead_letter, dead_letters_ke
 log = logging.getLogger(__name__)
 
 # the first words of refusals that end by themselves or by an operator's hand
-PASSING = ("READONLY", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN")
+PASSING = (
+    *("READONLY", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"),
+    "UNBLOCKED",  # it waited for a message when the server became a replica
+)
 REFUSED_PAUSE_SECONDS = 1.0  # else a worker would reconnect a thousand times a second
 
 

@@ -11,9 +11,11 @@ import redis
 
 from tests.faults.proxy import Proxy
 from tests.redis_server import RedisServer, free_port
+from tests.servers import wait_until
 from tests.worker.crawls import write_crawl
 from tests.worker.queue.test_messages import BAD
 from tests.worker.queues import SECONDS, Queue
+from worker.queue import transport
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(SECONDS)]
 
@@ -131,3 +133,18 @@ def test_connections_that_fall_silent_are_given_up(
         end_well(queue)
     finally:
         proxy.close()
+
+
+def test_a_wait_that_a_failover_ends_is_a_lost_connection(broker: RedisServer) -> None:
+    """The server answers a blocked command with UNBLOCKED when it becomes a replica."""
+    connection = transport._Connection(host="127.0.0.1", port=broker.port, socket_timeout=30)
+    connection.connect()
+    try:
+        connection.send_command("BRPOP", "nothing", 0)
+        with broker.client() as client:
+            wait_until(lambda: client.info("clients")["blocked_clients"] == 1, "a blocked client")
+            client.execute_command("REPLICAOF", "127.0.0.1", "1")
+        with pytest.raises(transport.BrokerRefuses, match="UNBLOCKED"):
+            connection.read_response()
+    finally:
+        connection.disconnect()
