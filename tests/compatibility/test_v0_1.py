@@ -71,19 +71,19 @@ def test_the_catalogue_upgrades_and_passes_its_check(catalogue_url: str) -> None
 
 
 def in_todays_names(row: dict[str, Any]) -> dict[str, Any]:
-    """A recorded row, where `label` was the model's and the parts were those of the model's label.
+    """A recorded row, where `label` was the model's, the parts were its, and no `detail` was kept.
 
     `label` is the label that counts since decision 0015. A row of `stats` has no human label.
     """
     if "human_label" not in row:
         return row
     human = row["human_label"] or None
-    renamed = dict(row, label=human or row["label"])
+    empty = "" if "" in row.values() else None  # CSV has no null
+    renamed = dict(row, label=human or row["label"], detail=empty)
     if "category" in row:
         renamed["model_label"] = row["label"]
         if human:
             parts = Taxonomy.load().levels(human)
-            empty = "" if "" in row.values() else None  # CSV has no null
             renamed |= {name: parts[name] or empty for name in ("category", "gender", "type")}
     return renamed
 

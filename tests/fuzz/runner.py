@@ -61,7 +61,20 @@ def usage() -> tuple[float, float]:
     import resource
 
     used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    return used.ru_utime + used.ru_stime, peak_memory_mb() or used.ru_maxrss / 1024
+
+
+def peak_memory_mb() -> float | None:
+    """The peak resident memory of this program; None where there is no /proc.
+
+    `ru_maxrss` would do, but for a child it begins at the memory of the parent that started it.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    peak = next((line for line in status.splitlines() if line.startswith("VmHWM:")), None)
+    return None if peak is None else int(peak.split()[1]) / 1024
 
 
 def child(pipe: Connection, read: Reader) -> None:

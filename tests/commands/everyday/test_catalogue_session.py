@@ -27,9 +27,9 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def labels() -> dict[str, str]:
-    return {
-        Path(r["path"]).name: r["label"] for r in lines(run("query", "--columns", "path,label"))
-    }
+    """The models' labels by file name."""
+    rows = lines(run("query", "--columns", "path,model_label"))
+    return {Path(row["path"]).name: row["model_label"] for row in rows}
 
 
 def test_review_relabel_and_switch_back(session: Path) -> None:
@@ -168,7 +168,7 @@ def test_errors_have_messages(session: Path) -> None:
     wrong = run("review", "apply", "sheet.csv", exit_code=2)
     assert "nothing was applied" in wrong.stderr
     Path("sheet.csv").write_text("a,b\n1,2\n")
-    assert "expected the columns" in run("review", "apply", "sheet.csv", exit_code=2).stderr
+    assert 'expected columns "id"' in run("review", "apply", "sheet.csv", exit_code=2).stderr
 
 
 def test_the_schema_goes_down_and_up(session: Path) -> None:
