@@ -72,7 +72,8 @@ class CeleryPublisher:
             BrokerUnreachable: the message was not sent; its rows are in the catalogue.
         """
         from worker.queue import broker
-        from worker.queue.app import PRIORITIES, TASK
+        from worker.queue.app import PRIORITIES
+        from worker.queue.messages import TASK
 
         message: dict[str, object] = {
             "crawl": crawl,

@@ -82,7 +82,7 @@ def _queue(resolved: Resolved, pending: bool) -> dict[str, Any]:
     """
     from worker.errors import BrokerUnreachable
     from worker.queue import broker
-    from worker.queue.messages import dead_letters
+    from worker.queue.broker import dead_letters
 
     settings = resolved.settings
     try:

@@ -20,7 +20,6 @@ from worker.settings import Settings, resolve
 
 transport.install()
 
-TASK = "fashion_cascade.label_shard"
 PRIORITIES = {"high": 0, "normal": 3, "low": 6}  # in Redis the smaller number goes first
 PRIORITY_STEPS = [0, 3, 6]
 PRIORITY_SEPARATOR = "\x06\x16"  # kombu puts it between the queue name and a priority above 0

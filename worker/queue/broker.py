@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from worker.errors import BrokerUnreachable
 from worker.queue.app import PRIORITY_SEPARATOR, PRIORITY_STEPS, client_app
+from worker.queue.messages import dead_letters_key
 from worker.settings import Settings, mask_url
 
 if TYPE_CHECKING:
@@ -109,3 +111,19 @@ def active_workers(
         for name, tasks in sorted(found.items())
     }
     return active, sum(len(tasks) for tasks in put_off.values())
+
+
+def dead_letters(settings: Settings) -> tuple[int, str]:
+    """The number of dead letters, and the reason of the newest one.
+
+    Raises:
+        BrokerUnreachable: it does not answer.
+    """
+    with connect(settings) as client:
+        untyped: Any = client
+        number = int(untyped.llen(dead_letters_key(settings.queue)))
+        newest = untyped.lindex(dead_letters_key(settings.queue), 0) if number else None
+    try:
+        return number, str(json.loads(newest)["reason"]) if newest else ""
+    except (ValueError, KeyError, TypeError):
+        return number, ""

@@ -93,7 +93,8 @@ def _broker(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _dead_letters(settings: Settings) -> Iterator[CheckResult]:
-    from worker.queue.messages import dead_letters, dead_letters_key
+    from worker.queue.broker import dead_letters
+    from worker.queue.messages import dead_letters_key
 
     number, newest = dead_letters(settings)
     key = dead_letters_key(settings.queue)

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import inspect
 import json
 import time
 from collections.abc import Callable
 from typing import Any
 
-from worker.settings import Settings
-
+TASK = "fashion_cascade.label_shard"
 MAX_DEAD_LETTERS = 1000  # the oldest are dropped
 MAX_KEPT_BYTES = 4096  # of an entry
 MAX_SHOWN = 80  # characters of a value in a reason
@@ -31,8 +29,6 @@ def fault_of(entry: bytes) -> str | None:
 
 
 def _fault_of_envelope(envelope: Any) -> str | None:
-    from worker.queue.app import TASK
-
     try:
         properties, headers = envelope["properties"], envelope["headers"]
         task, tag, body = headers["task"], properties["delivery_tag"], envelope["body"]
@@ -75,6 +71,7 @@ def _is_bool(value: Any) -> bool:
     return isinstance(value, bool)
 
 
+# the fields of a shard, which are the parameters of the task `label_shard`: a test compares them
 FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "crawl": (_is_text, "a text"),
     "paths": (_are_texts, "a list of texts"),
@@ -83,21 +80,19 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model_version": (_is_text_or_none, "a text or null"),
     "relabel": (_is_bool, "true or false"),
 }
+REQUIRED_FIELDS = ("crawl", "paths", "shard")
 
 
 def fault_of_fields(fields: dict[str, Any]) -> str | None:
     """Why the fields of a shard cannot be worked; None if they can."""
-    from worker.queue.tasks import label_shard
-
-    parameters = inspect.signature(label_shard.run).parameters
-    for name, parameter in parameters.items():
-        if parameter.default is parameter.empty and name not in fields:
+    for name in REQUIRED_FIELDS:
+        if name not in fields:
             return f"{name} is missing"
     for name, value in fields.items():
-        if name not in parameters:
+        if name not in FIELDS:
             return f"{_shown(name)} is not known to this version; upgrade the workers, then requeue"
-        is_right, expected = FIELDS.get(name, (None, ""))
-        if is_right is not None and not is_right(value):
+        is_right, expected = FIELDS[name]
+        if not is_right(value):
             return f"{name}: expected {expected}, received {_shown(value)}"
     return None
 
@@ -116,21 +111,3 @@ def dead_letter(entry: bytes, reason: str) -> str:
     """An element of that list."""
     kept = entry[:MAX_KEPT_BYTES].decode("utf-8", "replace")
     return json.dumps({"reason": reason, "at": time.time(), "entry": kept})
-
-
-def dead_letters(settings: Settings) -> tuple[int, str]:
-    """The number of dead letters, and the reason of the newest one.
-
-    Raises:
-        BrokerUnreachable: it does not answer.
-    """
-    from worker.queue import broker
-
-    with broker.connect(settings) as client:
-        untyped: Any = client
-        number = int(untyped.llen(dead_letters_key(settings.queue)))
-        newest = untyped.lindex(dead_letters_key(settings.queue), 0) if number else None
-    try:
-        return number, str(json.loads(newest)["reason"]) if newest else ""
-    except (ValueError, KeyError, TypeError):
-        return number, ""

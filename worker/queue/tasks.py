@@ -20,8 +20,9 @@ from worker.lease_owners import expire_dead_owners
 from worker.model_loader import register_model
 from worker.pipeline import PipelineOptions, Shard, ShardResult, run_shard
 from worker.queue import metrics, shard_times
-from worker.queue.app import MAX_RETRY_DELAY_SECONDS, TASK, app
+from worker.queue.app import MAX_RETRY_DELAY_SECONDS, app
 from worker.queue.lifecycle import Resources, resources
+from worker.queue.messages import TASK
 from worker.report import Report
 from worker.sources.paths import is_url, to_os_path
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import json
 from typing import Any
 
 import pytest
 
-from worker.queue.messages import MAX_DEAD_LETTERS, dead_letters_key, fault_of
+from worker.queue.messages import (
+    FIELDS,
+    MAX_DEAD_LETTERS,
+    REQUIRED_FIELDS,
+    dead_letters_key,
+    fault_of,
+)
 from worker.settings import Settings
 
 GOOD = {"crawl": "spring", "paths": ["/a.jpg"], "shard": "1", "roots": [], "model_version": None}
@@ -70,3 +77,12 @@ def test_shards_of_every_version_are_accepted() -> None:
 def test_the_key_of_the_dead_letters_is_not_a_queue() -> None:
     assert dead_letters_key(Settings().queue) == "dead-letters.fashion-cascade"
     assert MAX_DEAD_LETTERS == 1000
+
+
+def test_the_fields_are_the_parameters_of_the_task() -> None:
+    from worker.queue.tasks import label_shard
+
+    parameters = inspect.signature(label_shard.run).parameters
+    assert set(FIELDS) == set(parameters)
+    required = [name for name, p in parameters.items() if p.default is p.empty]
+    assert list(REQUIRED_FIELDS) == required
