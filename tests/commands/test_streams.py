@@ -11,7 +11,7 @@ import pytest
 
 from db.catalogue import Catalogue
 from tests.commands.running import run
-from tests.db.samples import CRAWL, MODEL, labelled, register
+from tests.db.samples import labelled, put, register
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     store = register(Catalogue.open("sqlite:///catalogue.db"))
-    store.store(CRAWL, "me", MODEL, [labelled("/é.jpg")])
+    put(store, [labelled("/é.jpg")])
     store.close()
     return tmp_path
 

@@ -17,7 +17,7 @@ import pytest
 
 from db.catalogue import Catalogue
 from tests.commands.running import run
-from tests.db.samples import CRAWL, MODEL, labelled, register
+from tests.db.samples import CRAWL, labelled, put, register
 
 ROOT = Path(__file__).parents[3]
 RETURN = "/shop/a\rb.jpg"
@@ -28,7 +28,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with a catalogue of two pictures, one with a carriage return."""
     monkeypatch.chdir(tmp_path)
     store = register(Catalogue.open("sqlite:///catalogue.db"))
-    store.store(CRAWL, "me", MODEL, [labelled("/shop/a.jpg"), labelled(RETURN)])
+    put(store, [labelled("/shop/a.jpg"), labelled(RETURN)])
     store.close()
     return tmp_path
 
@@ -120,7 +120,7 @@ def test_an_archive_is_never_replaced_by_a_poorer_one(place: Path) -> None:
     assert not Path("other.jsonl").exists()
 
     store = register(Catalogue.open("sqlite:///catalogue.db"))
-    store.store(CRAWL, "me", MODEL, [labelled("/shop/new.jpg")])
+    put(store, [labelled("/shop/new.jpg")])
     store.close()
     said = run("archive", "--crawl", CRAWL, "--to", "kept.jsonl", exit_code=2).stderr
     assert "archive to another name" in said

@@ -256,7 +256,7 @@ def test_words_of_a_rejection_are_shown_by_query_and_stats(url: str) -> None:
     store = Catalogue.open(url)
     words = "OSError: image file is truncated\n(3 bytes)"
     outcome = Outcome("/cut.jpg", "rejected", 9, 1.0, "h", "not_an_image", detail=words)
-    store.store(CRAWL, "me", MODEL, [outcome])
+    put(store, [outcome])
     store.close()
     (line,) = lines(run("query", "--catalogue", url, "--reason", "not_an_image"))
     assert (line["reason"], line["detail"]) == ("not_an_image", words)

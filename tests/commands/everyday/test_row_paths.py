@@ -12,7 +12,7 @@ from PIL import Image
 
 from db.catalogue import Catalogue
 from tests.commands.running import run
-from tests.db.samples import CRAWL, MODEL, labelled, register
+from tests.db.samples import labelled, put, register
 
 INSIDE = "data:image/jpeg;base64,"
 
@@ -39,7 +39,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listener: socket.sock
     paths += [str(tmp_path / name) for name in ("crawl/link.png", "crawl/pipe.png")]
     paths += [f"{scheme}://127.0.0.1:{port}/x.png" for scheme in ("ftp", "http")]
     store = register(Catalogue.open("sqlite:///catalogue.db"))
-    store.store(CRAWL, "me", MODEL, [labelled(path) for path in paths])
+    put(store, [labelled(path) for path in paths])
     store.close()
     monkeypatch.setenv("FASHION_CASCADE_ROOTS", str(tmp_path / "crawl"))
     return tmp_path

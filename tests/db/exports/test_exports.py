@@ -282,7 +282,7 @@ def test_forget_with_a_reader_says_what_is_left(
     """A reader keeps the log (SQLite) or the dead rows (PostgreSQL) alive."""
     monkeypatch.setattr(housekeeping, "LOG_PATIENCE_SECONDS", 0)
     secret = "/shop/take-me-down-please.jpg"
-    filled.store(CRAWL, "me", MODEL, [labelled(secret)])
+    put(filled, [labelled(secret)])
     reader = make_engine(filled.engine.url.render_as_string(hide_password=False))
     with reader.connect() as connection:
         connection = (
