@@ -6,6 +6,7 @@ The files and the commands that made them are in ``data/v0.1`` (see its README).
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 import shutil
 import sqlite3
@@ -24,7 +25,10 @@ from cascade.taxonomy import Taxonomy
 from cascade.training.augmentation import NO_AUGMENTATION
 from cascade.training.build import TrainingData, build_cascade
 from cascade.training.settings import TrainingSettings
+from db.catalogue import Catalogue
+from db.records import FileState, Outcome
 from tests.commands.running import lines, run
+from worker.queue.tasks import _label_shard
 
 DATA = Path(__file__).parent / "data" / "v0.1"
 EXPECTED: dict[str, Any] = json.loads((DATA / "expected.json").read_text(encoding="utf-8"))
@@ -227,3 +231,27 @@ def test_the_kept_catalogue_is_of_the_old_schema() -> None:
         (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     connection.close()
     assert revision == EXPECTED["revision"]
+
+
+def test_a_message_is_worked_after_the_upgrade_and_once(tmp_path: Path) -> None:
+    """Rolling upgrade: published by 0.1.0, which knows no generation, and delivered twice."""
+    file = tmp_path / "catalogue.db"
+    shutil.copyfile(DATA / "catalogue.db", file)
+    with sqlite3.connect(file) as old:
+        old.execute(
+            "UPDATE catalogue SET status = 'pending', reason = NULL WHERE status = 'cancelled'"
+        )
+    old.close()
+    message = json.loads((DATA / "message.json").read_text(encoding="utf-8"))["decoded_body"][1]
+    inspect.signature(_label_shard).bind(None, **message)
+    store = Catalogue.open(f"sqlite:///{file}")
+    files = [FileState(path) for path in message["paths"]]
+    crawl, model = message["crawl"], message["model_version"]
+    claim = store.claim(crawl, files, "A", 60.0, model, reopen=False)
+    assert (len(claim.todo), len(claim.done), claim.gone) == (4, 2, [])
+    assert len(store.claim(crawl, files, "B", 60.0, model, reopen=False).busy) == 4
+    outcomes = [Outcome(file.path, "rejected", None, None, None, "missing") for file in claim.todo]
+    generations = {file.path: file.generation for file in claim.todo}
+    assert store.store(crawl, "A", model, outcomes, generations=generations) == 4
+    assert len(store.claim(crawl, files, "B", 60.0, model, reopen=False).done) == 6
+    store.close()
