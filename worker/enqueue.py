@@ -156,7 +156,13 @@ class Enqueuer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close(flush=kind is None or not issubclass(kind, Exception))
+        try:
+            self.close()
+        except Exception as failed:
+            if error is None:
+                raise
+            # the error of the block says what went wrong first; it must not be hidden
+            error.add_note(f"what was collected could not be enqueued either: {failed}")
 
     def add(
         self,
@@ -175,9 +181,9 @@ class Enqueuer:
         if self._closed.is_set():
             raise SettingsError("this Enqueuer is closed; make a new one")
         with self._lock:
-            self._raise_from_thread()
-            self._rows.append(row)
+            self._rows.append(row)  # before anything that may raise: what was given is kept
             self.seen += 1
+            self._raise_from_thread()
             if len(self._rows) >= ROWS_PER_FLUSH:
                 self.flush()
 
@@ -186,37 +192,43 @@ class Enqueuer:
 
         Raises:
             BrokerUnreachable: the rows are written; publish them with `requeue --stale --lost`.
-            CatalogueError: nothing was published.
+            CatalogueError: nothing was published; the paths are kept for the next flush.
         """
         with self._lock:
-            rows, self._rows = self._rows, []
-            if not rows:
-                return
-            work = self._catalogue.add_pending_chunk(self._crawl, rows, self._model_version)
-            size = self.settings.shard_size
-            for start in range(0, len(work), size):
-                self._wait_for_room()
-                self._publisher.publish(
-                    self._crawl,
-                    work[start : start + size],
-                    roots=self._roots,
-                    model_version=self._model_version,
-                    priority=self._priority,
-                )
-                self.queued += len(work[start : start + size])
-                self.shards += 1
+            while self._rows:
+                rows = self._rows[:ROWS_PER_FLUSH]
+                work = self._catalogue.add_pending_chunk(self._crawl, rows, self._model_version)
+                # only now, when they are committed: a failed transaction must lose none
+                del self._rows[: len(rows)]
+                self._publish(work)
 
-    def close(self, *, flush: bool = True) -> None:
-        """Enqueue the rest and close the connections. A second call does nothing."""
+    def _publish(self, work: Sequence[str]) -> None:
+        size = self.settings.shard_size
+        for start in range(0, len(work), size):
+            self._wait_for_room()
+            self._publisher.publish(
+                self._crawl,
+                work[start : start + size],
+                roots=self._roots,
+                model_version=self._model_version,
+                priority=self._priority,
+            )
+            self.queued += len(work[start : start + size])
+            self.shards += 1
+
+    def close(self) -> None:
+        """Enqueue the rest and close the connections. A second call does nothing.
+
+        An error of a flush by time that no call has raised yet is raised when the rest is done.
+        """
         if self._closed.is_set():
             return
         self._closed.set()
         if self._thread is not None:
             self._thread.join()
         try:
-            if flush:
-                self._raise_from_thread()
-                self.flush()
+            self.flush()
+            self._raise_from_thread()
         finally:
             if self._own_catalogue:
                 self._catalogue.close()
@@ -235,9 +247,8 @@ class Enqueuer:
         while not self._closed.wait(seconds):
             try:
                 self.flush()
-            except Exception as error:  # noqa: BLE001 - the next call of add raises it
+            except Exception as error:  # noqa: BLE001 - the next call of add or close raises it
                 self._error = error
-                return
 
     def _raise_from_thread(self) -> None:
         if self._error is not None:

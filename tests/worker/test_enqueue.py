@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import threading
@@ -11,8 +12,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import sqlalchemy as sa
 
 from db.catalogue import Catalogue
+from db.errors import CatalogueError
 from db.queries import Filter, rows
 from db.records import Outcome
 from tests.redis_server import RedisServer
@@ -134,7 +137,67 @@ def test_an_error_in_the_background_reaches_the_caller(
     with pytest.raises(BrokerUnreachable):
         made.add(two)
     broker.start()
-    made.close()
+    with contextlib.suppress(BrokerUnreachable):  # the background may have failed again
+        made.close()
+    assert pending(ledger) == [str(one), str(two)]
+
+
+REFUSED = (CatalogueError, sa.exc.SQLAlchemyError)
+
+
+def refuse_rows(ledger: Catalogue) -> None:
+    """The database refuses new rows, until `take_rows`."""
+    with ledger.engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "CREATE TRIGGER no_rows BEFORE INSERT ON catalogue "
+                "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+            )
+        )
+
+
+def take_rows(ledger: Catalogue) -> None:
+    with ledger.engine.begin() as connection:
+        connection.execute(sa.text("DROP TRIGGER no_rows"))
+
+
+def test_a_failed_flush_keeps_its_rows(
+    ledger: Catalogue, broker: RedisServer, tmp_path: Path
+) -> None:
+    paths = [str(path) for path in write_crawl(tmp_path / "crawl", 2)]
+    with enqueuer(ledger, broker) as made:
+        for path in paths:
+            made.add(path)
+        refuse_rows(ledger)
+        with pytest.raises(REFUSED):
+            made.flush()
+        take_rows(ledger)
+    assert published(broker) == [paths]
+    assert pending(ledger) == paths
+
+
+def test_the_background_goes_on_after_an_error(
+    ledger: Catalogue, broker: RedisServer, tmp_path: Path
+) -> None:
+    (path,) = write_crawl(tmp_path / "crawl", 1)
+    made = enqueuer(ledger, broker, flush_seconds=0.02)
+    refuse_rows(ledger)
+    made.add(path)
+    wait_until(lambda: made._error is not None, "the background to fail")
+    take_rows(ledger)
+    wait_until(lambda: published(broker) == [[str(path)]], "the path to be published")
+    with pytest.raises(REFUSED):
+        made.close()
+
+
+def test_an_exception_in_the_block_drops_nothing(
+    ledger: Catalogue, broker: RedisServer, tmp_path: Path
+) -> None:
+    (path,) = write_crawl(tmp_path / "crawl", 1)
+    with pytest.raises(ZeroDivisionError), enqueuer(ledger, broker) as made:
+        made.add(path)
+        raise ZeroDivisionError
+    assert published(broker) == [[str(path)]]
 
 
 def test_it_waits_while_the_queue_is_too_long(
