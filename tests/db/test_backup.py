@@ -11,13 +11,13 @@ from sqlalchemy.engine import make_url
 from db.catalogue import Catalogue
 from db.check import check
 from db.queries import Filter, rows
-from tests.db.samples import CRAWL, MODEL, NASTY_PATHS, labelled, register
+from tests.db.samples import NASTY_PATHS, labelled, put, register
 from tests.servers import PostgresServer
 
 
 def filled(url: str) -> Catalogue:
     store = register(Catalogue.open(url))
-    store.store(CRAWL, "me", MODEL, [labelled(path) for path in NASTY_PATHS])
+    assert put(store, [labelled(path) for path in NASTY_PATHS]) == len(NASTY_PATHS)
     return store
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +14,7 @@ from db import index_pages
 from db.catalogue import Catalogue
 from db.queries import Filter, page
 from db.records import Outcome, PendingRow
+from tests.db.samples import put
 
 ROWS = 20_000
 SQLITE_KEYS = {"uq_catalogue_crawl_path_key": "sqlite_autoindex_catalogue_1"}
@@ -68,9 +70,13 @@ def test_batch_of_a_table_without_statistics_is_found_by_its_keys(catalogue: Cat
     assert "ix_catalogue_crawl_id" not in said
 
 
+NUMBERS = itertools.count()
+
+
 def store_some(catalogue: Catalogue, crawl: str) -> None:
-    """Store a batch of rejected pictures."""
+    """Store a batch of rejected pictures, new ones each time."""
     outcomes = [
-        Outcome(f"/{n}", "rejected", 1, 1.0, f"{n}", reason="truncated") for n in range(256)
+        Outcome(f"/{n}", "rejected", 1, 1.0, f"{n}", reason="truncated")
+        for n in itertools.islice(NUMBERS, 256)
     ]
-    catalogue.store(crawl, "me", MODELS[0], outcomes)
+    assert put(catalogue, outcomes, MODELS[0], crawl) == len(outcomes)
