@@ -4,6 +4,7 @@
     ├── InvalidUrl            the catalogue URL names no supported database
     ├── DatabaseUnavailable   no answer, or access refused (exit code 4)
     ├── DatabaseBusy          a lock was not released in time
+    ├── QueryTooSlow          a query was stopped at its time limit
     ├── SchemaError           the tables are not the expected ones
     │   ├── SchemaMissing     there are no tables
     │   ├── SchemaTooOld      an earlier version made them: upgrade
@@ -42,6 +43,10 @@ class DatabaseBusy(CatalogueError):
     """The database answers, but a lock was not released in time."""
 
 
+class QueryTooSlow(CatalogueError):
+    """The database stopped a query at its time limit."""
+
+
 class SchemaError(CatalogueError):
     """The tables are not the ones that this code expects."""
 
@@ -77,6 +82,13 @@ class ExportError(CatalogueError):
 _BUSY = ("database is locked", "deadlock detected", "lock timeout", "database table is locked")
 
 
+def _is_time_limit(error: sqlalchemy.exc.DatabaseError) -> bool:
+    """Whether the database stopped the statement: interrupted, or `query_canceled`."""
+    if isinstance(error.orig, sqlite3.Error):
+        return getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
+    return getattr(error.orig, "sqlstate", None) == "57014"
+
+
 def _is_outage(error: sqlalchemy.exc.DatabaseError) -> bool:
     """Whether the database is unusable, as opposed to one statement being wrong."""
     if isinstance(error.orig, sqlite3.Error):
@@ -108,10 +120,16 @@ def mapped(where: str) -> Iterator[None]:
     Raises:
         DatabaseBusy: a lock was not released within the busy timeout, or a deadlock was broken.
         DatabaseUnavailable: the server cannot be reached, or the file cannot be opened.
+        QueryTooSlow: the database stopped a statement at its time limit.
     """
     try:
         yield
     except sqlalchemy.exc.DatabaseError as error:
+        if _is_time_limit(error):
+            raise QueryTooSlow(
+                f"the catalogue {where} stopped a query at its time limit; use a narrower filter, "
+                "such as one crawl or shop, or sort by newest"
+            ) from error
         if not _is_outage(error):
             raise
         cause = str(error.orig).strip()

@@ -40,7 +40,7 @@ from db.tables import catalogue
 from db.writes.row_values import ROW_NAMES
 
 __all__ = ["ORDERS", "Count", "Filter", "Page", "Row"]
-__all__ += ["count", "matches_no_label", "page", "rows", "stats", "table"]
+__all__ += ["count", "matches_no_label", "page", "position", "rows", "stats", "table"]
 
 ROWS_PER_FETCH = 1000
 ORDERS = ("id", "confidence", "margin", "labelled_at")
@@ -85,22 +85,49 @@ def page(
     order_by: str = "id",
     limit: int = 100,
     after: str | None = None,
+    before: str | None = None,
+    seconds: float | None = None,
 ) -> Page:
-    """At most `limit` rows; `after` is the `next` of the previous page. See `rows`.
+    """At most `limit` rows, in order; see `rows`.
+
+    Args:
+        engine: The catalogue.
+        wanted: Which rows.
+        order_by: See `rows`.
+        limit: At most this many rows.
+        after: The `next` of the previous page, or a `position`: rows that follow it.
+        before: A `position`: the last rows that precede it. Not together with `after`.
+        seconds: The time limit of the query.
 
     Raises:
-        InvalidQuery: an invalid order, or an `after` of another order.
+        InvalidQuery: an invalid order, a position of another order, or both positions.
+        QueryTooSlow: the query was stopped at its time limit.
     """
+    if after is not None and before is not None:
+        raise InvalidQuery("expected 'after' or 'before', received both")
     order = _Order.parse(order_by)
-    with reading(engine) as connection:
-        values = _page(connection, wanted, order, limit, order.parse_token(after))
+    start = order.parse_token(after if before is None else before)
+    direction = order if before is None else _Order(order.name, not order.descending)
+    with reading(engine, seconds=seconds) as connection:
+        values = _page(connection, wanted, direction, limit, start)
     found = [Row(*row) for row in values]
+    if before is not None:
+        found.reverse()
     return Page(found, order.token(found[-1]) if len(found) == limit and found else None)
 
 
-def count(engine: Engine, wanted: Filter) -> int:
-    """The number of matching rows."""
-    with reading(engine) as connection:
+def position(row: Row, order_by: str = "id") -> str:
+    """The position of `row` in an order, as text for `page` that fits into an address."""
+    return _Order.parse(order_by).token(row)
+
+
+def count(engine: Engine, wanted: Filter, *, seconds: float | None = None) -> int:
+    """The number of matching rows.
+
+    Raises:
+        QueryTooSlow: the count was stopped at its time limit, `seconds`.
+    """
+    with reading(engine, seconds=seconds) as connection:
         query = sa.select(sa.func.count()).select_from(catalogue)
         return int(connection.execute(query.where(*conditions(connection, wanted))).scalar_one())
 

@@ -33,6 +33,7 @@ SILENCE = {
     "tcp_user_timeout": 25_000,  # milliseconds, for what was sent and not acknowledged
 }
 CACHE_KIB = 64_000  # page cache of each SQLite connection, at most
+STEPS_PER_CHECK = 1000  # of SQLite's virtual machine, between looks at the clock
 LOG_PAGES = 10_000  # of 4 KiB; at this size SQLite copies its log into the file
 
 
@@ -88,10 +89,23 @@ def shown(engine: Engine) -> str:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection in a transaction that only reads: one consistent snapshot."""
+def reading(engine: Engine, *, seconds: float | None = None) -> Iterator[Connection]:
+    """A connection in a transaction that only reads: one consistent snapshot.
+
+    Args:
+        engine: The catalogue.
+        seconds: The time limit: on SQLite of the transaction, on PostgreSQL of each statement, in
+            whole milliseconds and at least one. None: the database's own.
+
+    Raises:
+        QueryTooSlow: the database stopped a statement at its time limit.
+    """
     with mapped(shown(engine)), engine.connect() as connection, connection.begin():
-        yield connection
+        if seconds is None:
+            yield connection
+            return
+        with _time_limit(connection, seconds):
+            yield connection
 
 
 @contextmanager
@@ -101,6 +115,23 @@ def writing(engine: Engine) -> Iterator[Connection]:
         immediate = connection.execution_options(sqlite_begin="BEGIN IMMEDIATE")
         with immediate.begin():
             yield immediate
+
+
+@contextmanager
+def _time_limit(connection: Connection, seconds: float) -> Iterator[None]:
+    """Have the database itself stop what runs past the limit, in this transaction only."""
+    if connection.dialect.name == "postgresql":
+        limit = str(max(1, round(seconds * 1000)))  # 0 would mean no limit
+        connection.execute(sa.select(sa.func.set_config("statement_timeout", limit, True)))
+        yield
+        return
+    raw: Any = connection.connection.driver_connection
+    deadline = time.monotonic() + seconds
+    raw.set_progress_handler(lambda: time.monotonic() > deadline, STEPS_PER_CHECK)
+    try:
+        yield
+    finally:  # the pool gives this connection to others
+        raw.set_progress_handler(None, 0)
 
 
 def _prepare_sqlite(raw: sqlite3.Connection, _record: Any) -> None:

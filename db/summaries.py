@@ -37,7 +37,13 @@ class Count:
     mean_confidence: float | None
 
 
-def stats(engine: Engine, wanted: Filter | None = None, *, by: str | None = None) -> list[Count]:
+def stats(
+    engine: Engine,
+    wanted: Filter | None = None,
+    *,
+    by: str | None = None,
+    seconds: float | None = None,
+) -> list[Count]:
     """Count rows by group, status, and label or reason; sorted by these.
 
     Filters on labels, status, reason, crawl, shop and model are answered by the counters, in a time
@@ -48,19 +54,23 @@ def stats(engine: Engine, wanted: Filter | None = None, *, by: str | None = None
         wanted: Which rows; all if None.
         by: One of `GROUPS`, to count each crawl, shop, model or day separately, or `level_N`, to
             count the labels by their first N levels.
+        seconds: The time limit of the query.
 
     Raises:
         InvalidQuery: `by` is none of these.
+        QueryTooSlow: the count was stopped at its time limit.
     """
     if by is not None and (level := LEVEL.fullmatch(by)):
-        return [_with_level(count, int(level[1])) for count in stats(engine, wanted)]
+        return [
+            _with_level(count, int(level[1])) for count in stats(engine, wanted, seconds=seconds)
+        ]
     if by is not None and by not in GROUPS:
         groups = f"{', '.join(GROUPS)} or level_N"
         raise InvalidQuery(f"expected to count by {groups}, received {by!r}")
     wanted = wanted or Filter()
     group = None if by is None else GROUPS[by]
     given = {field.name for field in fields(wanted) if getattr(wanted, field.name) is not None}
-    with reading(engine) as connection:
+    with reading(engine, seconds=seconds) as connection:
         query = _from_counters if given <= _COUNTED_FILTERS else _from_rows
         found = connection.execute(query(connection, wanted, group)).all()
     counts = [
