@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 COLUMNS = ("path", "label", "split", "source", "group")
 SPLITS = ("train", "validation", "test")
 DRAWINGS = "drawings"  # the source of pictures from cascade.drawings
+MAX_SOURCES_SHOWN = 20
 MAX_PARENT_LEVELS = 4  # folders above the given one where a hint looks for labels
 PICTURE_ENDINGS = {
     *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif", ".bmp", ".tif", ".tiff", ".mpo"),
@@ -149,6 +151,25 @@ def read_labelled(
             f"{source}: no pictures in it" + (f" of split {split!r}" if split else "")
         )
     return items
+
+
+def without_sources(items: Sequence[Item], patterns: Sequence[str]) -> list[Item]:
+    """The items whose source matches none of the shell patterns (``zappos_*``).
+
+    Raises ``DatasetError`` for a pattern that matches no source, and where no item is left.
+    """
+    sources = {item.source for item in items}
+    for pattern in patterns:
+        if not any(fnmatchcase(source, pattern) for source in sources):
+            known = ", ".join(sorted(sources - {""})[:MAX_SOURCES_SHOWN]) or "none"
+            raise DatasetError(
+                f"source {pattern!r}: no picture has a source that matches; "
+                f"the sources are: {known}"
+            )
+    left = [i for i in items if not any(fnmatchcase(i.source, each) for each in patterns)]
+    if not left:
+        raise DatasetError(f"no pictures are left without the sources {', '.join(patterns)}")
+    return left
 
 
 def _label_below(root: Path, path: Path, taxonomy: Taxonomy) -> str:

@@ -28,6 +28,13 @@ from worker.errors import ExitCode
 @bundle_backend_option
 @split_option
 @click.option(
+    "--without-source",
+    "without",
+    metavar="PATTERN",
+    multiple=True,
+    help="Leave out the sources of a manifest that match, such as 'zappos_*'; repeatable.",
+)
+@click.option(
     "--compare", metavar="BUNDLE", help="Also evaluate this bundle and test the difference."
 )
 @click.option("--html", type=NEW_PATH, help="Write the report to this HTML page.")
@@ -42,6 +49,7 @@ def command(
     model: str | None,
     backend: str | None,
     split: str | None,
+    without: tuple[str, ...],
     compare: str | None,
     html: Path | None,
     figures: Path | None,
@@ -57,12 +65,13 @@ def command(
     Example:
       fashion-cascade evaluate photos/test
       fashion-cascade evaluate photos/manifest.csv --split test --html report.html
+      fashion-cascade evaluate photos/manifest.csv --without-source 'zappos_*'
       fashion-cascade evaluate photos/test --compare older-bundle --format json
     """
     from cascade.backends import AUTO
     from cascade.bundle import SHIPPED
     from cascade.classifier import Cascade
-    from cascade.data.dataset import decode_items, read_labelled
+    from cascade.data.dataset import decode_items, read_labelled, without_sources
     from cascade.errors import TaxonomyError
     from cascade.evaluation.compare import (
         PAIRED_HEADER,
@@ -83,7 +92,7 @@ def command(
         cascade = Cascade.load(model or SHIPPED, backend=backend or AUTO)
         rival = Cascade.load(compare) if compare else None
     with exit_codes(usage):
-        items = read_labelled(pictures, cascade.taxonomy, split)
+        items = without_sources(read_labelled(pictures, cascade.taxonomy, split), without)
         decoded = decode_items(items, cascade.preprocessing)
     for item, reason in decoded.rejected:
         click.echo(f"left out: {item.path}: {reason}", err=True)
@@ -92,11 +101,11 @@ def command(
     )
     evaluation = evaluate_predictions(labelled)
     content: dict[str, Any] = {"model": cascade.version, "backend": cascade.backend}
-    content["pictures_from"] = str(pictures)
+    content |= {"pictures_from": str(pictures), "without_sources": list(without)}
     content |= evaluation.to_json()
-    text = (
-        f"model {cascade.version} in {cascade.backend} on {pictures}\n\n{text_report(evaluation)}"
-    )
+    left_out = f" without {', '.join(without)}" if without else ""
+    text = f"model {cascade.version} in {cascade.backend} on {pictures}{left_out}"
+    text += f"\n\n{text_report(evaluation)}"
     if rival is not None:
         if rival.preprocessing != cascade.preprocessing or rival.taxonomy != cascade.taxonomy:
             raise click.UsageError(

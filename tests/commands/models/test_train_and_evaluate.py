@@ -65,6 +65,27 @@ def test_evaluate_as_json_agrees_with_classify(small_bundle: Path, drawings: Pat
     assert sum(map(sum, found["confusion"]["leaf"]["table"])) == 54
 
 
+def test_evaluate_leaves_out_the_sources_that_match(
+    small_bundle: Path, drawings: Path, tmp_path: Path
+) -> None:
+    paths = sorted(drawings.rglob("*.jpg"))
+    sources = [("brand_a", "brand_b", "home")[number % 3] for number in range(len(paths))]
+    lines = [
+        f"{path},{path.parent.relative_to(drawings)},{source}"
+        for path, source in zip(paths, sources, strict=True)
+    ]
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("\n".join(["path,label,source", *lines]))
+    asked = ("evaluate", str(manifest), "--model", str(small_bundle), "--without-source")
+    found = json.loads(run(*asked, "brand_*", "--format", "json").stdout)
+    assert found["pictures"] == sources.count("home") > 0
+    assert found["without_sources"] == ["brand_*"]
+    assert "without brand_*" in run(*asked, "brand_*").stdout
+    unknown = run(*asked, "bramd_*", exit_code=2)
+    assert "no picture has a source that matches; the sources are: brand_a" in unknown.stderr
+    assert "no pictures are left" in run(*asked, "*", exit_code=2).stderr
+
+
 def test_evaluate_writes_the_page_and_the_figures(
     small_bundle: Path, drawings: Path, tmp_path: Path
 ) -> None:
