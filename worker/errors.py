@@ -93,6 +93,7 @@ def exit_code_table() -> Mapping[type[Exception], ExitCode]:
         db.InvalidUrl: ExitCode.USAGE,
         db.DatabaseUnavailable: ExitCode.DATABASE,
         db.DatabaseBusy: ExitCode.DATABASE,
+        db.QueryTooSlow: ExitCode.DATABASE,
         db.SchemaError: ExitCode.DATABASE,
         db.SchemaMissing: ExitCode.DATABASE,
         db.SchemaTooOld: ExitCode.DATABASE,

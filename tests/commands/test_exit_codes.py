@@ -23,6 +23,7 @@ EXPECTED = {
     "InvalidUrl": 2,
     "DatabaseUnavailable": 4,
     "DatabaseBusy": 4,
+    "QueryTooSlow": 4,
     "SchemaError": 4,
     "SchemaMissing": 4,
     "SchemaTooOld": 4,
