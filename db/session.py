@@ -21,6 +21,7 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from db.errors import DatabaseUnavailable, InvalidUrl, mapped
+from rendering.secrets import ENCODE, is_unambiguous, mask_url
 
 BUSY_TIMEOUT_SECONDS = 60.0
 CONNECT_TIMEOUT_SECONDS = 10
@@ -44,24 +45,32 @@ def parse_url(url: str) -> URL:
         InvalidUrl: any other URL.
     """
     if "://" not in url and url:
+        if mask_url(url) != url:  # user:password@host/database: a URL without its //
+            raise InvalidUrl(_expected(None))
         url = f"sqlite:///{url}"
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise InvalidUrl(_expected(url)) from error
+    except (ArgumentError, ValueError):
+        raise InvalidUrl(_expected(None)) from None  # the cause may hold the password
+    is_server = parsed.drivername.partition("+")[0] != "sqlite"
+    # SQLAlchemy splits at the first @, and takes the rest of the password for the host
+    if not is_unambiguous(url) or (is_server and url.partition("?")[0].count("@") > 1):
+        raise InvalidUrl(_expected(None))
     if parsed.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
         if parsed.database in (None, "", ":memory:"):
             raise InvalidUrl("a catalogue in memory would be lost: use a file, sqlite:///FILE")
         return parsed
-    raise InvalidUrl(_expected(parsed.render_as_string(hide_password=True)))
+    raise InvalidUrl(_expected(mask_url(url)))
 
 
-def _expected(url: str) -> str:
+def _expected(url: str | None) -> str:
+    """The message on an invalid URL; None: it cannot be parsed, and is not shown."""
+    received = f"received {url!r}" if url is not None else f"received another text; {ENCODE}"
     return (
         "expected a catalogue URL such as sqlite:///catalogue.db or "
-        f"postgresql://user@host/database, received {url!r}"
+        f"postgresql://user@host/database, {received}"
     )
 
 
@@ -84,8 +93,8 @@ def make_engine(url: str) -> Engine:
 
 
 def shown(engine: Engine) -> str:
-    """The engine's URL for messages, without its password."""
-    return engine.url.render_as_string(hide_password=True)
+    """The engine's URL for messages, without user, password and other secrets."""
+    return mask_url(engine.url.render_as_string(hide_password=False))
 
 
 @contextmanager

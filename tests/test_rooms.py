@@ -58,6 +58,7 @@ MAY_IMPORT = {
         *("db.chunks", "db.human_labels", "db.writes"),
     },
     "worker.sources": {"worker.errors"},
+    "worker.configuration": {"worker.errors"},
     "worker.queue": {"worker"},  # the Celery side stands on top of the pipeline
     "commands.everyday": SHARED_BY_COMMANDS,
     "commands.queue": SHARED_BY_COMMANDS,

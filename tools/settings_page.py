@@ -19,7 +19,17 @@ these that has a value wins:
 5. `settings.toml` of your configuration folder (`~/.config/fashion-cascade` on Linux),
 6. the default.
 
-Files are TOML with the names below (`batch_size = 128`). Passwords in URLs are never printed.
+Files are TOML with the names below (`batch_size = 128`). Secrets are never printed:
+in URLs, all between `//` and the last `@` and the values of parameters such as `sslpassword`
+become `***`. Percent-encode `/ ? # @ : %` in a user name or password (`%2F %3F %23 %40 %3A %25`);
+a URL that cannot be told apart without it is refused.
+
+`catalogue_url`, `broker_url`, `model_store` and `roots` may also come from a file, such as a
+mounted secret: set `FASHION_CASCADE_BROKER_URL_FILE=/run/secrets/broker` instead of the variable
+itself, in the environment or in `.env`. The last line end is cut. Both forms at once are refused.
+
+`.env` is UTF-8 and taken as written: `${NAME}` is not expanded. It is not read if it belongs to
+another user than you or root; a line on standard error says so.
 
 | name | variable | default | |
 |---|---|---|---|

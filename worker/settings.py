@@ -9,26 +9,20 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cascade.backends import CHOICES
-from worker import setting_types as types
+from worker.configuration import types
+from worker.configuration.declaration import PREFIX, Setting, masked_value
+from worker.configuration.declaration import declared as _setting
+from worker.configuration.files import read_dotenv, read_secret
 from worker.errors import SettingsError
 
-PREFIX = "FASHION_CASCADE_"
 FILE_NAME = "fashion-cascade.toml"
-
-
-def _setting(default: Any, parse: Callable[[Any], Any], help: str, *, secret: bool = False) -> Any:
-    """Declare one setting as a dataclass field. `secret`: a URL that may contain a password."""
-    return dataclasses.field(
-        default=default, metadata={"parse": parse, "help": help, "secret": secret}
-    )
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,7 @@ class Settings:
         "sqlite:///catalogue.db",
         types.text,
         "The catalogue: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE.",
-        secret=True,
+        url=True,
     )
     model: str = _setting(
         "default",
@@ -58,6 +52,7 @@ class Settings:
         (),
         types.texts,
         "Folders that files must be in, separated by commas; empty: every path may be read.",
+        url=True,
     )
     batch_size: int = _setting(
         0,
@@ -81,9 +76,9 @@ class Settings:
     )
     broker_url: str = _setting(
         "redis://127.0.0.1:6379/0",
-        types.text,
+        types.url,
         "The broker: redis://:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS.",
-        secret=True,
+        url=True,
     )
     queue: str = _setting("fashion-cascade", types.text, "Name of the queue on the broker.")
     shard_size: int = _setting(128, types.number(1, 4096), "Paths in one message.")
@@ -121,6 +116,7 @@ class Settings:
         types.text,
         "Folder or fsspec URL with bundles in folders named by version, for messages that request "
         "another version than 'model'.",
+        url=True,
     )
     metrics_port: int = _setting(
         0, types.number(0, 65535), "Port of a worker's Prometheus metrics; 0: no metrics."
@@ -138,22 +134,6 @@ class Settings:
         check_consistency(self)
 
 
-@dataclass(frozen=True)
-class Setting:
-    """The declaration of one setting, for options, docs and tests."""
-
-    name: str
-    default: Any
-    parse: Callable[[Any], Any]
-    help: str
-    secret: bool
-
-    @property
-    def variable(self) -> str:
-        """Its environment variable."""
-        return PREFIX + self.name.upper()
-
-
 SETTINGS: tuple[Setting, ...] = tuple(
     Setting(field.name, field.default, **field.metadata) for field in dataclasses.fields(Settings)
 )
@@ -162,14 +142,16 @@ BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 @dataclass(frozen=True)
 class Resolved:
-    """The settings, the source of each value, and variables that name no setting."""
+    """The settings, the source of each value, variables that name no setting, files not read."""
 
     settings: Settings
     sources: Mapping[str, str]
     unknown_variables: tuple[str, ...]
+    not_read: tuple[str, ...] = ()
 
     def hints(self) -> Iterator[str]:
-        """A line for each unknown variable that is spelt like a known one."""
+        """A line for each file that is not read and each variable that names no setting."""
+        yield from self.not_read
         known = [setting.variable for setting in SETTINGS]
         for variable in self.unknown_variables:
             close = difflib.get_close_matches(variable, known, n=1, cutoff=0.85)
@@ -206,18 +188,6 @@ def check_consistency(settings: Settings) -> None:
         )
 
 
-def masked_value(setting: Setting, value: Any) -> str:
-    """The value as text; in a secret one, passwords become ``***``."""
-    text = ",".join(value) if isinstance(value, tuple) else str(value)
-    return mask_url(text) if setting.secret else text
-
-
-def mask_url(text: str) -> str:
-    """Mask passwords in URLs: between ``:`` and the last ``@``, and in ``?password=…``."""
-    text = re.sub(r"(://[^:@/\s]*):[^\s]*@", r"\1:***@", text)
-    return re.sub(r"(?i)([?&](?:password|ssl_?password)=)[^&\s]*", r"\1***", text)
-
-
 def resolve(
     options: Mapping[str, Any] | None = None,
     *,
@@ -241,13 +211,14 @@ def resolve(
     folder = Path.cwd() if folder is None else folder
     values: dict[str, Any] = {}
     sources = {setting.name: "default" for setting in SETTINGS}
-    for source, found in _layers(options or {}, environ, folder, user_folder):
+    layers, not_read = _layers(options or {}, environ, folder, user_folder)
+    for source, found in layers:
         for name, raw in found.items():
             values[name] = _parsed(BY_NAME[name], raw, source)
             sources[name] = source
-    known = {setting.variable for setting in SETTINGS}
+    known = {v for setting in SETTINGS for v in (setting.variable, setting.file_variable)}
     unknown = tuple(sorted(v for v in environ if v.startswith(PREFIX) and v not in known))
-    return Resolved(Settings(**values), sources, unknown)
+    return Resolved(Settings(**values), sources, unknown, not_read)
 
 
 def _layers(
@@ -255,8 +226,8 @@ def _layers(
     environ: Mapping[str, str],
     folder: Path,
     user_folder: Path | None,
-) -> list[tuple[str, dict[str, Any]]]:
-    """(source, values) pairs; later ones override earlier ones."""
+) -> tuple[list[tuple[str, dict[str, Any]]], tuple[str, ...]]:
+    """(source, values) pairs, of which later ones override earlier ones; hints on files."""
     if user_folder is None:
         import platformdirs
 
@@ -265,18 +236,26 @@ def _layers(
     for file in (user_folder / "settings.toml", folder / FILE_NAME):
         layers.append((str(file), _from_file(file)))
     dotenv = folder / ".env"
-    if dotenv.is_file():
-        import dotenv as reader
-
-        pairs = reader.dotenv_values(dotenv)
-        layers.append((str(dotenv), _from_variables(pairs)))
+    pairs, hint = read_dotenv(dotenv)
+    layers.append((str(dotenv), _from_variables(pairs)))
     layers.append(("environment", _from_variables(environ)))
     layers.append(("option", {name: v for name, v in options.items() if v is not None}))
-    return layers
+    return layers, (hint,) if hint else ()
 
 
 def _from_variables(pairs: Mapping[str, str | None]) -> dict[str, Any]:
-    return {s.name: pairs[s.variable] for s in SETTINGS if pairs.get(s.variable)}
+    found: dict[str, Any] = {s.name: pairs[s.variable] for s in SETTINGS if pairs.get(s.variable)}
+    for setting in SETTINGS:
+        variable = setting.file_variable
+        file = pairs.get(variable) if variable else None
+        if not variable or not file:
+            continue
+        if setting.name in found:
+            raise SettingsError(
+                f"{setting.variable} and {variable} are both set: expected one of them; unset one"
+            )
+        found[setting.name] = read_secret(variable, file)
+    return found
 
 
 def _from_file(file: Path) -> dict[str, Any]:
@@ -298,7 +277,8 @@ def _parsed(setting: Setting, raw: Any, source: str) -> Any:
     try:
         return setting.parse(raw)
     except ValueError as error:
+        # what cannot be parsed cannot be masked for sure
+        hidden = setting.secret or setting.url
+        received = "a value that is not shown" if hidden else repr(raw)
         place = setting.variable if source == "environment" else f"{setting.name} ({source})"
-        raise SettingsError(
-            f"{place}: expected {error}, received {masked_value(setting, raw)!r}"
-        ) from None
+        raise SettingsError(f"{place}: expected {error}, received {received}") from None

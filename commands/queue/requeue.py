@@ -48,8 +48,8 @@ def command(
       fashion-cascade requeue --rejected missing --crawl spring
     """
     from db import ledger
+    from worker.configuration.types import duration_seconds
     from worker.queue.requeue import publish_again, queue_is_empty
-    from worker.setting_types import duration_seconds
 
     if (stale is None) == (rejected is None):
         raise click.UsageError("expected one of --stale AGE and --rejected REASON")

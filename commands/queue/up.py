@@ -69,6 +69,8 @@ def command(
                 or str(Path.cwd()),
             }
             environ = os.environ | {BY_NAME[name].variable: v for name, v in given.items()}
+            for name in given:
+                environ.pop(BY_NAME[name].file_variable or "", None)
             click.echo(f"broker: {broker.url}  (FASHION_CASCADE_BROKER_URL for other commands)")
             click.echo(f"logs: {data}; Ctrl-C stops broker and workers", err=True)
             raise click.exceptions.Exit(_run(folders, environ, data, stop, until_done))

@@ -73,6 +73,7 @@ def command(name: str | None, *, wait: bool, **options: object) -> None:
     for setting, value in options.items():
         if value is not None:  # the processes of the pool read the environment
             os.environ[BY_NAME[setting].variable] = str(value)
+            os.environ.pop(BY_NAME[setting].file_variable or "", None)
     metrics.prepare_folder(resolved.settings)
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")  # SIGTERM: Celery's soft shutdown
     arguments = ["-m", "celery", "-A", "worker.app", "worker", "--loglevel", "INFO"]

@@ -66,6 +66,25 @@ def test_missing_server_and_no_password_in_the_message(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:p@ss/w:rd#%@127.0.0.1:1/d",
+        "postgresql://me:w/rd@127.0.0.1:1/d",
+        "postgresql://me:w#rd@127.0.0.1:1/d",
+        "postgresql://me:s@cret@127.0.0.1:1/d",
+        "postgresql://me:word@127.0.0.1:port/d",
+        "postgres:/me:word@127.0.0.1/d",
+        "me:word@127.0.0.1/d",
+    ],
+)
+def test_ambiguous_url_is_refused_and_never_shown(url: str) -> None:
+    with pytest.raises(InvalidUrl, match="percent-encode") as caught:
+        Catalogue.open(url)
+    assert not any(part in str(caught.value) for part in ("rd#", "w/rd", "cret", "me:", "127"))
+    assert caught.value.__cause__ is None
+
+
 def test_message_about_many_addresses_is_one_line() -> None:
     with socket.socket() as held:  # bound and never listening: it refuses
         held.bind(("127.0.0.1", 0))

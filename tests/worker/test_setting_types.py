@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from worker.configuration.types import duration_seconds
 from worker.errors import SettingsError
-from worker.setting_types import duration_seconds
 
 
 @pytest.mark.parametrize(

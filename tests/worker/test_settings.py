@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
+from rendering.secrets import is_unambiguous, mask_url
 from worker.errors import SettingsError
-from worker.settings import FILE_NAME, SETTINGS, Resolved, Settings, mask_url, resolve
+from worker.settings import FILE_NAME, SETTINGS, Resolved, Settings, resolve
 
 
 class Places:
@@ -95,14 +97,21 @@ def test_roots_are_a_list(places: Places) -> None:
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("postgresql://me:secret@host/db", "postgresql://me:***@host/db"),
-        ("postgresql://me:s@cr:et@host/db", "postgresql://me:***@host/db"),
-        ("redis://:secret@host:6379/0", "redis://:***@host:6379/0"),
+        ("postgresql://me:secret@host/db", "postgresql://***@host/db"),
+        ("postgresql://me:s@cr:et@host/db", "postgresql://***@host/db"),
+        ("redis://:secret@host:6379/0", "redis://***@host:6379/0"),
         (
             "postgresql://host/db?user=me&password=secret",
             "postgresql://host/db?user=me&password=***",
         ),
+        ("postgresql://secret-token@host/db", "postgresql://***@host/db"),
+        ("postgresql://me:p@secret/w:rd#%@host/db", "postgresql://***@host/db"),
+        ("postgresql://h/db?sslpassword=secret&a=b", "postgresql://h/db?sslpassword=***&a=b"),
+        ("postgres:/me:secret@host/db", "***@host/db"),
+        ("me:secret@host/db", "***@host/db"),
         ("sqlite:///file.db", "sqlite:///file.db"),
+        ("sqlite:////home/me@work/c.db", "sqlite:////home/me@work/c.db"),
+        ("/home/me:x@work/c.db", "/home/me:x@work/c.db"),
     ],
 )
 def test_passwords_are_masked(places: Places, url: str, shown: str) -> None:
@@ -124,3 +133,85 @@ def test_conflicting_settings_are_refused_by_both_names() -> None:
         Settings(visibility_timeout=100, shard_time_limit=60, lease_seconds=10)
     with pytest.raises(SettingsError, match=r"lease_seconds is 250 s and visibility_timeout"):
         Settings(visibility_timeout=200, shard_time_limit=60, lease_seconds=250)
+
+
+def test_urls_in_model_store_and_roots_are_masked(places: Places) -> None:
+    url = "s3://secret-token@bucket/x"
+    rows = places.resolve(model_store=url, roots=("/photos", url + "?X-Amz-Signature=abc")).shown()
+    shown = {row["name"]: row["value"] for row in rows}
+    assert shown["model_store"] == "s3://***@bucket/x"
+    assert shown["roots"] == "/photos,s3://***@bucket/x?X-Amz-Signature=***"
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:p@ss/w:rd#%@host:6379/0", "redis:/:p@ss@host", "p@ss", "redis://h:rd#@x"]
+)
+def test_an_ambiguous_broker_url_is_refused_and_not_shown(places: Places, url: str) -> None:
+    places.environ["FASHION_CASCADE_BROKER_URL"] = url
+    with pytest.raises(SettingsError, match="percent-encode") as caught:
+        places.resolve()
+    assert "ss" not in str(caught.value).partition("expected")[2].replace("password", "")
+    assert "rd#" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1:6379/0",
+        "rediss://u:p%40ss@[::1]:6379/0?a=b",
+        "postgresql://me:a:b@h1:1,h2:2/db",
+        "postgresql:///db?host=/run&user=me@corp",
+        "sqlite:////a@b/c#d.db",
+    ],
+)
+def test_urls_that_can_be_told_apart(url: str) -> None:
+    assert is_unambiguous(url)
+
+
+def test_a_value_comes_from_the_file_that_its_variable_names(places: Places) -> None:
+    file = places.folder / "secret"
+    file.write_bytes(b"redis://:pass word@h/0\n")
+    places.environ["FASHION_CASCADE_BROKER_URL_FILE"] = str(file)
+    found = places.resolve()
+    assert found.settings.broker_url == "redis://:pass word@h/0"
+    assert found.unknown_variables == ()
+    assert places.resolve(broker_url="redis://x/0").settings.broker_url == "redis://x/0"
+    places.environ["FASHION_CASCADE_BROKER_URL"] = "redis://h/0"
+    with pytest.raises(SettingsError, match=r"BROKER_URL and FASHION_CASCADE_BROKER_URL_FILE"):
+        places.resolve()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff", b"x" * 70_000])
+def test_a_secret_file_that_cannot_be_used_is_refused(
+    places: Places, content: bytes | None
+) -> None:
+    file = places.folder / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    places.environ["FASHION_CASCADE_CATALOGUE_URL_FILE"] = str(file)
+    with pytest.raises(SettingsError, match="FASHION_CASCADE_CATALOGUE_URL_FILE"):
+        places.resolve()
+
+
+def test_a_dotenv_does_not_expand_the_environment(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CALLERS_SECRET", "secret")
+    (places.folder / ".env").write_text("FASHION_CASCADE_MODEL=x${CALLERS_SECRET}\n")
+    assert places.resolve().settings.model == "x${CALLERS_SECRET}"
+
+
+def test_a_dotenv_that_is_no_text_is_refused(places: Places) -> None:
+    (places.folder / ".env").write_bytes(b"FASHION_CASCADE_MODEL=\xff\n")
+    with pytest.raises(SettingsError, match=r"\.env: expected UTF-8 text"):
+        places.resolve()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_dotenv_of_another_user_is_not_read_and_this_is_said(places: Places) -> None:
+    file = places.folder / ".env"
+    file.write_text("FASHION_CASCADE_MODEL=x\n")
+    os.chown(file, 12345, 12345)
+    found = places.resolve()
+    assert found.settings.model == "default"
+    assert ["belongs to another user" in hint for hint in found.hints()] == [True]

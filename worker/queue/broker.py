@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rendering.secrets import ENCODE, is_unambiguous, mask_url, without_password
 from worker.errors import BrokerUnreachable
 from worker.queue.app import PRIORITY_SEPARATOR, PRIORITY_STEPS, client_app
 from worker.queue.messages import dead_letters_key
-from worker.settings import Settings, mask_url
+from worker.settings import Settings
 
 if TYPE_CHECKING:
     import redis
@@ -26,8 +27,9 @@ def broker_errors(settings: Settings) -> Iterator[None]:
     try:
         yield
     except (redis.exceptions.RedisError, kombu.exceptions.OperationalError, OSError) as error:
+        cause = without_password(str(error), _password(settings.broker_url))
         raise BrokerUnreachable(
-            f"the broker {mask_url(settings.broker_url)} does not answer: {error}; check "
+            f"the broker {mask_url(settings.broker_url)} does not answer: {cause}; check "
             "FASHION_CASCADE_BROKER_URL and that Redis or Valkey runs there"
         ) from error
 
@@ -43,15 +45,24 @@ def connect(settings: Settings) -> Iterator[redis.Redis]:
 
     with broker_errors(settings):
         try:
+            if not is_unambiguous(settings.broker_url):
+                raise ValueError
             connection = redis.Redis.from_url(
                 settings.broker_url, socket_connect_timeout=10, socket_timeout=10
             )
-        except ValueError as error:
+        except ValueError:  # its text may hold a part of the password
             raise BrokerUnreachable(
-                f"{mask_url(settings.broker_url)}: expected redis://HOST:PORT/NUMBER: {error}"
-            ) from error
+                f"the broker's URL: expected redis://:PASSWORD@HOST:PORT/NUMBER; {ENCODE}"
+            ) from None
         with connection:
             yield connection
+
+
+def _password(url: str) -> str | None:
+    """The password in a URL, decoded; None if there is none, or if it cannot be told."""
+    from urllib.parse import unquote, urlsplit
+
+    return unquote(urlsplit(url).password or "") if is_unambiguous(url) else None
 
 
 def wait_for_broker(settings: Settings, seconds: float) -> None:

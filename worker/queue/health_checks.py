@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from db.errors import CatalogueError
+from rendering.secrets import mask_url
 from worker.errors import WorkerError
-from worker.settings import Settings, mask_url
+from worker.settings import Settings
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 MIN_FREE_DISK_BYTES = 1 << 30
@@ -169,9 +170,8 @@ def _roots(settings: Settings) -> Iterator[CheckResult]:
     for root in settings.roots:
         available = is_url(root) or root_is_available(root)
         fix = "" if available else "mount it, or correct FASHION_CASCADE_ROOTS"
-        yield CheckResult(
-            "root", OK if available else ERROR, root if available else f"{root}: gone or empty", fix
-        )
+        found = mask_url(root) if available else f"{mask_url(root)}: gone or empty"
+        yield CheckResult("root", OK if available else ERROR, found, fix)
 
 
 def _pool(settings: Settings) -> Iterator[CheckResult]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from rendering.secrets import ENCODE, is_unambiguous
 from worker.errors import SettingsError
 
 _SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -18,6 +19,13 @@ def text(value: Any) -> str:
     """A text, unchanged."""
     if not isinstance(value, str):
         raise ValueError("a text")
+    return value
+
+
+def url(value: Any) -> str:
+    """A URL whose password can be told from its host."""
+    if not isinstance(value, str) or not is_unambiguous(value):
+        raise ValueError(f"a URL such as redis://:PASSWORD@HOST:PORT/NUMBER; {ENCODE}")
     return value
 
 

@@ -1,0 +1,1 @@
+"""What a setting declares: its type, what of it may be shown, and the files of its value."""
