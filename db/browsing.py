@@ -1,4 +1,4 @@
-"""What a page to look through the catalogue shows: pages in both directions, facets, one picture.
+"""Browse the catalogue: pages in both directions, counts by facet, one picture with its history.
 
     from db.browsing import facet, picture, window
     from db.queries import Filter
@@ -7,8 +7,8 @@
     second = window(engine, Filter(needs_review=True), sort="least sure", size=60, at=first.next)
     shops = facet(engine, Filter(needs_review=True), "shop")  # None: not counted within 0.2 s
 
-All stands on `db.queries`. Pages are found by keyset: rows that others add or remove meanwhile
-shift nothing.
+The queries are those of `db.queries`. Paging is by keyset: rows that others add or remove do not
+shift the pages.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class PastCorrection:
 
 @dataclass(frozen=True)
 class Picture:
-    """A row, at most `SAME_BYTES_SHOWN` others with its bytes, and its past, newest first."""
+    """A row, at most `SAME_BYTES_SHOWN` others with its bytes, and its history, newest first."""
 
     row: Row
     same_bytes: list[Row]
@@ -102,7 +102,7 @@ def window(
 ) -> Window:
     """One page of the matching rows.
 
-    A page back that reaches the first row is the first page, whole.
+    If fewer than `size` rows precede a position, the full first page is returned.
 
     Args:
         engine: The catalogue.
@@ -124,7 +124,7 @@ def window(
     order = SORTS[sort]
 
     def rows(after: str | None, before: str | None = None) -> list[Row]:
-        """A row more than a page, which tells whether there is another page."""
+        """One row more than a page shows whether another page follows."""
         found = page(
             engine,
             wanted,
@@ -186,7 +186,7 @@ def facet(
 
 
 def picture(engine: Engine, row_id: int, *, seconds: float = QUERY_SECONDS) -> Picture | None:
-    """The row `row_id` with all that is known about it; None if there is no such row."""
+    """The row `row_id` with its history and the same bytes elsewhere; None: no such row."""
     columns = [catalogue.c[name] for name in ROW_NAMES]
     with reading(engine, seconds=seconds) as connection:
         values = connection.execute(sa.select(*columns).where(catalogue.c.id == row_id)).first()

@@ -127,8 +127,8 @@ def mapped(where: str) -> Iterator[None]:
     except sqlalchemy.exc.DatabaseError as error:
         if _is_time_limit(error):
             raise QueryTooSlow(
-                f"the catalogue {where} stopped a query at its time limit; use a narrower filter, "
-                "such as one crawl or shop, or sort by newest"
+                f"the catalogue {where} stopped a statement at its time limit; narrow the filter, "
+                "for example to one crawl, or raise the database's statement_timeout"
             ) from error
         if not _is_outage(error):
             raise

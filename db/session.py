@@ -67,7 +67,7 @@ def parse_url(url: str) -> URL:
 
 def _expected(url: str | None) -> str:
     """The message on an invalid URL; None: it cannot be parsed, and is not shown."""
-    received = f"received {url!r}" if url is not None else f"received another text; {ENCODE}"
+    received = f"received {url!r}" if url else f"received one with ambiguous parts; {ENCODE}"
     return (
         "expected a catalogue URL such as sqlite:///catalogue.db or "
         f"postgresql://user@host/database, {received}"

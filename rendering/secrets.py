@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 HIDDEN = "***"
 ENCODE = "percent-encode the characters / ? # @ : % of a user name or password (%2F %3F %23 %40 …)"
@@ -48,6 +49,11 @@ def is_unambiguous(url: str) -> bool:
     return "@" not in path and in_query and _HOSTS.fullmatch(hosts) is not None
 
 
-def without_password(message: str, password: str | None) -> str:
-    """A library's message without the password."""
-    return message.replace(password, HIDDEN) if password else message
+def mask_message(message: str, url: str) -> str:
+    """A library's message about `url`, without the URL's user and password, as given or decoded."""
+    given = url.partition("://")[2].rpartition("@")[0]
+    password = given.partition(":")[2]
+    for secret in (given, unquote(given), password, unquote(password)):
+        if secret:
+            message = message.replace(secret, HIDDEN)
+    return message

@@ -21,8 +21,8 @@ these that has a value wins:
 
 Files are TOML with the names below (`batch_size = 128`). Secrets are never printed:
 in URLs, all between `//` and the last `@` and the values of parameters such as `sslpassword`
-become `***`. Percent-encode `/ ? # @ : %` in a user name or password (`%2F %3F %23 %40 %3A %25`);
-a URL that cannot be told apart without it is refused.
+become `***`. Percent-encode `/ ? # @ : %` in a user name or password (`%2F %3F %23 %40 %3A %25`),
+and in `roots` also `,` (`%2C`). A URL whose parts cannot be told apart is refused and not shown.
 
 `catalogue_url`, `broker_url`, `model_store` and `roots` may also come from a file, such as a
 mounted secret: set `FASHION_CASCADE_BROKER_URL_FILE=/run/secrets/broker` instead of the variable

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rendering.secrets import mask_url
+from rendering.secrets import mask_message, mask_url
 from worker.errors import ModelUnusable
 from worker.sources.paths import is_url
 
@@ -70,7 +70,9 @@ def publish(store: str, folder: Path) -> tuple[str, bool]:
         system.put_file(str(folder / MANIFEST), f"{path}/{part}")
         system.mv(f"{path}/{part}", f"{path}/{MANIFEST}")
     except OSError as error:
-        raise ModelUnusable(f"{mask_url(place)} cannot be written: {error}") from error
+        raise ModelUnusable(
+            f"{mask_url(place)} cannot be written: {mask_message(str(error), place)}"
+        ) from error
     return place, True
 
 
@@ -89,7 +91,8 @@ def _download(store: str, version: str, target: Path) -> None:
                 system.get_file(f"{path}/{name}", str(part / name))
         except OSError as error:
             raise ModelUnusable(
-                f"{mask_url(store)}/{version} cannot be read: {error}; publish it: "
+                f"{mask_url(store)}/{version} cannot be read: "
+                f"{mask_message(str(error), store)}; publish it: "
                 "fashion-cascade models publish BUNDLE"
             ) from error
         _open_bundle(part, version, verify=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ class Settings:
     )
     roots: tuple[str, ...] = _setting(
         (),
-        types.texts,
+        types.locations,
         "Folders that files must be in, separated by commas; empty: every path may be read.",
         url=True,
     )
@@ -172,6 +172,14 @@ class Resolved:
         ]
 
 
+def pass_to_child(environ: MutableMapping[str, str], name: str, value: object) -> None:
+    """Set a setting in a child's environment, and remove its ``_FILE`` variable."""
+    setting = BY_NAME[name]
+    environ[setting.variable] = str(value)
+    if setting.file_variable:  # both forms at once are refused
+        environ.pop(setting.file_variable, None)
+
+
 def check_consistency(settings: Settings) -> None:
     """Raise SettingsError if one setting would silently limit another; the message names both."""
     if settings.visibility_timeout < 2 * settings.shard_time_limit:
@@ -244,17 +252,18 @@ def _layers(
 
 
 def _from_variables(pairs: Mapping[str, str | None]) -> dict[str, Any]:
-    found: dict[str, Any] = {s.name: pairs[s.variable] for s in SETTINGS if pairs.get(s.variable)}
+    found: dict[str, Any] = {}
     for setting in SETTINGS:
-        variable = setting.file_variable
+        value, variable = pairs.get(setting.variable), setting.file_variable
         file = pairs.get(variable) if variable else None
-        if not variable or not file:
-            continue
-        if setting.name in found:
+        if value and file:
             raise SettingsError(
-                f"{setting.variable} and {variable} are both set: expected one of them; unset one"
+                f"{setting.variable} and {variable} are both set: expected one of them"
             )
-        found[setting.name] = read_secret(variable, file)
+        if value:
+            found[setting.name] = value
+        elif variable and file:
+            found[setting.name] = read_secret(variable, file)
     return found
 
 

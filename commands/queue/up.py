@@ -55,7 +55,7 @@ def command(
     with exit_codes():
         from db.catalogue import Catalogue
         from worker.queue.local_broker import LocalBroker
-        from worker.settings import BY_NAME
+        from worker.settings import pass_to_child
 
         settings = load_settings(**options)
         Catalogue.open(settings.catalogue_url).close()
@@ -68,9 +68,9 @@ def command(
                 "roots": ",".join(settings.roots or (os.path.abspath(f) for f in folders))  # noqa: PTH100
                 or str(Path.cwd()),
             }
-            environ = os.environ | {BY_NAME[name].variable: v for name, v in given.items()}
-            for name in given:
-                environ.pop(BY_NAME[name].file_variable or "", None)
+            environ = dict(os.environ)
+            for name, value in given.items():
+                pass_to_child(environ, name, value)
             click.echo(f"broker: {broker.url}  (FASHION_CASCADE_BROKER_URL for other commands)")
             click.echo(f"logs: {data}; Ctrl-C stops broker and workers", err=True)
             raise click.exceptions.Exit(_run(folders, environ, data, stop, until_done))

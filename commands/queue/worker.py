@@ -64,7 +64,7 @@ def command(name: str | None, *, wait: bool, **options: object) -> None:
     from worker.queue import metrics
     from worker.queue.broker import wait_for_broker
     from worker.queue.preflight import check_worker_can_start
-    from worker.settings import BY_NAME, resolve
+    from worker.settings import pass_to_child, resolve
 
     with exit_codes():
         resolved = resolve(options, environ=os.environ)
@@ -72,8 +72,7 @@ def command(name: str | None, *, wait: bool, **options: object) -> None:
         wait_for_broker(resolved.settings, math.inf if wait else BROKER_SECONDS)
     for setting, value in options.items():
         if value is not None:  # the processes of the pool read the environment
-            os.environ[BY_NAME[setting].variable] = str(value)
-            os.environ.pop(BY_NAME[setting].file_variable or "", None)
+            pass_to_child(os.environ, setting, value)
     metrics.prepare_folder(resolved.settings)
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")  # SIGTERM: Celery's soft shutdown
     arguments = ["-m", "celery", "-A", "worker.app", "worker", "--loglevel", "INFO"]

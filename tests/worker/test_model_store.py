@@ -96,3 +96,10 @@ def test_only_a_complete_bundle_is_published(small_bundle: Path, tmp_path: Path)
     done = run("models", "publish", str(small_bundle), "--store", str(tmp_path / "store"))
     assert done.stdout.endswith(": published\n")
     assert "publish where?" in run("models", "publish", str(small_bundle), exit_code=2).stderr
+
+
+def test_a_token_in_the_stores_url_is_not_shown(small_bundle: Path) -> None:
+    store = f"memory://secret-token@{uuid4().hex}"
+    with pytest.raises(ModelUnusable, match=r"memory://\*\*\*@.*cannot be read") as caught:
+        fetch(store, open_model(str(small_bundle)).version)
+    assert "secret-token" not in str(caught.value)

@@ -10,7 +10,7 @@ import pytest
 
 from rendering.secrets import is_unambiguous, mask_url
 from worker.errors import SettingsError
-from worker.settings import FILE_NAME, SETTINGS, Resolved, Settings, resolve
+from worker.settings import FILE_NAME, SETTINGS, Resolved, Settings, pass_to_child, resolve
 
 
 class Places:
@@ -215,3 +215,21 @@ def test_a_dotenv_of_another_user_is_not_read_and_this_is_said(places: Places) -
     found = places.resolve()
     assert found.settings.model == "default"
     assert ["belongs to another user" in hint for hint in found.hints()] == [True]
+
+
+def test_a_child_gets_the_value_and_not_the_file(places: Places) -> None:
+    places.environ["FASHION_CASCADE_BROKER_URL_FILE"] = "/nowhere"
+    pass_to_child(places.environ, "broker_url", "redis://h/1")
+    pass_to_child(places.environ, "pool_size", 3)
+    found = places.resolve().settings
+    assert (found.broker_url, found.pool_size) == ("redis://h/1", 3)
+
+
+def test_a_comma_in_a_password_of_the_roots_is_refused_and_not_shown(places: Places) -> None:
+    places.environ["FASHION_CASCADE_ROOTS"] = "/photos,s3://me:pa,ss@bucket"
+    with pytest.raises(SettingsError, match="percent-encode a comma") as caught:
+        places.resolve()
+    assert "pa,ss" not in str(caught.value)
+    roots = ("/photos", "s3://me:pa%2Css@bucket", "/home/me@work")
+    places.environ["FASHION_CASCADE_ROOTS"] = ",".join(roots)
+    assert places.resolve().settings.roots == roots

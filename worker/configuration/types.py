@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from rendering.secrets import ENCODE, is_unambiguous
@@ -36,6 +37,22 @@ def texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         raise ValueError("a list of texts, separated by commas")
     return tuple(item.strip() for item in value if item.strip())
+
+
+def locations(value: Any) -> tuple[str, ...]:
+    """A list of folders and URLs, as of `texts`.
+
+    A comma in a password would split its URL: what follows a URL, has an ``@`` and is neither a URL
+    nor an absolute path is refused.
+    """
+    items = texts(value)
+    for before, item in pairwise(items):
+        if "://" in before and "@" in item and "://" not in item and not item.startswith("/"):
+            raise ValueError(
+                "a list of folders and URLs; percent-encode a comma in a password (%2C), and give "
+                "a folder with @ in its name as an absolute path"
+            )
+    return items
 
 
 def number(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rendering.secrets import ENCODE, is_unambiguous, mask_url, without_password
+from rendering.secrets import ENCODE, is_unambiguous, mask_message, mask_url
 from worker.errors import BrokerUnreachable
 from worker.queue.app import PRIORITY_SEPARATOR, PRIORITY_STEPS, client_app
 from worker.queue.messages import dead_letters_key
@@ -27,7 +27,7 @@ def broker_errors(settings: Settings) -> Iterator[None]:
     try:
         yield
     except (redis.exceptions.RedisError, kombu.exceptions.OperationalError, OSError) as error:
-        cause = without_password(str(error), _password(settings.broker_url))
+        cause = mask_message(str(error), settings.broker_url)
         raise BrokerUnreachable(
             f"the broker {mask_url(settings.broker_url)} does not answer: {cause}; check "
             "FASHION_CASCADE_BROKER_URL and that Redis or Valkey runs there"
@@ -43,26 +43,20 @@ def connect(settings: Settings) -> Iterator[redis.Redis]:
     """
     import redis
 
+    invalid = BrokerUnreachable(
+        f"the broker's URL: expected redis://:PASSWORD@HOST:PORT/NUMBER; {ENCODE}"
+    )
+    if not is_unambiguous(settings.broker_url):  # settings made in Python were not parsed
+        raise invalid
     with broker_errors(settings):
         try:
-            if not is_unambiguous(settings.broker_url):
-                raise ValueError
             connection = redis.Redis.from_url(
                 settings.broker_url, socket_connect_timeout=10, socket_timeout=10
             )
         except ValueError:  # its text may hold a part of the password
-            raise BrokerUnreachable(
-                f"the broker's URL: expected redis://:PASSWORD@HOST:PORT/NUMBER; {ENCODE}"
-            ) from None
+            raise invalid from None
         with connection:
             yield connection
-
-
-def _password(url: str) -> str | None:
-    """The password in a URL, decoded; None if there is none, or if it cannot be told."""
-    from urllib.parse import unquote, urlsplit
-
-    return unquote(urlsplit(url).password or "") if is_unambiguous(url) else None
 
 
 def wait_for_broker(settings: Settings, seconds: float) -> None:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from db.records import FileState
+from rendering.secrets import mask_message, mask_url
 from worker.errors import InputError, RootGone
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ def file_system(url: str) -> tuple[Any, str]:
     try:
         system, path = fsspec.core.url_to_fs(url)
     except (ValueError, ImportError) as error:
-        raise InputError(f"{url}: {error}; install the fsspec package of that protocol") from error
+        cause = mask_message(str(error), url)
+        raise InputError(
+            f"{mask_url(url)}: {cause}; install the fsspec package of that protocol"
+        ) from error
     return system, str(path)
 
 
@@ -50,7 +54,8 @@ def walk(url: str) -> Iterator[FileState]:
                     below = str(about["name"]).removeprefix(path).lstrip("/")
                     yield FileState(f"{url}/{below}", about.get("size"), _modified(about))
     except (OSError, ValueError) as error:
-        raise RootGone(f"{url} cannot be listed: {error}; try again later") from error
+        cause = mask_message(str(error), url)
+        raise RootGone(f"{mask_url(url)} cannot be listed: {cause}; try again later") from error
 
 
 def root_is_available(url: str) -> bool:

@@ -73,3 +73,11 @@ def test_an_absent_root_raises() -> None:
 def test_an_unknown_protocol_is_refused() -> None:
     with pytest.raises(InputError, match="Protocol not known"):
         list(walk("nosuch://bucket"))
+
+
+@pytest.mark.parametrize("url", ["memory://secret-token@nowhere/x", "nothing://secret-token@b/x"])
+def test_a_token_in_the_url_is_not_shown(url: str) -> None:
+    with pytest.raises((RootGone, InputError)) as caught:
+        list(walk(url))
+    assert "://***@" in str(caught.value)
+    assert "secret-token" not in str(caught.value)
