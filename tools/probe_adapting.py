@@ -7,7 +7,7 @@ The shop is every source whose name begins with --shop; name only shops that the
 Products (groups, and pictures whose features have a cosine above 0.985) are never on both sides.
 Home is the test split without the shops of UNSEEN. The heads start from the shipped ones divided by
 the temperatures; the loss is cross-entropy of the corrections, plus that of replayed training
-features, plus a penalty towards the old heads.
+features, plus a penalty towards the old heads. Recentring uses the shop's pictures without labels.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os.path import relpath
 from pathlib import Path
 
 import keras
@@ -67,11 +68,11 @@ def read_sample(manifest: Path, cache: Path, bundle: Bundle, model: keras.Model)
         for part in chunks(len(items), DECODED_AT_ONCE):
             pictures = decode_items(items[part], bundle.preprocessing, 2)
             values.append(run(pictures.pixels).astype(np.float16))
-            kept += [item.path for item in pictures.items]
+            kept += [relpath(item.path, manifest.parent) for item in pictures.items]
         cache.parent.mkdir(parents=True, exist_ok=True)
         np.savez(cache, values=np.concatenate(values), paths=np.array(kept))
     with np.load(cache) as stored:
-        by_path = {item.path: item for item in items}
+        by_path = {relpath(item.path, manifest.parent): item for item in items}
         kept_items = tuple(by_path[path] for path in stored["paths"].tolist())
         values = stored["values"].astype(np.float32)
     return Sample(kept_items, values, targets(kept_items, bundle.decisions, bundle.taxonomy))
@@ -134,7 +135,7 @@ def refit(
     replay_weight: float,
     penalty: float,
     steps: int,
-    rate: float = 0.006,
+    rate: float,
 ) -> np.ndarray:
     """``(1281, K)`` heads after full-batch Adam with a cosine schedule, from ``old``."""
     values = np.concatenate([corrections.values, replay.values])
@@ -182,7 +183,14 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--replay-weight", type=float, default=1.0)
     parser.add_argument("--penalty", type=float, default=1e-3)
-    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--steps", type=int, default=120, help="0: the heads stay as they are.")
+    parser.add_argument("--rate", type=float, default=0.006, help="Adam's first rate.")
+    parser.add_argument(
+        "--recentre",
+        type=float,
+        default=0.0,
+        help="Share, 0 to 1, of the distance to the mean of training that the shop is moved.",
+    )
     arguments = parser.parse_args()
     bundle = Bundle.open()
     model = read_network(bundle.folder, 0)
@@ -199,6 +207,9 @@ def main() -> None:
     own = [i.source.startswith(arguments.shop) and i.label != outside for i in sample.items]
     shop = sample.subset(np.flatnonzero(own))
     groups = product_groups(shop)
+    unmoved = shop
+    shift = arguments.recentre * (replay.values.mean(axis=0) - shop.values.mean(axis=0))
+    shop = replace(shop, values=shop.values + shift)
     print(f"{len(shop.items)} pictures of {len(set(groups))} products; home {len(home.items)}")
     home_before = shares(routing, old, home)
     for count in map(int, arguments.corrections.split(",")):
@@ -214,9 +225,11 @@ def main() -> None:
                 replay_weight=arguments.replay_weight,
                 penalty=arguments.penalty,
                 steps=arguments.steps,
+                rate=arguments.rate,
             )
             lost = shares(routing, heads, home) - home_before
-            results.append((shares(routing, old, rest), shares(routing, heads, rest), lost))
+            before = shares(routing, old, unmoved.subset(np.flatnonzero(~chosen)))
+            results.append((before, shares(routing, heads, rest), lost))
         before, after, lost = np.mean(results, axis=0)
         for line in zip(NAMES, before, after, lost, strict=True):
             print("{}: {}: {:.1f} -> {:.1f} %, at home {:+.2f}".format(count, *line), flush=True)
