@@ -73,9 +73,9 @@ def _picture(row: Row, roots: Sequence[str]) -> dict[str, Any]:
 def _thumbnail(path: str, roots: Sequence[str]) -> dict[str, str | None]:
     """The picture as the cascade sees it, or the reason why it cannot be read."""
     from cascade.pictures.preprocessing import Preprocessing
-    from commands.row_files import row_loader
     from rendering.html import jpeg_data_uri
     from worker.sources.paths import to_os_path
+    from worker.sources.row_files import row_loader
 
     loaded = row_loader(Preprocessing())(to_os_path(path), roots)
     if loaded.pixels is None:

@@ -52,10 +52,10 @@ def corrected_pictures(
         DatasetError: none is left.
     """
     from cascade.errors import DatasetError
-    from commands.row_files import row_loader
     from worker.decode import Decoder, decode_thread_count
     from worker.settings import resolve
     from worker.sources.corrected_pictures import decode_corrections
+    from worker.sources.row_files import row_loader
 
     with exit_codes():
         settings = resolve(environ=os.environ).settings

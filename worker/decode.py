@@ -12,41 +12,25 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from worker.errors import HostTrouble, RootGone
+from worker.sources.loading import Load
 from worker.sources.paths import is_url, to_os_path, to_text
 from worker.sources.scan import root_is_available
 
 if TYPE_CHECKING:
     from cascade.pictures.decode import Loaded
-    from cascade.pictures.preprocessing import Preprocessing
     from db.records import FileState
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds between two tries while the host is in trouble
 POLL_SECONDS = 0.2
-
-# (path of the operating system, roots) -> the picture, or why it is rejected; raises for no file
-Load = Callable[[str, Sequence[str]], "Loaded"]
-
-
-def file_loader(preprocessing: Preprocessing) -> Load:
-    """A function that opens one file, on a disk or in an object store, and decodes it."""
-    from cascade.pictures import decode
-    from worker.sources import object_store
-
-    def load(path: str, roots: Sequence[str]) -> Loaded:
-        if is_url(path):
-            return object_store.load(path, preprocessing, roots)
-        return decode.load(path, preprocessing, roots)
-
-    return load
 
 
 def decode_thread_count(setting: int) -> int:
@@ -58,7 +42,7 @@ class Decoder:
     """Decodes files in its own threads; a context manager that ends them.
 
     Args:
-        load: opens one file (`file_loader`).
+        load: opens one file (`worker.sources.loading.file_loader`).
         threads: how many files are decoded at once.
         ahead: how many decoded pictures may wait to be used.
         stop: set it to end the iteration early if the host is in trouble.

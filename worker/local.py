@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from db.chunks import chunks
 from db.records import FileState
 from worker.concurrency import batch_size
-from worker.decode import Decoder, decode_thread_count, file_loader
+from worker.decode import Decoder, decode_thread_count
 from worker.lease_owners import this_owner
 from worker.model_loader import Model
 from worker.pipeline import PipelineOptions, Shard, Store, run_shards
 from worker.report import Report
 from worker.settings import Settings
+from worker.sources.loading import file_loader
 from worker.sources.scan import SkippedFiles, Source, require_readable_folder
 
 # one claim, so one transaction; after a kill at most this many pictures are run one by one

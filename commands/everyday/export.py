@@ -88,8 +88,8 @@ def _export(
     output_format, links, by_category = how
     if output_format == "tree":
         from cascade.pictures.preprocessing import Preprocessing
-        from commands.row_files import RowFiles
         from db.exports.folders import export_tree
+        from worker.sources.row_files import RowFiles
 
         files = RowFiles(load_settings().roots, Preprocessing().max_bytes)
         return export_tree(

@@ -24,11 +24,12 @@ from db.records import FileState
 from tests.pictures import encoded
 from tests.worker.crawls import MODEL_NAME, picture, write_crawl
 from worker.constant_model import ConstantModel
-from worker.decode import Decoder, file_loader
+from worker.decode import Decoder
 from worker.errors import HostTrouble, RootGone
 from worker.memory_store import MemoryStore
 from worker.pipeline import PipelineOptions, Shard, ShardResult, run_shard
 from worker.report import Report
+from worker.sources.loading import file_loader
 
 MODEL = ConstantModel(MODEL_NAME.removeprefix("constant:"))
 # a regular file that opens and then fails with EIO: no memory is mapped at its beginning

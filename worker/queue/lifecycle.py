@@ -21,13 +21,14 @@ from db.catalogue import Catalogue
 from db.errors import CatalogueError
 from worker import logs
 from worker.concurrency import batch_size, cores_per_process, decode_threads
-from worker.decode import Decoder, file_loader
+from worker.decode import Decoder
 from worker.errors import ExitCode, WorkerError, exit_code_of
 from worker.lease_owners import expire_dead_owners, this_owner
 from worker.model_loader import Model, ModelCache, register_model
 from worker.queue import healing, metrics, stopping
 from worker.queue.preflight import check_worker_can_start
 from worker.settings import Settings, resolve
+from worker.sources.loading import file_loader
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from worker.decode import Load, file_loader
+from worker.sources.loading import Load, file_loader
 from worker.sources.paths import is_url, to_os_path
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def row_loader(preprocessing: Preprocessing) -> Load:
-    """Like `worker.decode.file_loader`, for paths of rows."""
+    """Like `worker.sources.loading.file_loader`, for paths of rows."""
     from cascade.pictures.decode import Loaded
 
     load_any = file_loader(preprocessing)
