@@ -7,7 +7,8 @@ teachers give the mean of their calibrated probabilities.
 Teachers with the student's input size see each picture as it is shown in training, augmented and
 mixed (Beyer et al. 2022, *Knowledge distillation: A good teacher is patient and consistent*),
 because they have memorised the labels of the originals. Teachers with another input size see each
-original once and once mirrored, at their own size.
+original once and once mirrored, at their own size; there, answers that contradict a label do not
+count.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 from cascade.backends import AUTO, OPENVINO_BF16, available, installed
 from cascade.bundle import Bundle
 from cascade.classifier import Cascade
-from cascade.data.dataset import Pictures, decode_items
+from cascade.data.dataset import Pictures, decode_items, targets
 from cascade.decisions import DecisionSet
 from cascade.errors import BundleError, DatasetError
 from cascade.evaluation.predictions import all_logits
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from cascade.training.settings import TrainingSettings
 
 log = logging.getLogger(__name__)
+
+EPSILON = 1e-9  # so that outcomes without any probability can be scaled
 
 
 def load_teacher(folder: Path) -> Cascade:
@@ -91,7 +94,35 @@ def with_soft_labels(
         DatasetError: The pictures are not files, so they cannot be decoded at a teacher's size.
     """
     soft_labels = _mean([_soft_labels(teacher, pictures, decisions) for teacher in teachers])
-    return replace(pictures, soft_labels=soft_labels)
+    fits = targets(pictures.items, decisions, teachers[0].routing.taxonomy)
+    return replace(pictures, soft_labels=corrected_soft_labels(soft_labels, fits, decisions))
+
+
+def corrected_soft_labels(
+    soft_labels: np.ndarray, fits: np.ndarray, decisions: DecisionSet
+) -> np.ndarray:
+    """Soft labels without the teachers' mistakes.
+
+    A teacher is often wrong in shops that it never saw, where a student most needs the labels.
+    Where the most probable outcome of a decision contradicts the label, only the outcomes that fit
+    the label keep their probabilities, and these are scaled to a sum of 1.
+
+    Args:
+        soft_labels: ``(N, K)`` probabilities, the outcomes of each decision side by side.
+        fits: ``(N, K)``; 1 for each outcome that fits the label, see ``cascade.data.dataset``.
+        decisions: The decisions of the K columns.
+
+    Returns:
+        ``(N, K)`` float32, a copy.
+    """
+    corrected = soft_labels.astype(np.float32)
+    for columns in decisions.columns:
+        given, fitting = corrected[:, columns], fits[:, columns]
+        wrong = fitting.any(axis=1) & (fitting[np.arange(len(given)), given.argmax(axis=1)] == 0)
+        kept = (given[wrong] + EPSILON) * fitting[wrong]
+        given[wrong] = kept / kept.sum(axis=1, keepdims=True)
+        corrected[:, columns] = given
+    return corrected
 
 
 def _soft_labels(teacher: Cascade, pictures: Pictures, decisions: DecisionSet) -> np.ndarray:

@@ -16,7 +16,12 @@ from cascade.routing import Routing
 from cascade.taxonomy import Taxonomy
 from cascade.training.build import build_cascade
 from cascade.training.callbacks import predict_logits
-from cascade.training.distillation import TeacherEnsemble, load_teacher, with_soft_labels
+from cascade.training.distillation import (
+    TeacherEnsemble,
+    corrected_soft_labels,
+    load_teacher,
+    with_soft_labels,
+)
 from cascade.training.fit import train_network
 
 from .test_build import FRAME, data
@@ -67,6 +72,23 @@ def test_a_student_learns_the_type_from_the_teacher_where_no_label_has_one(
     assert types_right(unlabelled, TeacherEnsemble([teacher, teacher], DECISIONS)) >= 0.85
     # the labels alone do not contain dark or light
     assert types_right(unlabelled) <= 0.75
+
+
+def test_answers_of_a_teacher_that_contradict_the_label_do_not_count() -> None:
+    """Three decisions of two outcomes: a right answer, a wrong one, an unknown part, a sure one."""
+    given = np.array(
+        [
+            [0.7, 0.3, 0.6, 0.4, 0.5, 0.5],  # right
+            [0.2, 0.8, 0.1, 0.9, 0.5, 0.5],  # wrong in the first, its label leaves the second open
+            [1.0, 0.0, 1.0, 0.0, 0.9, 0.1],  # wrong and sure of it
+        ],
+        np.float32,
+    )
+    fits = np.array([[1, 0, 1, 0, 0, 0], [1, 0, 1, 1, 0, 0], [0, 1, 0, 0, 1, 0]], np.float32)
+    found = corrected_soft_labels(given, fits, DECISIONS)
+    np.testing.assert_allclose(found[0], given[0])
+    np.testing.assert_allclose(found[1], [1, 0, 0.1, 0.9, 0.5, 0.5])
+    np.testing.assert_allclose(found[2], [0, 1, 1, 0, 0.9, 0.1])  # nothing is known of the second
 
 
 def test_several_teachers_give_their_mean(teacher: Cascade) -> None:
