@@ -57,7 +57,8 @@ def _label_shard(
         held = resources()
         files = [FileState(path) for path in paths]
         work = Shard(crawl, files, effective_roots(tuple(roots), held.settings.roots))
-        result = _run(held, work, model_version, report, relabel=relabel)
+        again = _delivered_again(self)
+        result = _run(held, work, model_version, report, relabel=relabel, delivered_again=again)
     except Exception as error:
         metrics.record_failed_shard(type(error).__name__)
         context = {"crawl": crawl, "shard": shard}
@@ -95,10 +96,27 @@ label_shard: Task = app.task(bind=True, name=TASK, max_retries=MAX_RETRIES, defa
 )
 
 
+def _delivered_again(task: Task) -> bool:
+    """Whether the shard was taken before: its process may have died."""
+    request = task.request
+    return bool(request.retries or (request.delivery_info or {}).get("redelivered"))
+
+
 def _run(
-    held: Resources, work: Shard, model_version: str | None, report: Report, *, relabel: bool
+    held: Resources,
+    work: Shard,
+    model_version: str | None,
+    report: Report,
+    *,
+    relabel: bool,
+    delivered_again: bool,
 ) -> ShardResult:
     store = open_relabels(held.catalogue.engine) if relabel else held.catalogue
+    name = held.settings.worker_name
+    if delivered_again:
+        # before the claim: a picture of this shard may kill this process too, and a lease that has
+        # run out by the next delivery no longer counts as a death
+        expire_dead_owners(store, name=name)
     model = held.models.get(model_version)
     if model is not held.models.default():
         register_model(held.catalogue, model)
@@ -112,7 +130,6 @@ def _run(
     )
     parts = {"store": store, "decode": held.decoder(model), "classify": model.classify}
     result = run_shard(work, **parts, options=options, report=report)  # type: ignore[arg-type]
-    name = held.settings.worker_name
     if result.busy and not result.stopped and expire_dead_owners(store, name=name):
         # the leases belonged to dead processes of this machine: no need to wait for them
         report.busy = report.put_off = 0

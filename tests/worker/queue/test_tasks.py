@@ -1,12 +1,23 @@
-"""Which files a message may name."""
+"""Which files a message may name, and what a shard that is delivered again does first."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from cascade.pictures.safe_read import read
+from db.catalogue import Catalogue
+from db.records import PendingRow
+from tests.worker.crawls import MODEL_NAME
+from tests.worker.queues import ROOT
 from worker.decode import require_available_root
 from worker.errors import RootGone
 from worker.queue.tasks import effective_roots
@@ -55,3 +66,40 @@ def test_missing_file_below_a_link_to_a_disk_that_is_gone_waits(tmp_path: Path) 
     roots = effective_roots((str(tmp_path / "data"),), (str(tmp_path),))
     with pytest.raises(RootGone):
         require_available_root(str(tmp_path / "data" / "a.jpg"), roots)
+
+
+@pytest.mark.parametrize("delivery", [{"retries": 1}, {"delivery_info": {"redelivered": True}}])
+def test_a_shard_delivered_again_looks_for_the_dead_before_its_pictures(
+    tmp_path: Path, delivery: dict[str, Any]
+) -> None:
+    """Else a second poison picture ends this process too, and the first death is never counted."""
+    paths = [tmp_path / "held.png", tmp_path / "poison.png"]
+    for path in paths:
+        path.write_bytes(b"POISON")
+    url = f"sqlite:///{tmp_path / 'catalogue.db'}"
+    catalogue = Catalogue.open(url)
+    catalogue.add_pending("spring", [PendingRow(str(path)) for path in paths], None)
+    catalogue.close()
+    environ = {name: value for name, value in os.environ.items() if "FASHION" not in name} | {
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "worker" / "hooks"), str(ROOT)]),
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "FASHION_CASCADE_CATALOGUE_URL": url,
+        "FASHION_CASCADE_MODEL": MODEL_NAME,
+        "FASHION_CASCADE_ROOTS": str(tmp_path),
+    }
+    module = "tests.worker.queue.delivery"
+    done = subprocess.run(
+        [sys.executable, "-m", module, json.dumps(delivery), "spring", *map(str, paths)],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGABRT, done.stderr  # the poison picture
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        query = sa.text("SELECT attempts, deaths_alone FROM catalogue WHERE path = :path")
+        held = connection.execute(query, {"path": str(paths[0])}).one()
+    engine.dispose()
+    assert tuple(held) == (1, 1)
