@@ -21,18 +21,10 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from db.errors import DatabaseUnavailable, InvalidUrl, mapped
+from db.postgresql import connect as postgresql
 from rendering.secrets import ENCODE, is_unambiguous, mask_url
 
 BUSY_TIMEOUT_SECONDS = 60.0
-CONNECT_TIMEOUT_SECONDS = 10
-# a PostgreSQL that falls silent (a cable, a firewall) is noticed within half a minute, not hours
-SILENCE = {
-    "keepalives": 1,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,  # milliseconds, for what was sent and not acknowledged
-}
 CACHE_KIB = 64_000  # page cache of each SQLite connection, at most
 STEPS_PER_CHECK = 1000  # of SQLite's virtual machine, between looks at the clock
 LOG_PAGES = 10_000  # of 4 KiB; at this size SQLite copies its log into the file
@@ -85,11 +77,10 @@ def make_engine(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return sa.create_engine(
-        parsed,
-        pool_pre_ping=True,  # after a server restart, reconnect instead of failing a shard
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS, **SILENCE},
-    )
+    # pre-ping: after a server restart, reconnect instead of failing a shard
+    engine = sa.create_engine(parsed, pool_pre_ping=True, connect_args=postgresql.CONNECT)
+    event.listen(engine, "connect", lambda raw, _: postgresql.prepare(raw, shown(engine)))
+    return engine
 
 
 def shown(engine: Engine) -> str:

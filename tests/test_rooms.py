@@ -49,6 +49,7 @@ MAY_IMPORT = {
     },
     "cascade.training": {"cascade"},  # it puts everything together
     "db.migrations": {"db.column_types", "db.tables"},
+    "db.postgresql": {"db.errors"},
     "db.writes": {
         *("db.chunks", "db.clocks", "db.errors", "db.records", "db.session", "db.tables"),
         "db.migrations",

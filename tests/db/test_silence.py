@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from db.session import SILENCE, make_engine
+from db.postgresql.connect import SILENCE
+from db.session import make_engine
 from tests.servers import PostgresServer
 
 pytestmark = pytest.mark.servers

@@ -1,0 +1,1 @@
+"""What only PostgreSQL needs: how to connect, and what its errors mean."""

@@ -1,0 +1,52 @@
+"""How to connect to PostgreSQL, directly or through pgbouncer in transaction mode.
+
+A pooler gives each transaction another session. So nothing may live in a session beyond the
+transaction: no prepared statement, no SET (but SET LOCAL), no advisory lock, no LISTEN. And
+pgbouncer refuses most parameters at the start of a connection, `options` among them. It knows
+client encoding and date style, and carries them from session to session.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from db.errors import DatabaseUnavailable
+
+CONNECT_TIMEOUT_SECONDS = 10
+# a PostgreSQL that falls silent (a cable, a firewall) is noticed within half a minute, not hours
+SILENCE = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # milliseconds, for what was sent and not acknowledged
+}
+CONNECT: dict[str, Any] = {
+    "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+    "client_encoding": "utf8",  # whatever PGCLIENTENCODING or the role's setting says
+    "prepare_threshold": None,  # the next transaction may not find what this one prepared
+    **SILENCE,
+}
+
+
+def prepare(raw: Any, where: str) -> None:
+    """Check the encoding of the database behind a new connection, and set the date style.
+
+    Args:
+        raw: A connection of psycopg.
+        where: The URL for the message.
+
+    Raises:
+        DatabaseUnavailable: the database's encoding is not UTF-8.
+    """
+    encoding = raw.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raw.close()
+        raise DatabaseUnavailable(
+            f"the catalogue {where} cannot be used: expected a database with encoding UTF8, "
+            f"received {encoding}, which cannot hold every path and label; create one with: "
+            "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        )
+    if not (raw.info.parameter_status("DateStyle") or "").startswith("ISO"):
+        raw.execute("SET datestyle = 'ISO'")  # the driver reads no other
+        raw.commit()
