@@ -7,7 +7,8 @@ source. ``hold_out_network`` trains the full network, for the few sources that m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,12 +77,17 @@ class Heads:
 
 
 def fit_heads(
-    features: Features, decisions: DecisionSet, taxonomy: Taxonomy, balance: float = 0.5
+    features: Features,
+    decisions: DecisionSet,
+    taxonomy: Taxonomy,
+    balance: float = 0.5,
+    seed: int | None = None,
 ) -> Heads:
     """Softmax regression for each decision.
 
     The probability of a partly known label is the sum over its outcomes. Full-batch Adam from zero
-    makes it reproducible. Small classes and sources weigh more, as ``sampling_weights`` says.
+    makes it reproducible. Small classes and sources weigh more, as ``sampling_weights`` says. With
+    a seed, each product's weight is also multiplied by a random factor (``product_factors``).
     """
     from cascade.training.batches import sampling_weights
 
@@ -90,6 +96,8 @@ def fit_heads(
     x = (features.values.astype(np.float32) - mean) / scale  # (N, 1280)
     fits = targets(features.items, decisions, taxonomy)
     weights = sampling_weights(features.items, balance)
+    if seed is not None:
+        weights = weights * product_factors(features.items, seed)
     weights = (weights / weights.sum())[:, None].astype(np.float32)
     parameters = np.zeros((x.shape[1] + 1, fits.shape[1]), np.float32)
     first, second = np.zeros_like(parameters), np.zeros_like(parameters)
@@ -102,6 +110,17 @@ def fit_heads(
         corrected = np.sqrt(second / (1 - 0.999**step)) + 1e-8
         parameters -= LEARNING_RATE * first / (1 - 0.9**step) / corrected
     return Heads(mean, scale, parameters[:-1], parameters[-1])
+
+
+def product_factors(items: Sequence[Item], seed: int) -> np.ndarray:
+    """``(N,)`` float64: a random factor for each group, exponential with mean 1.
+
+    Heads have no random start, so this is what their seeds differ by: which products training
+    happened to see (Rubin 1981, *The Bayesian Bootstrap*). A picture without a group is its own.
+    """
+    names, inverse = np.unique([item.group or item.path for item in items], return_inverse=True)
+    factors: np.ndarray = np.random.default_rng(seed).exponential(size=len(names))[inverse]
+    return factors
 
 
 def _logit_gradient(logits: np.ndarray, fits: np.ndarray, decisions: DecisionSet) -> np.ndarray:
@@ -121,12 +140,15 @@ def _logit_gradient(logits: np.ndarray, fits: np.ndarray, decisions: DecisionSet
 class HeldOutResult:
     """Logits of a cascade that was trained without some sources, on the pictures of those.
 
-    With no held-out source, the pictures are those of the test split, for comparison.
+    With no held-out source, the pictures are those of the test split, for comparison. ``routing``
+    is calibrated on ``validation``, pictures of the other sources.
     """
 
     routing: Routing
     items: tuple[Item, ...]
     logits: np.ndarray  # (N, K)
+    validation: tuple[Item, ...] = ()
+    validation_logits: np.ndarray | None = None  # (V, K)
     teacher: Teacher | None = None  # the trained network, as a teacher for another one
 
     def rates(self, source: str | None = None) -> dict[str, Rate]:
@@ -138,7 +160,11 @@ class HeldOutResult:
 
 
 def hold_out_heads(
-    features: Features, sources: Sequence[str], taxonomy: Taxonomy, precision: float = PRECISION
+    features: Features,
+    sources: Sequence[str],
+    taxonomy: Taxonomy,
+    precision: float = PRECISION,
+    seed: int | None = None,
 ) -> HeldOutResult:
     """Train heads without ``sources``, calibrate on the remaining validation pictures.
 
@@ -146,7 +172,7 @@ def hold_out_heads(
     """
     decisions = taxonomy.decisions()
     split = _Split.of(features.items, sources)
-    heads = fit_heads(features.subset(split.train), decisions, taxonomy)
+    heads = fit_heads(features.subset(split.train), decisions, taxonomy, seed=seed)
     logits = heads.logits(features.values)
     return _result(Routing(taxonomy, decisions), features.items, logits, split, precision)
 
@@ -216,7 +242,53 @@ def _result(
     """Calibrate on the validation rows, return the evaluated ones."""
     from cascade.training.recalibrate import calibrate
 
-    validation = [items[int(n)] for n in np.flatnonzero(split.validation)]
+    validation = tuple(items[int(n)] for n in np.flatnonzero(split.validation))
     routing, _ = calibrate(routing, logits[split.validation], validation, precision)
     evaluated = tuple(items[int(n)] for n in np.flatnonzero(split.evaluated))
-    return HeldOutResult(routing, evaluated, logits[split.evaluated])
+    return HeldOutResult(
+        routing, evaluated, logits[split.evaluated], validation, logits[split.validation]
+    )
+
+
+def cached_result(
+    path: Path,
+    items: Sequence[Item],
+    sources: Sequence[str],
+    taxonomy: Taxonomy,
+    compute: Callable[[], HeldOutResult],
+) -> HeldOutResult:
+    """The result whose logits are in ``path``; computed and stored if they are not there.
+
+    Logits of other pictures, labels or splits are computed again. The calibration is not stored.
+    """
+    split = _Split.of(items, sources)
+    needed = split.validation | split.evaluated
+    key = _fingerprint([items[int(n)] for n in np.flatnonzero(needed | split.train)], sources)
+    if path.is_file():
+        with np.load(path) as stored:
+            if str(stored["key"]) == key:
+                logits = np.zeros((len(items), stored["logits"].shape[1]), np.float32)
+                logits[needed] = stored["logits"]
+                routing = Routing(taxonomy, taxonomy.decisions())
+                return _result(routing, items, logits, split)
+    result = compute()
+    assert result.validation_logits is not None
+    logits = np.zeros((len(items), result.logits.shape[1]), np.float32)
+    logits[split.validation] = result.validation_logits
+    logits[split.evaluated] = result.logits
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"part-{path.name}")
+    np.savez(unfinished, key=np.array(key), logits=logits[needed])
+    unfinished.replace(path)
+    return result
+
+
+def _fingerprint(items: Sequence[Item], sources: Sequence[str]) -> str:
+    """A hash of the pictures' names, labels, splits and sources, in their order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sources:
+        digest.update(f"{name}|".encode())
+    for item in items:
+        line = f"{Path(item.path).name}|{item.label}|{item.split}|{item.source}|{item.group}\n"
+        digest.update(line.encode())
+    return digest.hexdigest()

@@ -1,9 +1,14 @@
 """Evaluate unseen shops: hold out each source of a manifest in turn and print a table.
 
+    python -m tools.hold_out_sources photos/manifest.csv --shops [--features cache.npy]
     python -m tools.hold_out_sources photos/manifest.csv [--features cache.npy]
     python -m tools.hold_out_sources photos/manifest.csv --train 6 --work runs/held-out \\
         --experiment trunk-plain --experiment trunk --experiment trunk+trunk-plain \\
         --only zappos_sedaozkaya,owndays,optic2000 --only myntra [--card BUNDLE]
+
+--shops holds out shops (tools.shops) instead of sources, once for each of --seeds, and prints one
+table: means over the seeds with their spread, by shop and over shops. The logits of each training
+are kept in --work, so a stopped run goes on.
 
 Sources with fewer than 30 pictures are held out together. By default the features of the frozen
 trunk are computed once (--features caches them), and heads are trained for each source. --train
@@ -16,6 +21,7 @@ card and replaces an earlier one.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -32,9 +38,11 @@ from cascade.pictures.decode import Preprocessing
 from cascade.taxonomy import Taxonomy
 from cascade.training.experiments import experiment_settings
 from rendering.text import markdown_table
+from tools import shops
 from tools.held_out_training import (
     Features,
     HeldOutResult,
+    cached_result,
     hold_out_heads,
     hold_out_network,
     trunk_features,
@@ -42,6 +50,7 @@ from tools.held_out_training import (
 
 HoldOut = Callable[[Sequence[str]], HeldOutResult]
 MIN_PICTURES = 30
+MAX_NAME = 100  # letters of a folder's name
 HEADS = "heads on the frozen trunk"
 TITLES = {
     False: "Shops that training never saw, heads alone",
@@ -64,7 +73,7 @@ COLUMNS = (
 )
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--features", type=Path, help="File that caches the features (.npy).")
@@ -73,13 +82,19 @@ def main() -> None:
     parser.add_argument(
         "--experiment", action="append", metavar="NAME[+TEACHER]", help="Network; repeatable."
     )
+    parser.add_argument("--shops", action="store_true", help="Hold out shops; print one table.")
+    parser.add_argument("--seeds", default="2026,2027", help="Seeds for --shops [2026,2027].")
     parser.add_argument("--seed", type=int, help="Seed for --train [the experiment's].")
     parser.add_argument("--runs", type=int, default=1, help="Trainings to average, for --train.")
     parser.add_argument("--work", type=Path, default=Path("runs/held-out"))
     parser.add_argument("--card", type=Path, metavar="BUNDLE")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     items = read_labelled_manifest(arguments.manifest, Taxonomy.load())
+    if arguments.shops:
+        for network, results in shop_results(arguments, items).items():
+            print(f"{network}\n\n{shops.markdown(results)}\n", flush=True)
+        return
     rows = []
     networks = hold_outs(arguments, items)
     for names in held_out_sources(items, arguments.only):
@@ -108,6 +123,26 @@ def held_out_sources(items: Sequence[Item], only: Sequence[str] | None) -> list[
     return [(), *((s,) for s, n in sources.most_common() if n >= MIN_PICTURES), small]
 
 
+def shop_results(
+    arguments: argparse.Namespace, items: Sequence[Item]
+) -> dict[str, dict[str, dict[int, dict[str, Rate]]]]:
+    """Headline rates by network, shop and seed. --only names shops."""
+    only = set(arguments.only or ())
+    found: dict[str, dict[str, dict[int, dict[str, Rate]]]] = {}
+    for seed in (int(text) for text in arguments.seeds.split(",")):
+        arguments.seed = seed
+        networks = hold_outs(arguments, items)
+        for shop, sources in shops.sources_by_shop(items).items():
+            for network, hold_out in networks.items():
+                if only and shop not in only:
+                    continue
+                rates = shops.headline_rates(hold_out(sources).rates())
+                found.setdefault(network, {}).setdefault(shop, {})[seed] = rates
+                line = ", ".join(f"{name} {cell(rates.get(name))}" for name in shops.HEADLINE)
+                print(f"{network}, {shop}, seed {seed}: {line}", flush=True)
+    return found
+
+
 def rates_by_source(
     names: Sequence[str], result: HeldOutResult
 ) -> list[tuple[str, Mapping[str, Rate]]]:
@@ -122,11 +157,29 @@ def rates_by_source(
 def hold_outs(arguments: argparse.Namespace, items: Sequence[Item]) -> Mapping[str, HoldOut]:
     """A function for each network to evaluate, by its name in the table."""
     if not arguments.train:
-        features = load_features(items, arguments.features)
-        return {HEADS: lambda names: hold_out_heads(features, names, Taxonomy.load())}
+        return {HEADS: hold_out_with_heads(arguments, load_features(items, arguments.features))}
     pictures = decode_items(items, Preprocessing())
     names = arguments.experiment or ["trunk"]
     return {name: hold_out_with(arguments, pictures, name) for name in names}
+
+
+def hold_out_with_heads(arguments: argparse.Namespace, features: Features) -> HoldOut:
+    """A function that trains heads; with --shops from --seed, its logits kept in --work."""
+    taxonomy = Taxonomy.load()
+
+    def hold_out(names: Sequence[str]) -> HeldOutResult:
+        if not arguments.shops:
+            return hold_out_heads(features, names, taxonomy)
+        seed = arguments.seed
+        return cached_result(
+            arguments.work / "heads" / folder_name(names) / f"{seed}.npz",
+            features.items,
+            names,
+            taxonomy,
+            lambda: hold_out_heads(features, names, taxonomy, seed=seed),
+        )
+
+    return hold_out
 
 
 def hold_out_with(arguments: argparse.Namespace, pictures: Pictures, network: str) -> HoldOut:
@@ -141,11 +194,28 @@ def hold_out_with(arguments: argparse.Namespace, pictures: Pictures, network: st
     teach = hold_out_with(arguments, pictures, teacher_name) if teacher_name else None
 
     def hold_out(names: Sequence[str]) -> HeldOutResult:
-        folder = arguments.work / network / ("-".join(names) or "none") / run
-        teacher = teach(names).teacher if teach else None
-        return hold_out_network(pictures, names, Taxonomy.load(), settings, folder, teacher=teacher)
+        folder = arguments.work / network / folder_name(names) / run
+
+        def train() -> HeldOutResult:
+            teacher = teach(names).teacher if teach else None
+            return hold_out_network(
+                pictures, names, Taxonomy.load(), settings, folder, teacher=teacher
+            )
+
+        if not arguments.shops:
+            return train()
+        path = folder.with_name(folder.name + ".npz")
+        return cached_result(path, pictures.items, names, Taxonomy.load(), train)
 
     return hold_out
+
+
+def folder_name(names: Sequence[str]) -> str:
+    """The sources side by side; of many, the first one and a hash of all."""
+    joined = "-".join(names) or "none"
+    if len(joined) <= MAX_NAME:
+        return joined
+    return f"{names[0]}-{hashlib.blake2b(joined.encode(), digest_size=6).hexdigest()}"
 
 
 def cell(rate: Rate | None) -> str:
