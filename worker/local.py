@@ -17,6 +17,7 @@ from worker.pipeline import PipelineOptions, Shard, Store, run_shards
 from worker.report import Report
 from worker.settings import Settings
 from worker.sources.loading import file_loader
+from worker.sources.row_files import row_loader
 from worker.sources.scan import SkippedFiles, Source, require_readable_folder
 
 # one claim, so one transaction; after a kill at most this many pictures are run one by one
@@ -50,7 +51,7 @@ class LocalRun:
         Raises:
             RootGone: a folder went away meanwhile. The finished pictures are in the catalogue.
         """
-        self.label_crawls(_shards_of(sources, skipped), report, again=again)
+        self.label_crawls(_shards_of(sources, skipped), report, again=again, trusted=True)
 
     def label_crawls(
         self,
@@ -59,8 +60,13 @@ class LocalRun:
         *,
         reopen: bool = True,
         again: bool = False,
+        trusted: bool = False,
     ) -> None:
-        """Label the shards of each crawl; a crawl is prepared when the one before is finished."""
+        """Label the shards of each crawl; a crawl is prepared when the one before is finished.
+
+        With `trusted`, a person named the paths, and addresses are opened without roots too. Paths
+        of rows are not trusted (`worker.sources.row_files`).
+        """
         size = batch_size(self.settings, self.model, PATHS_PER_SHARD)
         options = PipelineOptions(
             owner=this_owner(name=self.settings.worker_name),
@@ -71,7 +77,7 @@ class LocalRun:
             again=again,
             stop=self.stop,
         )
-        load = file_loader(self.model.preprocessing)
+        load = (file_loader if trusted else row_loader)(self.model.preprocessing)
         threads = decode_thread_count(self.settings.decode_threads)
         ahead, patience = 2 * size, math.inf
         with Decoder(

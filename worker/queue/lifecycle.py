@@ -26,9 +26,9 @@ from worker.errors import ExitCode, WorkerError, exit_code_of
 from worker.lease_owners import expire_dead_owners, this_owner
 from worker.model_loader import Model, ModelCache, register_model
 from worker.queue import healing, metrics, stopping
-from worker.queue.preflight import check_worker_can_start
+from worker.queue.preflight import check_worker_can_start, require_roots
 from worker.settings import Settings, resolve
-from worker.sources.loading import file_loader
+from worker.sources.row_files import row_loader
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Resources:
             threads = decode_threads(self.settings)
             ahead = 2 * batch_size(self.settings, model, self.settings.shard_size)
             self.decoders[model.version] = Decoder(
-                file_loader(model.preprocessing),
+                row_loader(model.preprocessing),
                 threads=threads,
                 ahead=ahead,
                 stop=self.stop,
@@ -89,6 +89,7 @@ def resources() -> Resources:
     with _lock:
         if _resources is None or not _resources.of_this_process():
             settings = resolve(environ=os.environ).settings
+            require_roots(settings)  # they may have been taken out of a file after the start
             set_threads_and_device(settings)
             models = ModelCache(
                 settings.model,

@@ -18,11 +18,7 @@ def check_worker_can_start(settings: Settings) -> None:
     Raises:
         SettingsError, ModelUnusable, CatalogueError: see `resources`.
     """
-    if not settings.roots:
-        raise SettingsError(
-            "roots: expected the folders that this worker may read pictures from, received none; "
-            "set FASHION_CASCADE_ROOTS=/folder,/other (or / to allow every file)"
-        )
+    require_roots(settings)
     if settings.batch_size > settings.shard_size:
         raise SettingsError(
             f"batch_size is {settings.batch_size} and shard_size {settings.shard_size}: a batch "
@@ -35,3 +31,12 @@ def check_worker_can_start(settings: Settings) -> None:
         )
     ModelCache(settings.model, settings.model_store).default()
     Catalogue.open(settings.catalogue_url, create=False).close()
+
+
+def require_roots(settings: Settings) -> None:
+    """Raise SettingsError without `roots`: a message could name any file of this machine."""
+    if not settings.roots:
+        raise SettingsError(
+            "roots: expected the folders that this worker may read pictures from, received none; "
+            "set FASHION_CASCADE_ROOTS=/folder,/other (or / to allow every file)"
+        )

@@ -24,6 +24,7 @@ from worker.queue.app import MAX_RETRY_DELAY_SECONDS, app
 from worker.queue.lifecycle import Resources, resources
 from worker.queue.messages import TASK
 from worker.report import Report
+from worker.sources.object_store import is_below
 from worker.sources.paths import is_url, to_os_path
 
 log = logging.getLogger(__name__)
@@ -145,7 +146,7 @@ def effective_roots(requested: tuple[str, ...], own: tuple[str, ...]) -> tuple[s
     """
     wanted = tuple(_resolved(to_os_path(root)) for root in requested)
     allowed = tuple(_resolved(root) for root in own)
-    inside = all(_with_end(root).startswith(tuple(map(_with_end, allowed))) for root in wanted)
+    inside = all(any(_contains(each, root) for each in allowed) for root in wanted)
     return wanted if wanted and inside else allowed
 
 
@@ -153,8 +154,10 @@ def _resolved(root: str) -> str:
     return root.rstrip("/") if is_url(root) else os.path.realpath(root)
 
 
-def _with_end(root: str) -> str:
-    return root.rstrip("/") + "/"
+def _contains(allowed: str, root: str) -> bool:
+    if is_url(root):
+        return root == allowed or is_below(root, allowed)
+    return f"{root}/".startswith(allowed.rstrip("/") + "/")
 
 
 def _retry(task: Task, pause_seconds: float, error: BaseException | None) -> None:

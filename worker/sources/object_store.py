@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from db.records import FileState
 from rendering.secrets import mask_message, mask_url
@@ -77,8 +79,8 @@ def load(url: str, preprocessing: Preprocessing, roots: Sequence[str]) -> Loaded
     ) -> Loaded:
         return Loaded(url, size, None, None, None, reason, detail, trouble)
 
-    if roots and not any(_is_below(url, root) for root in roots):
-        return refused("outside_root", f"not below {', '.join(roots)}")
+    if roots and not any(is_below(url, root) for root in roots):
+        return refused("outside_root", f"not below {', '.join(map(mask_url, roots))}")
     try:
         system, path = file_system(url)
         about = system.info(path)
@@ -101,9 +103,17 @@ def load(url: str, preprocessing: Preprocessing, roots: Sequence[str]) -> Loaded
     return Loaded(url, len(data), mtime, digest, result, None, None)
 
 
-def _is_below(url: str, root: str) -> bool:
-    parts = url.split("/")
-    return ".." not in parts and url.startswith(root.rstrip("/") + "/")
+def is_below(url: str, root: str) -> bool:
+    """Whether an address is below a root, however a library resolves it.
+
+    ``..`` is refused also where it is escaped (``%2e%2e``), with either slash, and so is ``::``, by
+    which fsspec chains one address to another.
+    """
+    if not url.startswith(root.rstrip("/") + "/") or "::" in url.removeprefix(root):
+        return False
+    while (decoded := unquote(url)) != url:
+        url = decoded
+    return ".." not in re.split(r"[/\\?#;]", url)
 
 
 def _modified(about: dict[str, Any]) -> float | None:

@@ -77,3 +77,16 @@ def test_a_tree_contains_only_what_is_inside(
     (file,) = [path for path in Path("tree").rglob("*") if path.is_file()]
     assert file.name.endswith("picture.png")
     assert_nobody_connected(listener)
+
+
+@pytest.mark.parametrize("roots", [True, False])
+def test_relabelling_connects_nowhere(
+    place: Path, listener: socket.socket, monkeypatch: pytest.MonkeyPatch, *, roots: bool
+) -> None:
+    if not roots:
+        monkeypatch.delenv("FASHION_CASCADE_ROOTS")
+    done = run("relabel", "--all", "--model", "constant:glasses/optical")
+    assert_nobody_connected(listener)
+    labelled, outside = (1, 4) if roots else (3, 2)
+    assert f"labelled {labelled}, rejected {6 - labelled}," in done.stderr
+    assert f"rejected as outside_root: {outside}" in done.stderr

@@ -36,7 +36,8 @@ def test_a_message_cannot_widen_the_roots(tmp_path: Path) -> None:
     assert effective_roots((str(tmp_path / "data" / "link"),), own) == own
     assert effective_roots((str(tmp_path / "data" / ".." / "private"),), own) == own
     assert effective_roots(("s3://b/x/y",), ("s3://b/x",)) == ("s3://b/x/y",)
-    assert effective_roots(("s3://b/xy",), ("s3://b/x",)) == ("s3://b/x",)
+    for outside in ("s3://b/xy", "s3://b/x/../y", "s3://b/x/%2e%2e/y", "ftp://b/x", "/"):
+        assert effective_roots((outside,), ("s3://b/x",)) == ("s3://b/x",)
 
 
 def test_roots_that_were_compared_are_used(tmp_path: Path) -> None:

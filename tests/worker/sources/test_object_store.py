@@ -48,12 +48,21 @@ def test_a_url_is_walked_like_a_folder() -> None:
         (f"{ROOT}/absent.png", "missing"),
         ("memory://elsewhere/a.png", "outside_root"),
         (f"{ROOT}/../spring/a.png", "outside_root"),
+        (f"{ROOT}/%2e%2E/spring/a.png", "outside_root"),
+        (f"{ROOT}/%252e./spring/a.png", "outside_root"),
+        (f"{ROOT}/..\\spring/a.png", "outside_root"),
+        (f"{ROOT}/a.png::memory://elsewhere/a.png", "outside_root"),
         (f"{ROOT}x/a.png", "outside_root"),
     ],
 )
 def test_each_file_is_loaded_or_rejected(url: str, reason: str | None) -> None:
     loaded = load(url, PREPROCESSING, (ROOT,))
     assert (loaded.reason, loaded.pixels is None) == (reason, reason is not None)
+
+
+def test_the_secrets_of_a_root_are_not_kept_in_the_row() -> None:
+    loaded = load("memory://elsewhere/a.png", PREPROCESSING, ("memory://key:secret@bucket",))
+    assert loaded.detail == "not below memory://***@bucket"
 
 
 @pytest.mark.usefixtures("store")
