@@ -20,6 +20,8 @@ from cascade.taxonomy import LEVELS, Taxonomy, lineage
 THRESHOLDS = "thresholds"
 TREE_DISTANCE = "tree_distance"
 DECODINGS = (THRESHOLDS, TREE_DISTANCE)
+MOST_LEAVES = 20  # of a prediction
+LEAST_PROBABILITY = 0.001  # of a leaf of a prediction
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,13 @@ class Prediction:
         margin: The probability of ``best_leaf`` minus that of the best other leaf in the category
             or of the next category, whichever is larger; at least 0.
         needs_review: The label is not a leaf, or its confidence is below its threshold.
+        best_leaf_confidence: The probability of ``best_leaf``.
+        second_leaf: The most probable other leaf, of any category. It is more probable than
+            ``best_leaf`` where that one's category spreads its probability over many leaves. None:
+            there is no other leaf.
+        second_leaf_confidence: The probability of ``second_leaf``.
+        leaf_probabilities: By leaf, best first, rounded to three digits: at most ``MOST_LEAVES``,
+            and none below ``LEAST_PROBABILITY``.
     """
 
     label: str
@@ -49,6 +58,10 @@ class Prediction:
     confidence: float
     margin: float
     needs_review: bool
+    best_leaf_confidence: float
+    second_leaf: str | None
+    second_leaf_confidence: float | None
+    leaf_probabilities: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -106,18 +119,31 @@ class Routing:
         category = primary.argmax(axis=1)
         inside = np.where(arrays.leaves_of_category[category], leaves, -1.0)
         best = inside.argmax(axis=1)
+        ranked = np.argsort(-leaves, axis=1, kind="stable")[:, :MOST_LEAVES]
         inside[rows, best] = primary[rows, category] = -1.0  # the others are the rivals
         rivals = np.maximum(inside.max(axis=1), primary.max(axis=1)).clip(min=0.0)
         label, sure = self._stopping_nodes(category, nodes)
         margin = (leaves[rows, best] - rivals).clip(0.0, 1.0)
-        # rounding may leave 0 to 1 slightly; the extra last column means "no such level"
+        # rounding may leave 0 to 1 slightly
+        leaves = leaves.clip(0.0, 1.0)
+        # the extra last column means "no such level"
         nodes = np.column_stack([nodes.clip(0.0, 1.0), np.full(len(rows), np.nan)])
         levels = np.take_along_axis(nodes, arrays.levels_of_leaf[best], axis=1)
-        columns = (label, best, levels, nodes[rows, label], margin, sure)
+        columns = (label, best, levels, nodes[rows, label], margin, sure, leaves[rows, best])
+        shares = (ranked, np.take_along_axis(leaves, ranked, axis=1))
         return [
-            arrays.prediction(node, leaf, values, confidence=p, margin=lead, sure=passes)
-            for node, leaf, values, p, lead, passes in zip(
-                *(column.tolist() for column in columns), strict=True
+            arrays.prediction(
+                node,
+                leaf,
+                values,
+                list(zip(others, theirs, strict=True)),
+                confidence=p,
+                margin=lead,
+                sure=passes,
+                best_confidence=own,
+            )
+            for node, leaf, values, p, lead, passes, own, others, theirs in zip(
+                *(column.tolist() for column in (*columns, *shares)), strict=True
             )
         ]
 
@@ -245,14 +271,20 @@ class _TreeArrays:
         label: int,
         best: int,
         levels: list[float],
+        ranked: list[tuple[int, float]],
         *,
         confidence: float,
         margin: float,
         sure: bool,
+        best_confidence: float,
     ) -> Prediction:
-        """One row, with numbers replaced by paths. In ``levels``, NaN means no such level."""
+        """One row, with numbers replaced by paths. In ``levels``, NaN means no such level.
+
+        ``ranked`` has the most probable leaves with their probabilities, best first.
+        """
         names = self.levels[label]
         category, gender, type_ = (None if math.isnan(level) else level for level in levels)
+        second, its_confidence = next((pair for pair in ranked if pair[0] != best), (None, None))
         return Prediction(
             label=self.paths[label],
             best_leaf=self.leaf_paths[best],
@@ -265,6 +297,14 @@ class _TreeArrays:
             confidence=confidence,
             margin=margin,
             needs_review=not sure or label not in self.leaf_nodes,
+            best_leaf_confidence=best_confidence,
+            second_leaf=None if second is None else self.leaf_paths[second],
+            second_leaf_confidence=its_confidence,
+            leaf_probabilities={
+                self.leaf_paths[leaf]: round(share, 3)
+                for leaf, share in ranked
+                if share >= LEAST_PROBABILITY
+            },
         )
 
 

@@ -13,8 +13,8 @@ from sqlalchemy.engine import Connection
 from db.label_patterns import matching_labels
 from db.records import FAILED_STATUSES, LabelEntry
 from db.tables import (
-    CONFIDENCES,
     FAILED,
+    MEASURES,
     STATUS_LITERALS,
     catalogue,
     crawls,
@@ -155,7 +155,7 @@ def _like(dialect: str, column: sa.Column[Any], pattern: str) -> Condition:
 
 def _range_conditions(wanted: Filter) -> list[Condition]:
     clauses: list[Condition] = []
-    for name in CONFIDENCES:
+    for name in MEASURES:
         low, high = getattr(wanted, f"min_{name}"), getattr(wanted, f"max_{name}")
         if low is not None:
             clauses.append(catalogue.c[name] >= low)

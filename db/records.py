@@ -49,7 +49,9 @@ class LabelFields:
     """A model's answer for one picture. Confidences and margin are in [0, 1].
 
     `category`, `gender` and `type` are the parts of `model_label`, None below the level where it
-    stops.
+    stops. `second_leaf` is the most probable leaf beside `best_leaf`. `leaf_probabilities` is the
+    text of a JSON object from leaf to probability, best first. The last four are None in labels
+    of versions before 0.2.
     """
 
     category: str
@@ -63,6 +65,10 @@ class LabelFields:
     confidence: float
     margin: float
     needs_review: bool
+    best_leaf_confidence: float | None = None
+    second_leaf: str | None = None
+    second_leaf_confidence: float | None = None
+    leaf_probabilities: str | None = None
 
 
 @dataclass(frozen=True)
@@ -143,8 +149,9 @@ class Row:
 
     `label` is the label that counts: `human_label`, a person's correction or confirmation, where
     there is one, or else `model_label`. `category`, `gender` and `type` are its parts. The
-    confidences, `margin` and `best_leaf` are the model's. `detail` has the words of
-    the decoder or of the system for a rejection, or for a row that is put off.
+    confidences, `margin`, the leaves and their probabilities are the model's; see `LabelFields`.
+    `detail` has the words of the decoder or of the system for a rejection, or for a row that is
+    put off.
     """
 
     id: int
@@ -177,6 +184,10 @@ class Row:
     attempts: int
     human_label: str | None
     detail: str | None
+    best_leaf_confidence: float | None = None
+    second_leaf: str | None = None
+    second_leaf_confidence: float | None = None
+    leaf_probabilities: str | None = None
 
 
 def check_labels(entries: Sequence[LabelEntry]) -> None:

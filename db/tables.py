@@ -50,7 +50,16 @@ def _label_columns() -> list[sa.Column[object]]:
         sa.Column("labelled_at", UtcDateTime),
         sa.Column("backend", sa.Text),
         sa.Column("backend_digest", sa.Text),
+        _leaf_confidence("best_leaf_confidence"),
+        sa.Column("second_leaf", sa.Text),
+        _leaf_confidence("second_leaf_confidence"),
+        sa.Column("leaf_probabilities", sa.Text),  # JSON: leaf -> probability, best first
     ]
+
+
+def _leaf_confidence(name: str) -> sa.Column[object]:
+    """A column with its own check: SQLite adds one to a table only together with a column."""
+    return sa.Column(name, sa.Double, sa.CheckConstraint(f"{name} BETWEEN 0 AND 1", name))
 
 
 def _quoted(values: tuple[str, ...]) -> str:
@@ -59,18 +68,19 @@ def _quoted(values: tuple[str, ...]) -> str:
 
 LABEL_PARTS = ("category", "gender", "type")
 LABEL_COLUMNS = tuple(str(column.name) for column in _label_columns())
-CONFIDENCES = (
+MEASURES = (
     "category_confidence",
     "gender_confidence",
     "type_confidence",
     "confidence",
     "margin",
 )
+CONFIDENCES = (*MEASURES, "best_leaf_confidence", "second_leaf_confidence")
 # Literals, because a planner can match a partial index only to a value that it sees. A bound
 # parameter of a prepared statement could be any status.
 STATUS_LITERALS = {status: sa.literal_column(f"'{status}'", sa.Text) for status in STATUSES}
 FAILED = f"status IN ({_quoted(FAILED_STATUSES)})"
-_IN_RANGE = " AND ".join(f"({name} IS NULL OR {name} BETWEEN 0 AND 1)" for name in CONFIDENCES)
+_IN_RANGE = " AND ".join(f"({name} IS NULL OR {name} BETWEEN 0 AND 1)" for name in MEASURES)
 
 crawls = sa.Table(
     "crawls",

@@ -7,6 +7,7 @@ are in flight, which bounds the memory.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections import deque
@@ -33,6 +34,8 @@ CACHED_LABELS = 4096  # labels kept in memory for duplicates; the catalogue know
 
 # pictures by content hash: those with the same bytes are classified once
 PicturesByHash = dict[str, list["Loaded"]]
+# fields of a prediction that the catalogue keeps as they are
+_SAME_NAMES = LabelFields.__dataclass_fields__.keys() - {"model_label", "leaf_probabilities"}
 RunningBatch = tuple[PicturesByHash, Future[tuple[Sequence["Prediction"], float]]]
 
 
@@ -172,6 +175,6 @@ def labelled(loaded: Loaded, fields: LabelFields) -> Outcome:
 
 def fields_of(prediction: Prediction) -> LabelFields:
     """The part of a prediction that the catalogue keeps."""
-    names = [name for name in LabelFields.__dataclass_fields__ if name != "model_label"]
-    values = {name: getattr(prediction, name) for name in names}
-    return LabelFields(model_label=prediction.label, **values)
+    values = {name: getattr(prediction, name) for name in _SAME_NAMES}
+    shares = json.dumps(prediction.leaf_probabilities, ensure_ascii=False)
+    return LabelFields(model_label=prediction.label, leaf_probabilities=shares, **values)

@@ -83,5 +83,9 @@ class ConstantModel:
             confidence=1.0,
             margin=1.0,
             needs_review=False,
+            best_leaf_confidence=1.0,
+            second_leaf=None,
+            second_leaf_confidence=None,
+            leaf_probabilities={self._label: 1.0},
         )
         return [replace(prediction) for _ in range(len(pixels))]

@@ -24,13 +24,13 @@ from db.filters import Filter, label_entries
 from db.session import reading
 from rendering.output import partial_path
 
-# bounds the memory: a row is 27 columns of Python objects until Arrow converts it
+# bounds the memory: a row is 35 columns of Python objects until Arrow converts it
 ROWS_PER_GROUP = 20_000
 NO_CATEGORY = "none"
 # columns with few distinct values, worth a dictionary
 REPEATED = frozenset(
-    "crawl shop status reason label model_label human_label final_label best_leaf category gender "
-    "type model_version".split()
+    "crawl shop status reason label model_label human_label final_label best_leaf second_leaf "
+    "category gender type model_version".split()
 )
 
 

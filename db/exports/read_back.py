@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -123,6 +124,8 @@ def _value(name: str, value: Any) -> Any:
             return time_of(value)
         if name in CONFIDENCES:
             return checked_confidence(number(value), name)
+        if name == "leaf_probabilities":
+            return _checked_shares(text_of(value))
         if name in _NUMBERS:
             return number(value)
         if name in _INTEGERS:
@@ -130,6 +133,22 @@ def _value(name: str, value: Any) -> Any:
         return checked_text(text_of(value), name)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def _checked_shares(text: str | None) -> str | None:
+    """The text of a JSON object from leaf to probability, as programs will parse it."""
+    if text is None:
+        return None
+    try:
+        shares = json.loads(text)
+    except (ValueError, RecursionError):
+        shares = None
+    known = shares.values() if isinstance(shares, dict) else (None,)
+    if not all(isinstance(share, int | float) and 0 <= share <= 1 for share in known):
+        raise ValueError(
+            f"expected a JSON object from leaf to probability, from 0 to 1, received {text!r:.200}"
+        )
+    return checked_text(text, "leaf_probabilities")
 
 
 def _import(connection: Connection, rows: list[dict[str, Any]]) -> int:

@@ -71,6 +71,55 @@ def test_label_never_stops_above_the_category() -> None:
     assert answer.needs_review
 
 
+def test_the_two_best_leaves_have_their_own_probabilities() -> None:
+    answer = route(PETS).label(np.array([PETS]))[0]
+    assert answer.best_leaf_confidence == pytest.approx(0.35)
+    assert (answer.best_leaf, answer.second_leaf) == ("pets/cat/old", "pets/cat/young")
+    assert answer.second_leaf_confidence == pytest.approx(0.21)
+    assert list(answer.leaf_probabilities.items()) == [
+        ("pets/cat/old", 0.35),
+        ("pets/cat/young", 0.21),
+        ("toys/ball", 0.12),
+        ("pets/dog/old", 0.105),
+        ("none", 0.1),
+        ("toys/car", 0.08),
+        ("pets/dog/young", 0.035),
+    ]
+
+
+def test_the_second_leaf_may_be_of_another_category_and_more_probable() -> None:
+    row = logs(0.5, 0.1, 0.4) + logs(0.4, 0.3, 0.2, 0.1) + logs(0.5, 0.5)
+    answer = route(row).label(np.array([row]))[0]
+    assert (answer.best_leaf, answer.second_leaf) == ("pets/cat/old", "none")
+    assert answer.best_leaf_confidence == pytest.approx(0.2)
+    assert answer.second_leaf_confidence == pytest.approx(0.4)
+    assert list(answer.leaf_probabilities)[:2] == ["none", "pets/cat/old"]
+
+
+def test_leaves_below_one_in_a_thousand_are_left_out() -> None:
+    row = logs(0.998, 0.001, 0.001) + logs(0.9992, 0.0003, 0.0003, 0.0002) + logs(0.5, 0.5)
+    answer = route(row).label(np.array([row]))[0]
+    assert answer.leaf_probabilities == {"pets/cat/old": 0.997, "none": 0.001}
+    assert answer.second_leaf == "none"
+
+
+def test_at_most_twenty_leaves_are_kept() -> None:
+    tree = Taxonomy.from_labels([*(f"a/x/{n:02}" for n in range(30)), "none"], "none")
+    share = np.arange(1, 31) / np.arange(1, 31).sum()
+    row = logs(0.9, 0.1) + logs(*share)
+    answer = Routing(tree, tree.decisions()).label(np.array([row]))[0]
+    assert len(answer.leaf_probabilities) == 20
+    assert list(answer.leaf_probabilities)[:3] == ["none", "a/x/29", "a/x/28"]
+    assert (answer.best_leaf, answer.second_leaf) == ("a/x/29", "none")
+
+
+def test_a_tree_with_one_leaf_has_no_second() -> None:
+    tree = Taxonomy.from_labels(["bags/any", "none"], "none")
+    row = logs(0.7, 0.3) + [0.0] * (tree.decisions().width - 2)
+    answer = Routing(tree, tree.decisions()).label(np.array([row]))[0]
+    assert (answer.best_leaf, answer.second_leaf) == ("bags/any", "none")
+
+
 def test_out_of_scope_is_a_label_like_others() -> None:
     row = logs(0.1, 0.1, 0.8) + logs(0.25, 0.25, 0.25, 0.25) + logs(0.5, 0.5)
     answer = route(row).label(np.array([row]))[0]

@@ -32,6 +32,10 @@ from worker.queue.tasks import _label_shard
 
 DATA = Path(__file__).parent / "data" / "v0.1"
 EXPECTED: dict[str, Any] = json.loads((DATA / "expected.json").read_text(encoding="utf-8"))
+LEAVES = (
+    *("best_leaf_confidence", "second_leaf", "second_leaf_confidence"),
+    "leaf_probabilities",
+)
 QUERIES = [name for name, value in EXPECTED.items() if "lines" in value]
 
 
@@ -84,6 +88,8 @@ def in_todays_names(row: dict[str, Any]) -> dict[str, Any]:
     human = row["human_label"] or None
     empty = "" if "" in row.values() else None  # CSV has no null
     renamed = dict(row, label=human or row["label"], detail=empty)
+    if "attempts" in row:  # a whole row, of a time when its leaves were not kept
+        renamed |= dict.fromkeys(LEAVES, empty)
     if "category" in row:
         renamed["model_label"] = row["label"]
         if human:

@@ -40,6 +40,10 @@ SANDALS = LabelFields(
     confidence=0.9,
     margin=0.8,
     needs_review=False,
+    best_leaf_confidence=0.9,
+    second_leaf="shoes/male/sandals",
+    second_leaf_confidence=0.1,
+    leaf_probabilities='{"shoes/female/sandals": 0.9, "shoes/male/sandals": 0.1}',
 )
 SUNGLASSES = LabelFields(
     category="glasses",
@@ -53,6 +57,10 @@ SUNGLASSES = LabelFields(
     confidence=0.6,
     margin=0.2,
     needs_review=True,
+    best_leaf_confidence=0.6,
+    second_leaf="glasses/optical",
+    second_leaf_confidence=0.37,
+    leaf_probabilities='{"glasses/sunglasses": 0.6, "glasses/optical": 0.37}',
 )
 NASTY_PATHS = [
     "/shop/a b.jpg",

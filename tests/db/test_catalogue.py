@@ -109,6 +109,8 @@ def test_constraints_refuse_incomplete_rows(store: Catalogue) -> None:
         {"status": "no such status"},
         {"status": "rejected"},
         {"confidence": 1.5},
+        {"best_leaf_confidence": 1.5},
+        {"second_leaf_confidence": -0.5},
         {"claimed_until": None},
         {"crawl": "no such crawl"},
     ):
@@ -422,6 +424,27 @@ def test_labels_by_hash_are_of_one_model(store: Catalogue) -> None:
     assert store.labels_by_hash(asked, MODEL) == {"same": SANDALS, "glasses": SUNGLASSES}
     assert store.labels_by_hash(asked, OTHER_MODEL) == {}
     assert store.labels_by_hash([], MODEL) == {}
+
+
+def test_leaves_and_probabilities_are_stored_and_kept_in_the_history(store: Catalogue) -> None:
+    names = (
+        *("best_leaf", "best_leaf_confidence", "second_leaf", "second_leaf_confidence"),
+        "leaf_probabilities",
+    )
+    claim(store, "/a")
+    store.store(CRAWL, "me", MODEL, [labelled("/a")])
+    assert {name: one(store, "/a")[name] for name in names} == {
+        "best_leaf": "shoes/female/sandals",
+        "best_leaf_confidence": 0.9,
+        "second_leaf": "shoes/male/sandals",
+        "second_leaf_confidence": 0.1,
+        "leaf_probabilities": '{"shoes/female/sandals": 0.9, "shoes/male/sandals": 0.1}',
+    }
+    claim(store, "/a", model=OTHER_MODEL)  # pending again, without an answer
+    assert {one(store, "/a")[name] for name in names} == {None}
+    with store.engine.connect() as connection:
+        kept = connection.execute(sa.select(*(label_history.c[name] for name in names))).one()
+    assert kept == tuple(getattr(SANDALS, name) for name in names)
 
 
 def test_unusual_paths_are_stored_unchanged(store: Catalogue) -> None:

@@ -115,6 +115,10 @@ def test_rows_survive_upgrade_and_downgrade(catalogue_url: str, revision: str) -
         with reading(engine) as connection:
             kept = connection.execute(sa.text("SELECT id, label, confidence FROM catalogue")).all()
             assert [tuple(row) for row in kept] == [(7, "bags", 0.75)]
+            if way == "head":
+                leaves = "best_leaf_confidence, second_leaf, leaf_probabilities"
+                new = connection.execute(sa.text(f"SELECT {leaves} FROM catalogue")).one()
+                assert tuple(new) == (None, None, None)
             column = model_label_in("0006" if way == "head" else way)
             history = connection.execute(
                 sa.text(f"SELECT catalogue_id, {column} FROM label_history")

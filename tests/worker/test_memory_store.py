@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,7 +46,17 @@ def label_fields(model: str, content_hash: str) -> LabelFields:
     category, gender, kind = LABELS[number].split("/")
     sure = 1.0 + 1e-6 if content_hash == "h1" else 0.75  # rounding is clipped to 1
     return LabelFields(
-        category, gender, kind, *[LABELS[number]] * 2, sure, 0.8, 0.7, 0.7, 0.4, number > 0
+        category,
+        gender,
+        kind,
+        *[LABELS[number]] * 2,
+        sure,
+        0.8,
+        0.7,
+        0.7,
+        0.4,
+        number > 0,
+        *(0.7, LABELS[1 - number], 1.0 - 0.7, json.dumps({LABELS[number]: 0.7})),
     )
 
 
