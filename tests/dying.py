@@ -1,4 +1,4 @@
-"""Processes that die at one place: SIGKILL right before a certain call, so that no timing is left
+"""Processes that get a signal at one place: right before a certain call, so that no timing is left
 to chance."""
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ import signal
 from typing import Any
 
 
-def die_before(place: str, number: int) -> None:
-    """Wrap ``module:name`` (or ``module:Class.name``) so that its call `number` is never made."""
+def die_before(place: str, number: int, by: int = signal.SIGKILL) -> None:
+    """Wrap ``module:name`` (or ``module:Class.name``): the process gets `by` before call `number`.
+
+    After SIGKILL the call is never made.
+    """
     module, _, path = place.partition(":")
     holder: Any = importlib.import_module(module)
     *classes, name = path.split(".")
@@ -22,7 +25,7 @@ def die_before(place: str, number: int) -> None:
         nonlocal seen
         seen += 1
         if seen == number:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), by)
         return wrapped(*arguments, **options)
 
     setattr(holder, name, counting)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from commands.options import (
     record_format_option,
 )
 from commands.output import FORMATS, RecordWriter
+from commands.stopping import stops_on_signal
 from worker.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _label(
     run = LocalRun(catalogue, model, settings, stop)
     try:
         expire_dead_owners(catalogue, name=settings.worker_name)
-        with _stops_on_signal(stop), _progress(sources, count_files) as bar:
+        with stops_on_signal(stop), _progress(sources, count_files) as bar:
 
             def stored(outcomes: Sequence[Outcome]) -> None:
                 with bar.external_write_mode(file=sys.stdout):
@@ -175,20 +175,3 @@ def _progress(sources: Sequence[Source], count: Any) -> Iterator[Any]:
     total = count(sources) if shown else None
     with tqdm(total=total, unit=" pictures", disable=not shown, file=sys.stderr) as bar:
         yield bar
-
-
-@contextmanager
-def _stops_on_signal(stop: threading.Event) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM finishes the current batch; the second one exits at once."""
-
-    def ask(number: int, _frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -14,7 +14,9 @@ from commands.common import exit_codes, load_settings, write_page
 from commands.filters import check_filter, filter_from_options, filter_options
 from commands.options import NEW_FILE, catalogue_option, model_option, record_format_option
 from commands.output import FORMATS, write_records
+from commands.stopping import stops_on_signal
 from rendering.output import is_stdout
+from worker.errors import ExitCode
 
 if TYPE_CHECKING:
     from db.catalogue import Catalogue
@@ -58,7 +60,7 @@ def command(
 
     The new labels are stored separately until all rows are done. Then they replace the old labels,
     which go to the history; labels by people stay. With --diff nothing is replaced: run the same
-    command without --diff to do so. An interrupted run is resumed by the same command.
+    command without --diff to do so. A stopped or killed run is resumed by the same command.
 
     With --queue the workers do the labelling: run the same command without --queue afterwards. The
     bundle is copied to the setting model_store, if there is one, so that workers find it.
@@ -86,7 +88,9 @@ def command(
                 _discard(catalogue, opened)
                 return
             check_filter(catalogue.engine, wanted)
-            _work(catalogue, opened, settings, wanted, queued=queued)
+            if not _work(catalogue, opened, settings, wanted, queued=queued):
+                click.echo("stopped; the same command resumes from here", err=True)
+                raise click.exceptions.Exit(ExitCode.STOPPED)
             if queued:
                 return
             if diff:
@@ -99,7 +103,8 @@ def command(
 
 def _work(
     catalogue: Catalogue, model: Model, settings: Settings, wanted: Any, *, queued: bool
-) -> None:
+) -> bool:
+    """Label the chosen rows, or enqueue them; False if a signal stopped it."""
     from db import relabelling
     from worker.model_loader import register_model
     from worker.relabel import enqueue, relabel
@@ -112,11 +117,13 @@ def _work(
         _publish(model, settings)
         sent = enqueue(catalogue.engine, model.version, settings)
         click.echo(f"{sent:,} enqueued; run relabel again when the workers are done", err=True)
-        return
-    report = Report()
-    relabel(catalogue.engine, model, settings, threading.Event(), report)
+        return True
+    report, stop = Report(), threading.Event()
+    with stops_on_signal(stop):
+        relabel(catalogue.engine, model, settings, stop, report)
     if waiting:
         click.echo(report.summary(), err=True)
+    return not stop.is_set()
 
 
 def _publish(model: Model, settings: Settings) -> None:

@@ -1,10 +1,12 @@
-"""Kill a command at one point: ``python -m tests.commands.dying MODULE:NAME NUMBER COMMAND…``.
+"""Signal a command at one point: ``-m tests.commands.dying MODULE:NAME NUMBER SIGNAL COMMAND…``.
 
-It is killed right before call NUMBER of the function MODULE:NAME. Relabelling uses small steps.
+It gets SIGNAL (SIGKILL, SIGTERM) right before call NUMBER of the function MODULE:NAME. Relabelling
+uses small steps.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from cli import main
@@ -15,6 +17,6 @@ from worker import local
 if __name__ == "__main__":
     relabelling.ROWS_PER_TRANSACTION = 8
     local.PATHS_PER_SHARD = 16
-    place, number, *arguments = sys.argv[1:]
-    die_before(place, int(number))
+    place, number, name, *arguments = sys.argv[1:]
+    die_before(place, int(number), signal.Signals[name])
     main(arguments)

@@ -1,4 +1,4 @@
-"""kill -9 during `relabel`: finished work is visible, and the next run resumes."""
+"""kill -9 and clean stops of `relabel`: finished work is visible, and the next run resumes."""
 
 from __future__ import annotations
 
@@ -58,16 +58,28 @@ class Labelled:
 
     def kill(self, place: str, number: int) -> None:
         """Run `relabel` and kill it right before that call."""
-        command = ["relabel", "--all", "--model", NEW_MODEL, "--catalogue", self.url]
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.commands.dying", place, str(number), *command],
+        done = self.signalled(place, number, signal.SIGKILL)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert check(self.engine) == []
+
+    def signalled(
+        self, place: str, number: int, by: signal.Signals, *options: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `relabel`, which gets a signal right before that call."""
+        command = ["relabel", "--all", "--model", NEW_MODEL, "--catalogue", self.url, *options]
+        return subprocess.run(
+            [sys.executable, "-m", "tests.commands.dying", place, str(number), by.name, *command],
             cwd=ROOT,
             env=os.environ | {"FASHION_CASCADE_BATCH_SIZE": "8"},
             check=False,
             capture_output=True,
+            text=True,
         )
-        assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-        assert check(self.engine) == []
+
+    def leases(self) -> int:
+        with reading(self.engine) as connection:
+            query = sa.text("SELECT count(*) FROM relabels WHERE claimed_by IS NOT NULL")
+            return int(connection.execute(query).scalar_one())
 
 
 @pytest.fixture
@@ -109,4 +121,22 @@ def test_killed_while_labels_are_taken_over(sandals: Labelled) -> None:
     assert sandals.waiting() == {"labelled": 24}
     assert sandals.labels() == {OLD: 24, NEW: 16}
     assert sandals.history() == [OLD] * 16
+    finish(sandals)
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_while_the_model_labels(sandals: Labelled, by: signal.Signals) -> None:
+    """It keeps what is finished, releases its leases, and neither shows nor takes over labels."""
+    done = sandals.signalled("db.catalogue:Catalogue.store", 2, by, "--diff")
+    assert done.returncode == 130, done.stderr
+    assert done.stdout == ""
+    assert "stopped; the same command resumes from here" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sandals.leases() == 0
+    assert 0 < sandals.waiting()["labelled"] < ROWS
+    done = sandals.signalled("db.catalogue:Catalogue.store", 1, by)
+    assert done.returncode == 130, done.stderr
+    assert sandals.leases() == 0
+    assert sandals.labels() == {OLD: ROWS}
+    assert sandals.history() == []
     finish(sandals)
