@@ -1,4 +1,4 @@
-"""Diagrams and confusion matrices as PNG; Matplotlib is imported when one is drawn."""
+"""Diagrams as PNG, confusion matrices also as CSV; Matplotlib is imported when one is drawn."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import numpy as np
 from cascade.evaluation.evaluate import ConfusionMatrix, Evaluation
 from cascade.evaluation.metrics import ReliabilityBin
 from cascade.evaluation.risk_coverage import OperatingPoint
+from rendering.csv_lines import csv_line_writer
+from rendering.output import open_output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,17 +83,33 @@ def coverage_png(points: Iterable[OperatingPoint], title: str = "") -> bytes:
 
 
 def write_figures(folder: Path, evaluation: Evaluation) -> None:
-    """Write the reliability and coverage diagrams and each confusion matrix (PNG, CSV)."""
+    """Write the reliability and coverage diagrams and each confusion matrix (PNG, CSV).
+
+    Raises:
+        OSError: the folder cannot be made, or a file cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "reliability.png").write_bytes(reliability_png(evaluation.bins))
-    (folder / "coverage.png").write_bytes(coverage_png(evaluation.operating_points))
+    _write(folder / "reliability.png", reliability_png(evaluation.bins))
+    _write(folder / "coverage.png", coverage_png(evaluation.operating_points))
     for name, matrix in evaluation.confusions.items():
         stem = "confusion-" + name.replace("/", "-")
-        (folder / f"{stem}.png").write_bytes(confusion_png(matrix, name))
-        rows = zip(matrix.names, matrix.counts.tolist(), strict=True)
-        lines = [",".join(["truth", *matrix.names])]
-        lines += [",".join([truth, *map(str, row)]) for truth, row in rows]
-        (folder / f"{stem}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        _write(folder / f"{stem}.png", confusion_png(matrix, name))
+        _write(folder / f"{stem}.csv", confusion_csv(matrix).encode())
+
+
+def confusion_csv(matrix: ConfusionMatrix) -> str:
+    """A confusion matrix as CSV: a line for each truth, a column for each answer."""
+    lines: list[str] = []
+    write_line = csv_line_writer(lines.append)
+    write_line(["truth", *matrix.names])
+    for truth, row in zip(matrix.names, matrix.counts.tolist(), strict=True):
+        write_line([truth, *map(str, row)])
+    return "".join(lines)
+
+
+def _write(target: Path, content: bytes) -> None:
+    with open_output(target) as file:
+        file.write(content)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Any]:

@@ -24,6 +24,7 @@ from cascade.pictures.decode import Preprocessing
 from cascade.taxonomy import Taxonomy
 from cascade.training.augmentation import NO_AUGMENTATION, Augmentation
 from cascade.training.settings import TrainingSettings, settings_for
+from rendering.output import open_output
 from rendering.text import markdown_table
 
 log = logging.getLogger(__name__)
@@ -209,7 +210,8 @@ def run_sweep(plan: SweepPlan, pictures: PicturesBySize, folder: Path) -> list[T
             log.info("accuracy %.4f; %.1f minutes left", result.accuracy, minutes)
         results.append(TrialResult(**json.loads(done.read_text(encoding="utf-8"))))
     ranked = sorted(results, key=lambda result: (-result.accuracy, result.loss))
-    (folder / "ranking.md").write_text(ranking(ranked), encoding="utf-8")
+    with open_output(folder / "ranking.md") as file:
+        file.write(ranking(ranked).encode())
     return ranked
 
 

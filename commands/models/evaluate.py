@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from commands.common import exit_codes, write_page
+from commands.common import exit_codes, output_file, write_page
 from commands.options import (
     NEW_FOLDER,
     NEW_PATH,
@@ -126,10 +126,7 @@ def command(
         title = f"{pictures.name}: model {cascade.version}"
         _write_report(html, evaluation, labelled, decoded.pixels, title)
     if figures is not None:
-        from cascade.evaluation.plots import write_figures
-
-        write_figures(figures, evaluation)
-        click.echo(f"{figures}: confusion matrices and diagrams", err=True)
+        _write_figures(figures, evaluation)
     click.echo(
         json.dumps(content, indent=1) if output_format == "json" else text,
         err=html is not None and is_stdout(html),
@@ -144,3 +141,11 @@ def _write_report(html: Path, evaluation: Any, labelled: Any, pixels: Any, title
     with exit_codes():
         write_page(html, html_report(evaluation, labelled, pixels, title))
     click.echo(f"{html}: the report", err=True)
+
+
+def _write_figures(folder: Path, evaluation: Any) -> None:
+    from cascade.evaluation.plots import write_figures
+
+    with exit_codes(), output_file(folder / "reliability.png"):
+        write_figures(folder, evaluation)
+    click.echo(f"{folder}: confusion matrices and diagrams", err=True)

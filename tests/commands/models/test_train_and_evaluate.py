@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from cascade.bundle import SHIPPED
 from cascade.drawings import write_sample_crawl
+from cascade.evaluation.evaluate import ConfusionMatrix
+from cascade.evaluation.plots import confusion_csv
 from tests.commands.running import run
 
 
@@ -89,15 +94,35 @@ def test_evaluate_leaves_out_the_sources_that_match(
 def test_evaluate_writes_the_page_and_the_figures(
     small_bundle: Path, drawings: Path, tmp_path: Path
 ) -> None:
+    kept = tmp_path / "figures" / "confusion-leaf.csv"
+    kept.parent.mkdir()
+    kept.symlink_to(tmp_path / "elsewhere.csv")
     run(
         *("evaluate", str(drawings), "--model", str(small_bundle), "--compare", str(small_bundle)),
         *("--html", str(tmp_path / "page.html"), "--figures", str(tmp_path / "figures")),
     )
     assert "data:image/png;base64," in (tmp_path / "page.html").read_text()
+    assert kept.is_symlink()
+    assert (tmp_path / "elsewhere.csv").read_text().startswith("truth,")
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     assert {"reliability.png", "coverage.png", "confusion-leaf.png", "confusion-shoes.csv"} <= names
     with Image.open(tmp_path / "figures" / "confusion-leaf.png") as picture:
         assert picture.size[0] > 300
+    (tmp_path / "taken" / "coverage.png").mkdir(parents=True)
+    taken = ("--figures", str(tmp_path / "taken"))
+    said = run("evaluate", str(drawings), "--model", str(small_bundle), *taken, exit_code=2)
+    assert "coverage.png" in said.stderr
+
+
+def test_a_confusion_matrix_with_any_names_is_read_back() -> None:
+    names = ("plain", "a,b", 'a"b', "a\rb", "a\nb", " é")
+    counts = np.arange(36).reshape(6, 6)
+    text = confusion_csv(ConfusionMatrix(names, counts))
+    header, *rows = csv.reader(io.StringIO(text, newline=""))
+    assert header == ["truth", *names]
+    assert [(truth, list(map(int, row))) for truth, *row in rows] == [
+        (name, row.tolist()) for name, row in zip(names, counts, strict=True)
+    ]
 
 
 def test_evaluate_reports_pictures_that_cannot_be_read(small_bundle: Path, tmp_path: Path) -> None:
