@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,7 +16,12 @@ from cascade.bundle import Bundle, BundleParts, add_card_section, seal, write_pa
 from cascade.classifier import Cascade
 from cascade.errors import BundleError, BundleTampered
 from cascade.networks.architectures import Architecture, build, networks_of
-from cascade.networks.serialisation import read_network, write_network
+from cascade.networks.serialisation import (
+    _read_arrays,
+    _set_weights,
+    read_network,
+    write_network,
+)
 from cascade.pictures.decode import Preprocessing
 from cascade.taxonomy import Taxonomy
 
@@ -182,6 +189,140 @@ def test_weights_of_another_shape_are_refused_by_name(tmp_path: Path) -> None:
     del arrays["decide_0/bias"]
     np.savez(path, allow_pickle=False, **arrays)
     with pytest.raises(BundleError, match="decide_0/bias"):
+        read_network(tmp_path, 0)
+
+
+def damage_layers(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the configuration of network 0 in place."""
+    path = tmp_path / "networks" / "0.json"
+    config = json.loads(path.read_text())
+    change(config)
+    path.write_text(json.dumps(config))
+
+
+def layer(config: dict[str, Any], class_name: str) -> dict[str, Any]:
+    return next(one for one in config["config"]["layers"] if one["class_name"] == class_name)
+
+
+CODE = {"class_name": "__lambda__", "config": {"value": "4wEAAAA="}}
+OWN = {"module": None, "registered_name": "mine>Evil", "class_name": "Evil", "config": {}}
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "says"),
+    [
+        ("kernel_initializer", CODE, "__lambda__ is refused"),
+        ("kernel_regularizer", CODE, "__lambda__ is refused"),
+        ("bias_initializer", OWN, "mine>Evil is refused"),
+        ("kernel_constraint", OWN | {"module": "keras.constraints"}, "mine>Evil is refused"),
+        ("activation", {"class_name": "function", "config": "f", "module": "os"}, "os.function"),
+        (
+            "dtype",
+            {"class_name": "Popen", "module": "subprocess", "config": {}},
+            "subprocess.Popen",
+        ),
+        ("wrapped", {"class_name": "Dense", "config": {}}, "Dense is refused"),  # Keras before 3
+        ("wrapped", {"class_name": ["Dense"], "module": ["keras.layers"]}, "is refused"),
+        (
+            "wrapped",
+            [{"x": {"module": "keras.layers", "class_name": "TimeDistributed", "config": {}}}],
+            r"keras.layers.TimeDistributed is refused",
+        ),
+    ],
+)
+def test_an_object_inside_a_layer_is_refused_too(
+    tmp_path: Path, part: str, value: object, says: str
+) -> None:
+    make_bundle(tmp_path)
+    damage_layers(tmp_path, lambda config: layer(config, "Dense")["config"].update({part: value}))
+    with pytest.raises(BundleError, match=rf"networks/0\.json: .*{says}"):
+        read_network(tmp_path, 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config: config.update(config=None),
+        lambda config: config.update(config=7),
+        lambda config: config["config"].pop("layers"),
+        lambda config: config["config"].update(layers={}),
+        lambda config: config["config"]["layers"].pop(2),
+        lambda config: config["config"].update(output_layers=[["none", 0, 0]]),
+        lambda config: layer(config, "Conv2D")["config"].update(kernel_size="three"),
+        lambda config: layer(config, "Conv2D")["config"].update(kernel_size=[99, 99]),
+        lambda config: layer(config, "Dense")["config"].update(units=-1),
+        lambda config: layer(config, "Dense")["config"].update(kernel_initializer="odd"),
+        lambda config: layer(config, "Dense").update(inbound_nodes=[{"args": 1}]),
+        lambda config: layer(config, "InputLayer")["config"].update(batch_shape=[None]),
+    ],
+)
+def test_damaged_layers_are_refused_by_file(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    make_bundle(tmp_path)
+    damage_layers(tmp_path, change)
+    with pytest.raises(BundleError, match=r"networks/0\.json: expected .*copy the bundle again"):
+        read_network(tmp_path, 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "7", "null", "{", "[" * 100_000, '{"a":' * 5000, "\xff"]
+)
+def test_layers_that_are_no_network_are_refused_by_file(tmp_path: Path, text: str) -> None:
+    make_bundle(tmp_path)
+    (tmp_path / "networks" / "0.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(BundleError, match=r"networks/0\.json: expected .*copy the bundle again"):
+        read_network(tmp_path, 0)
+
+
+def stored_weights(tmp_path: Path) -> dict[str, np.ndarray]:
+    with np.load(tmp_path / "networks" / "0.npz") as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def test_weights_damaged_anywhere_are_refused_or_read(tmp_path: Path) -> None:
+    """Cut, and with one byte changed: never another error than BundleError."""
+    make_bundle(tmp_path)
+    path = tmp_path / "networks" / "0.npz"
+    whole, model, causes = path.read_bytes(), read_network(tmp_path, 0), set()
+    for at in range(0, len(whole), max(1, len(whole) // 200)):
+        for data in (whole[:at], whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :]):
+            path.write_bytes(data)
+            try:
+                _set_weights(model, path, _read_arrays(path))
+            except BundleError as error:
+                causes.add(type(error.__cause__).__name__)
+                assert str(error).startswith(f"{path}: ")
+                assert str(error).endswith("copy the bundle again, or train it anew")
+    assert {"BadZipFile", "EOFError", "error"} <= causes  # "error": of zlib
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lambda array: array.astype(str),
+        lambda array: array.astype(complex),
+        lambda array: array.astype(bool),
+        lambda array: np.full_like(array, np.nan),
+        lambda array: np.zeros(array.shape, [("a", "f4")]),
+    ],
+)
+def test_weights_that_are_no_finite_numbers_are_refused_by_name(
+    tmp_path: Path, damaged: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    make_bundle(tmp_path)
+    arrays = stored_weights(tmp_path)
+    arrays["decide_0/bias"] = damaged(arrays["decide_0/bias"])
+    np.savez(tmp_path / "networks" / "0.npz", allow_pickle=False, **arrays)
+    with pytest.raises(BundleError, match=r"0\.npz: decide_0/bias is .*copy the bundle again"):
+        read_network(tmp_path, 0)
+
+
+def test_one_array_instead_of_several_is_refused(tmp_path: Path) -> None:
+    make_bundle(tmp_path)
+    with (tmp_path / "networks" / "0.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(BundleError, match=r"0\.npz: expected plain arrays"):
         read_network(tmp_path, 0)
 
 
