@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from db.queries import Filter
 
+HINT_SECONDS = 0.5  # a hint is not worth more
 FRACTION = click.FloatRange(0, 1)
 TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])
 
@@ -43,6 +45,7 @@ MEASURES = {
     "category-confidence": "confidence of the category",
     "gender-confidence": "confidence of the gender",
     "type-confidence": "confidence of the type",
+    "best-leaf-confidence": "confidence of the best leaf",
     "margin": "difference between the two best leaves",
 }
 
@@ -50,8 +53,13 @@ MEASURES = {
 def _range_options() -> Iterator[Callable[[Any], Any]]:
     for name, measure in MEASURES.items():
         for bound, word in (("min", "Least"), ("max", "Greatest")):
+            flags = [f"--{bound}-{name}"]
+            if flags == ["--min-best-leaf-confidence"]:
+                flags.append("--best-leaf-confidence")
             help = f"{word} {measure}."
-            yield click.option(f"--{bound}-{name}", type=FRACTION, metavar="FRACTION", help=help)
+            yield click.option(
+                *flags, flags[0][2:].replace("-", "_"), type=FRACTION, metavar="FRACTION", help=help
+            )
 
 
 OPTIONS: tuple[Callable[[Any], Any], ...] = (
@@ -67,6 +75,11 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         type=LEVEL,
         multiple=True,
         help="A level of the label, counted from 1: 2=winter fits kids/winter/boots.",
+    ),
+    click.option(
+        "--best-leaf",
+        metavar="PATTERN",
+        help="The model's most probable full path, also where the label stops earlier.",
     ),
     click.option("--status", type=STATUS, help="Status of the row."),
     click.option("--reason", metavar="CODE", help="Reason of a rejection, such as truncated."),
@@ -125,10 +138,11 @@ def filter_from_options(options: Mapping[str, Any]) -> Filter:
 
 
 def check_filter(engine: Engine, wanted: Filter) -> None:
-    """Refuse an unknown crawl, and warn about a label that no registered taxonomy has.
+    """Refuse an unknown crawl; warn about a label that no taxonomy has, or that leaves rows out.
 
-    Both are probably typing errors, which an empty result would hide. A label is only a warning:
-    it may belong to a model that has not labelled anything yet.
+    The first two are probably typing errors, which an empty result would hide. A label is only a
+    warning: it may belong to a model that has not labelled anything yet. Rows that are left out
+    have the label as their best leaf, but stopped earlier.
 
     Raises:
         InvalidRecord: there is no such crawl; the message lists the crawls.
@@ -138,13 +152,40 @@ def check_filter(engine: Engine, wanted: Filter) -> None:
 
     if wanted.crawl is not None:
         require_crawl(engine, wanted.crawl)
+    _hint_at_stopped(engine, wanted)
     if matches_no_label(engine, wanted):
-        names = ("label", "category", "gender", "type")
+        names = ("label", "category", "gender", "type", "best_leaf")
         given = [(name, getattr(wanted, name)) for name in names]
         given += [("level", f"{depth}={name}") for depth, name in wanted.levels or ()]
-        asked = " ".join(f"--{name} {value!r}" for name, value in given if value is not None)
+        asked = " ".join(
+            f"--{name.replace('_', '-')} {value!r}" for name, value in given if value is not None
+        )
         click.echo(
             f"no registered label fits {asked}; 'stats' shows the labels in use, "
             "'taxonomy' those of the model",
             err=True,
         )
+
+
+def _hint_at_stopped(engine: Engine, wanted: Filter) -> None:
+    """Say how many pictures a filter by label leaves out because their label stops earlier."""
+    from db.errors import QueryTooSlow
+    from db.queries import by_best_leaf, stopped_above
+
+    if wanted.label is None or wanted.best_leaf is not None:
+        return
+    try:
+        found = stopped_above(engine, wanted, seconds=HINT_SECONDS)
+    except QueryTooSlow:
+        return
+    if not found:
+        return
+    (first, number), *others = found.items()
+    where = f"{number:,} more stopped at {first}" + "".join(
+        f", {rows:,} at {label}" for label, rows in others
+    )
+    instead, options = by_best_leaf(wanted), ["--best-leaf", shlex.quote(wanted.label)]
+    for name in ("min_best_leaf_confidence", "max_best_leaf_confidence"):
+        if (value := getattr(instead, name)) is not None:
+            options += [f"--{name.removeprefix('min_').replace('_', '-')}", f"{value:g}"]
+    click.echo(f"{where}: {' '.join(options)}", err=True)

@@ -31,8 +31,9 @@ class Filter:
 
     The label of a row is a person's, or else the model's. In `label`, `category`, `gender`, `type`,
     `path`, `url` and `product_id` a ``*`` matches any characters; no other character is special.
-    Labels are compared ignoring case. Times are timezone-aware; `labelled_after` includes the given
-    time, `labelled_before` excludes it.
+    Labels are compared ignoring case. `best_leaf` is a pattern too: the model's most probable leaf,
+    also where the label stops earlier, and whatever a person said. Times are timezone-aware;
+    `labelled_after` includes the given time, `labelled_before` excludes it.
     """
 
     label: str | None = None
@@ -40,6 +41,7 @@ class Filter:
     gender: str | None = None
     type: str | None = None
     levels: tuple[tuple[int, str], ...] | None = None  # (depth from 1, pattern of its name)
+    best_leaf: str | None = None
     status: str | None = None
     reason: str | None = None
     crawl: str | None = None
@@ -57,6 +59,8 @@ class Filter:
     max_gender_confidence: float | None = None
     min_type_confidence: float | None = None
     max_type_confidence: float | None = None
+    min_best_leaf_confidence: float | None = None
+    max_best_leaf_confidence: float | None = None
     min_margin: float | None = None
     max_margin: float | None = None
     labelled_after: datetime | None = None
@@ -73,6 +77,11 @@ PATTERN_FILTERS = ("url", "path", "product_id")
 # index. A cast value is not substituted.
 FAILED_ROWS = sa.text(f"catalogue.{FAILED}")
 STATUS_VALUES = {name: sa.cast(value, sa.Text) for name, value in STATUS_LITERALS.items()}
+
+# in a row that an earlier version labelled: the confidence of the leaf's last level
+BEST_LEAF_CONFIDENCE = sa.func.coalesce(
+    *(catalogue.c[f"{level}_confidence"] for level in ("best_leaf", "type", "gender", "category"))
+)
 
 
 def label_entries(connection: Connection) -> list[LabelEntry]:
@@ -91,6 +100,13 @@ def wanted_labels(connection: Connection, wanted: Filter) -> list[str] | None:
     return sorted(matching_labels(label_entries(connection), **patterns, levels=levels))
 
 
+def wanted_leaves(connection: Connection, wanted: Filter) -> list[str] | None:
+    """The labels that `best_leaf` matches, sorted; None if the filter does not have it."""
+    if wanted.best_leaf is None:
+        return None
+    return sorted(matching_labels(label_entries(connection), label=wanted.best_leaf))
+
+
 def conditions(
     connection: Connection, wanted: Filter, *, without: Collection[str] = ()
 ) -> list[Condition]:
@@ -101,6 +117,9 @@ def conditions(
     names = None if "label" in without else wanted_labels(connection, wanted)
     if names is not None:
         clauses.append(catalogue.c.label.in_(names))
+    leaves = wanted_leaves(connection, wanted)
+    if leaves is not None:
+        clauses.append(catalogue.c.best_leaf.in_(leaves))
     if wanted.status is not None and "status" not in without:
         clauses += _status_conditions(wanted.status)
     for name in EQUALITY_FILTERS:
@@ -155,12 +174,14 @@ def _like(dialect: str, column: sa.Column[Any], pattern: str) -> Condition:
 
 def _range_conditions(wanted: Filter) -> list[Condition]:
     clauses: list[Condition] = []
-    for name in MEASURES:
+    measured: dict[str, sa.ColumnElement[Any]] = {name: catalogue.c[name] for name in MEASURES}
+    measured["best_leaf_confidence"] = BEST_LEAF_CONFIDENCE
+    for name, measure in measured.items():
         low, high = getattr(wanted, f"min_{name}"), getattr(wanted, f"max_{name}")
         if low is not None:
-            clauses.append(catalogue.c[name] >= low)
+            clauses.append(measure >= low)
         if high is not None:
-            clauses.append(catalogue.c[name] <= high)
+            clauses.append(measure <= high)
     if wanted.labelled_after is not None:
         clauses.append(catalogue.c.labelled_at >= wanted.labelled_after)
     if wanted.labelled_before is not None:

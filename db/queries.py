@@ -23,7 +23,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -32,7 +32,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from db import index_pages
 from db.errors import InvalidQuery
-from db.filters import Condition, Filter, conditions, wanted_labels
+from db.filters import Condition, Filter, conditions, wanted_labels, wanted_leaves
 from db.records import Row
 from db.session import reading
 from db.summaries import Count, stats
@@ -40,7 +40,8 @@ from db.tables import catalogue
 from db.writes.row_values import ROW_NAMES
 
 __all__ = ["ORDERS", "Count", "Filter", "Page", "Row"]
-__all__ += ["count", "matches_no_label", "page", "position", "rows", "stats", "table"]
+__all__ += ["by_best_leaf", "count", "matches_no_label", "page", "position", "rows", "stats"]
+__all__ += ["stopped_above", "table"]
 
 ROWS_PER_FETCH = 1000
 ORDERS = ("id", "confidence", "margin", "labelled_at")
@@ -146,7 +147,54 @@ def table(engine: Engine, wanted: Filter) -> Any:
 def matches_no_label(engine: Engine, wanted: Filter) -> bool:
     """Whether the filter is on labels and matches none of any registered taxonomy."""
     with reading(engine) as connection:
-        return wanted_labels(connection, wanted) == []
+        return [] in (wanted_labels(connection, wanted), wanted_leaves(connection, wanted))
+
+
+def by_best_leaf(wanted: Filter) -> Filter:
+    """The filter that asks of the best leaf what `wanted` asks of the label."""
+    return replace(
+        wanted,
+        label=None,
+        best_leaf=wanted.label,
+        min_confidence=None,
+        min_best_leaf_confidence=wanted.min_confidence,
+        max_confidence=None,
+        max_best_leaf_confidence=wanted.max_confidence,
+    )
+
+
+def stopped_above(engine: Engine, wanted: Filter, *, seconds: float) -> dict[str, int]:
+    """The rows that `by_best_leaf` finds beside those of `wanted`, as their label stopped earlier.
+
+    Rows with a person's label are not among them.
+
+    Args:
+        engine: The catalogue.
+        wanted: A filter on `label`, and not on `best_leaf`.
+        seconds: The time limit of the query.
+
+    Returns:
+        Counts by label, which is above one that `wanted` matches; most first.
+
+    Raises:
+        QueryTooSlow: the count was stopped at its time limit.
+    """
+    with reading(engine, seconds=seconds) as connection:
+        names = wanted_labels(connection, wanted) or []
+        above = {
+            "/".join(parts[:n])
+            for name in names
+            if (parts := name.split("/"))
+            for n in range(1, len(parts))
+        }
+        label, number = catalogue.c.label, sa.func.count()
+        query = sa.select(label, number).where(
+            label.in_(sorted(above - set(names))),
+            catalogue.c.human_label.is_(None),
+            *conditions(connection, by_best_leaf(wanted)),
+        )
+        found = connection.execute(query.group_by(label).order_by(number.desc(), label)).all()
+    return {name: int(rows) for name, rows in found}
 
 
 @dataclass(frozen=True)

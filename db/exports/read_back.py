@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -177,6 +177,10 @@ def _register(connection: Connection, rows: list[dict[str, Any]]) -> None:
     unknown = {row["model_label"] for row in rows} - {entry.label for entry in known_entries}
     for label in sorted(unknown - {None}):
         entries[label] = _entry_of_path(label, known_entries)
+    # filters find a leaf by its registered label
+    leaves = {row["best_leaf"] for row in rows} - {None, *entries}
+    for leaf in sorted(leaves - {entry.label for entry in known_entries}):
+        entries[leaf] = replace(_entry_of_path(leaf, known_entries), is_leaf=True)
     versions = {row["model_version"] for row in rows if row["model_version"] is not None}
     known = set(registry.versions(connection))
     if entries or versions - known:

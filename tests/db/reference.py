@@ -15,6 +15,7 @@ CONFIDENCES = (
     "category_confidence",
     "gender_confidence",
     "type_confidence",
+    "best_leaf_confidence",
 )
 
 
@@ -61,6 +62,12 @@ def fits(
         asked = getattr(wanted, name)
         if asked is not None and not (row[name] is not None and star_match(asked, row[name])):
             return False
+    leaf = row["best_leaf"]
+    if wanted.best_leaf is not None and not (leaf and label_match(wanted.best_leaf, leaf)):
+        return False
+    levels = ("best_leaf", "type", "gender", "category")
+    own = (row[f"{level}_confidence"] for level in levels)
+    row = {**row, "best_leaf_confidence": next((p for p in own if p is not None), None)}
     for name in CONFIDENCES:
         low, high = getattr(wanted, f"min_{name}"), getattr(wanted, f"max_{name}")
         if low is not None and not (row[name] is not None and row[name] >= low):

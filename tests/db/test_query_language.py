@@ -65,14 +65,14 @@ def row(draw: st.DrawFn) -> dict[str, Any]:
     }
     names = ("category", "gender", "type", "model_label", "best_leaf")
     names += ("confidence", "margin")
-    names += ("category_confidence", "gender_confidence", "type_confidence")
+    names += ("category_confidence", "gender_confidence", "type_confidence", "best_leaf_confidence")
     made |= dict.fromkeys(names)
     if status == "labelled":
         label = draw(st.sampled_from(sorted(TREE)))
         made |= {name: TREE[label][name] for name in ("category", "gender", "type")}
         made |= {
             "model_label": label,
-            "best_leaf": label,
+            "best_leaf": draw(st.sampled_from([label, *sorted(TREE)])),
             "needs_review": draw(st.booleans()),
             "labelled_at": draw(TIMES),
         }
@@ -80,6 +80,7 @@ def row(draw: st.DrawFn) -> dict[str, Any]:
         made |= {"category_confidence": draw(FRACTIONS)}
         made |= {"gender_confidence": draw(st.none() | FRACTIONS)}
         made |= {"type_confidence": draw(st.none() | FRACTIONS)}
+        made |= {"best_leaf_confidence": draw(st.none() | FRACTIONS)}
     return made
 
 
@@ -94,6 +95,7 @@ FILTERS = st.builds(
     category=st.none() | st.sampled_from(["shoes", "SHOES", "glasses", "*s", "%"]),
     gender=st.none() | st.sampled_from(["female", "male", "*male"]),
     type=st.none() | st.sampled_from(["sandals", "boots", "*a*"]),
+    best_leaf=st.none() | LABEL,
     status=st.none() | st.sampled_from(["labelled", "rejected", "cancelled", "pending"]),
     reason=st.none() | st.sampled_from(["empty", "'"]),
     crawl=st.none() | st.sampled_from(["spring", "sum%", "sum"]),
@@ -111,7 +113,13 @@ FILTERS = st.builds(
     **{
         f"{end}_{name}": st.none() | FRACTIONS
         for end in ("min", "max")
-        for name in ("confidence", "margin", "type_confidence", "gender_confidence")
+        for name in (
+            "confidence",
+            "margin",
+            "type_confidence",
+            "gender_confidence",
+            "best_leaf_confidence",
+        )
     },
 )
 # a filter with every condition finds nothing: keep up to three

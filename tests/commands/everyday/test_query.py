@@ -12,7 +12,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from db import human_labels
 from db.catalogue import Catalogue
+from db.human_labels import Correction
+from db.queries import Filter, rows
 from db.records import Outcome, PendingRow
 from tests.commands.running import lines, run
 from tests.db.samples import CRAWL, MODEL, SUNGLASSES, labelled, put, register, rejected, sandals
@@ -49,6 +52,72 @@ def test_filters_compose(url: str) -> None:
     assert paths(url, "--label", "no/such/label") == set()
     assert len(paths(url)) == 5
     assert len(paths(url, "--limit", "2")) == 2
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> str:
+    """Four sandals by their best leaf: one label is the leaf, two stop above, one is a person's."""
+    url = f"sqlite:///{tmp_path / 'stopped.db'}"
+    store = register(Catalogue.open(url))
+    unsure = {"gender": None, "type": None, "model_label": "shoes", "confidence": 0.99}
+    put(
+        store,
+        [
+            labelled("/leaf.jpg"),
+            labelled("/sure.jpg", sandals(**unsure, best_leaf_confidence=0.92)),
+            labelled("/unsure.jpg", sandals(**unsure, best_leaf_confidence=0.4)),
+            labelled("/boots.jpg", sandals(**unsure, best_leaf_confidence=0.95)),
+            labelled("/before.jpg", sandals(**unsure, best_leaf_confidence=None)),  # type: 0.9
+            labelled("/female.jpg", sandals(type=None, model_label="shoes/female")),
+        ],
+    )
+    (boots,) = rows(store.engine, Filter(path="/boots.jpg"))
+    human_labels.apply(store.engine, [Correction(boots.id, "shoes/male/boots")], "mara")
+    store.close()
+    return url
+
+
+def test_the_best_leaf_is_found_where_the_label_stops_earlier(stopped: str) -> None:
+    every = {"/leaf.jpg", "/sure.jpg", "/unsure.jpg", "/boots.jpg", "/before.jpg", "/female.jpg"}
+    assert paths(stopped, "--label", "shoes/female/sandals") == {"/leaf.jpg"}
+    assert paths(stopped, "--best-leaf", "shoes-female-sandals") == every
+    assert paths(stopped, "--best-leaf", "glasses/*") == set()
+    sure = ("--best-leaf", "*/sandals", "--best-leaf-confidence", "0.9")
+    assert paths(stopped, *sure) == every - {"/unsure.jpg"}
+    assert paths(stopped, *sure, "--not-corrected", "--label", "shoes") == {
+        "/sure.jpg",
+        "/before.jpg",
+    }
+    assert paths(stopped, "--max-best-leaf-confidence", "0.5") == {"/unsure.jpg"}
+    wrong = run("query", "--catalogue", stopped, "--best-leaf", "sandal")
+    assert "no registered label fits --best-leaf 'sandal'" in wrong.stderr
+
+
+@pytest.mark.parametrize("command", ["query", "stats", "export", "review sheet"])
+def test_a_label_that_leaves_stopped_pictures_out_says_how_to_find_them(
+    stopped: str, tmp_path: Path, command: str
+) -> None:
+    target = {"export": [str(tmp_path / "o.csv")], "review sheet": [str(tmp_path / "o.html")]}
+    asked = [*command.split(), *target.get(command, []), "--catalogue", stopped]
+    said = run(*asked, "--label", "shoes/female/sandals", "--min-confidence", "0.9").stderr
+    hint = (
+        "2 more stopped at shoes, 1 at shoes/female: "
+        "--best-leaf shoes/female/sandals --best-leaf-confidence 0.9\n"
+    )
+    assert hint in said
+
+
+def test_no_hint_where_nothing_is_left_out(stopped: str, url: str) -> None:
+    for asked in (
+        ("--label", "shoes*"),
+        ("--label", "shoes/*", "--best-leaf", "*/sandals"),
+        ("--label", "shoes/male/boots"),
+        ("--category", "shoes"),
+    ):
+        assert "stopped" not in run("query", "--catalogue", stopped, *asked).stderr
+    assert "stopped" not in run("query", "--catalogue", url, "--label", "shoes/female/*").stderr
+    quoted = run("query", "--catalogue", stopped, "--label", "shoes/female/s*").stderr
+    assert "--best-leaf 'shoes/female/s*'\n" in quoted
 
 
 def test_json_lines_contain_the_default_columns(url: str) -> None:

@@ -92,6 +92,15 @@ def test_no_rows_in_a_file_that_is_not_empty(
     assert import_file(catalogue.engine, tmp_path / "empty").added == 0
 
 
+def test_an_imported_best_leaf_is_found(catalogue: Catalogue, tmp_path: Path) -> None:
+    file = tmp_path / "in.jsonl"
+    record = LABELLED | {"path": "/a", "best_leaf": "shoes/female/clogs"}
+    file.write_text(json.dumps(record | {"best_leaf_confidence": 0.4}))
+    import_file(catalogue.engine, file)
+    asked = Filter(best_leaf="*/clogs", min_best_leaf_confidence=0.4)
+    assert [row.path for row in rows(catalogue.engine, asked)] == ["/a"]
+
+
 def test_an_export_that_a_spreadsheet_saved(catalogue: Catalogue, tmp_path: Path) -> None:
     source, saved = tmp_path / "in.jsonl", tmp_path / "saved.csv"
     records = [LABELLED | {"path": f"/{n}", "needs_review": n == 1} for n in range(3)]
