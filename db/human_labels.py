@@ -6,9 +6,8 @@ adds a row to the table `corrections`: who, when, from, to, note.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -16,25 +15,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from db import clocks
-from db.chunks import chunks
+from db.corrections import log, taxonomy_labels
 from db.errors import InvalidRecord
-from db.filters import label_entries
-from db.label_patterns import label_matches
 from db.session import reading, writing
-from db.tables import (
-    catalogue,
-    corrections,
-    label_history,
-    relabels,
-    same_bytes,
-    same_picture,
-)
-from db.writes import bulk
+from db.tables import catalogue, label_history, relabels, same_bytes, same_picture
 from db.writes.leases import RowState
-from db.writes.row_values import checked_text
 
 CONFIDENCE_BANDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)  # lower ends
-SUGGESTED = 3
 SHOWN = 20  # wrong corrections in one message
 FILE_CHANGED = "the file's bytes changed"
 _CORRECTED = (catalogue.c.human_label.isnot(None), catalogue.c.status == "labelled")
@@ -56,10 +43,14 @@ class Correction:
 
 @dataclass(frozen=True)
 class Applied:
-    """How many corrections changed a row, and how many were recorded before."""
+    """How many corrections changed a row, and how many were recorded before.
+
+    `batch` identifies those that changed a row in the log, for `db.corrections.undo`; '' if none.
+    """
 
     changed: int
     unchanged: int
+    batch: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -91,28 +82,29 @@ def apply(engine: Engine, wanted: Iterable[Correction], by: str) -> Applied:
         InvalidRecord: names every wrong correction; nothing is recorded.
     """
     asked = list(wanted)
-    if not by.strip():
-        raise InvalidRecord("expected the name of the person who corrects, received none")
+    log.checked_name(by)
     with writing(engine) as connection:
-        rows = _locked_rows(connection, [correction.id for correction in asked])
-        labels = _resolved_labels(connection, asked)
+        rows = log.locked_rows(connection, [correction.id for correction in asked])
+        names = taxonomy_labels.label_names(connection)
+        labels = taxonomy_labels.resolved(names, (correction.label for correction in asked))
         problems = [
             *_unknown_rows(asked, rows),
-            *_unknown_labels(connection, asked, labels),
+            *_unknown_labels(asked, names, labels),
             *_contradictions(asked, labels),
         ]
         if problems:
             more = f"; and {len(problems) - SHOWN:,} more" if len(problems) > SHOWN else ""
             raise InvalidRecord("nothing was applied: " + "; ".join(problems[:SHOWN]) + more)
         now = clocks.now(connection)
-        log: dict[int, dict[str, Any]] = {}
+        action = log.Action(by, now, batch := log.new_batch(now))
+        entries: dict[int, dict[str, Any]] = {}
         for correction in asked:
             row, label = rows[correction.id], labels[correction.label]
             if row["human_label"] != label:
-                log[correction.id] = _log_entry(row, label, by, correction.note, now)
-        _write_corrections(connection, list(log.values()), now)
-    changed = len(log)
-    return Applied(changed, len({correction.id for correction in asked}) - changed)
+                entries[row["id"]] = action.entry(row, label, correction.note)
+        log.write(connection, list(entries.values()), now)
+    unchanged = len({correction.id for correction in asked}) - len(entries)
+    return Applied(len(entries), unchanged, batch if entries else "")
 
 
 def withdraw_outdated(
@@ -123,15 +115,20 @@ def withdraw_outdated(
 ) -> None:
     """Withdraw the human labels of rows whose file has other bytes now."""
     changed = [
-        {"id": old.id, "label": old.human_label, "model_label": None}
+        {
+            "id": old.id,
+            "label": old.human_label,
+            "model_label": None,
+            "human_label": old.human_label,
+        }
         for row in rows
         if (old := found.get(row["path_key"])) is not None
         and old.human_label is not None
         and None not in (old.content_hash, row["content_hash"])
         and old.content_hash != row["content_hash"]
     ]
-    entries = [_log_entry(row, None, "fashion-cascade", FILE_CHANGED, now) for row in changed]
-    _write_corrections(connection, entries, now)
+    action = log.Action("fashion-cascade", now, batch=None)
+    log.write(connection, [action.entry(row, None, FILE_CHANGED) for row in changed], now)
 
 
 def accuracy(engine: Engine) -> list[Accuracy]:
@@ -201,31 +198,6 @@ def _band_name(low: float) -> str:
     return f"{low:.2f}-{high:.2f}"
 
 
-def _locked_rows(connection: Connection, ids: Sequence[int]) -> dict[int, Mapping[str, Any]]:
-    found: dict[int, Mapping[str, Any]] = {}
-    columns = [catalogue.c[name] for name in ("id", "path", "label", "model_label", "human_label")]
-    for chunk in chunks(sorted(set(ids)), bulk.KEYS_PER_STATEMENT):
-        query = sa.select(*columns).where(catalogue.c.id.in_(chunk)).order_by(catalogue.c.id)
-        for row in connection.execute(query.with_for_update()).mappings():
-            found[row["id"]] = dict(row)
-    return found
-
-
-def _resolved_labels(
-    connection: Connection, asked: Sequence[Correction]
-) -> dict[str | None, str | None]:
-    """The label meant by each spelling; spellings of no known label are left out."""
-    names = [entry.label for entry in label_entries(connection)]
-    resolved: dict[str | None, str | None] = {None: None}
-    for written in {correction.label for correction in asked if correction.label is not None}:
-        if "*" in written:
-            continue
-        matches = [name for name in names if label_matches(written.strip(), name)]
-        if len(matches) == 1:
-            resolved[written] = matches[0]
-    return resolved
-
-
 def _unknown_rows(asked: Sequence[Correction], rows: Mapping[int, Any]) -> list[str]:
     problems = [f"{c}: there is no row {c.id}" for c in asked if c.id not in rows]
     for c in asked:
@@ -235,25 +207,10 @@ def _unknown_rows(asked: Sequence[Correction], rows: Mapping[int, Any]) -> list[
 
 
 def _unknown_labels(
-    connection: Connection, asked: Sequence[Correction], labels: Mapping[str | None, Any]
+    asked: Sequence[Correction], names: Sequence[str], labels: Mapping[str | None, Any]
 ) -> list[str]:
     unknown = [c for c in asked if c.label not in labels]
-    names = [entry.label for entry in label_entries(connection)] if unknown else []
-    return [
-        f"{c}: expected a label of the taxonomy, received {c.label!r}{_did_you_mean(c, names)}"
-        for c in unknown
-    ]
-
-
-def _did_you_mean(correction: Correction, names: Sequence[str]) -> str:
-    """The labels that are written nearly like the unknown one, or that end in it."""
-    written = (correction.label or "").strip().casefold()[:200]
-    last = {name.rpartition("/")[2].casefold(): name for name in names}
-    spelt = {name.casefold(): name for name in names}
-    near = [spelt[text] for text in difflib.get_close_matches(written, spelt, SUGGESTED)]
-    near += [last[text] for text in difflib.get_close_matches(written, last, SUGGESTED)]
-    found = list(dict.fromkeys(near))[:SUGGESTED]
-    return f"; did you mean {' or '.join(found)}?" if found else ""
+    return [f"{c}: {taxonomy_labels.unknown_label(c.label, names)}" for c in unknown]
 
 
 def _contradictions(
@@ -266,27 +223,3 @@ def _contradictions(
         if first.setdefault(correction.id, label) != label:
             problems.append(f"{correction}: corrected twice, to different labels")
     return problems
-
-
-def _log_entry(
-    row: Mapping[str, Any], label: str | None, by: str, note: str | None, now: datetime
-) -> dict[str, Any]:
-    return {
-        "catalogue_id": row["id"],
-        "corrected_by": checked_text(by, "corrected_by"),
-        "corrected_at": now,
-        "from_label": row["label"],
-        "to_label": label,
-        "model_label": row["model_label"],
-        "note": checked_text(note, "note"),
-    }
-
-
-def _write_corrections(
-    connection: Connection, entries: list[dict[str, Any]], now: datetime
-) -> None:
-    bulk.insert(connection, corrections, entries)
-    values = [
-        {"id": e["catalogue_id"], "human_label": e["to_label"], "updated_at": now} for e in entries
-    ]
-    bulk.update(connection, catalogue, values)

@@ -275,7 +275,14 @@ corrections = _log_table(
     sa.Column("to_label", sa.Text, sa.ForeignKey("labels.label")),  # NULL: withdrawn
     sa.Column("model_label", sa.Text),  # the model's label at that time
     sa.Column("note", sa.Text),
+    sa.Column("batch", sa.Text),  # the action; NULL: an entry of before schema 0009
+    sa.Column("from_human_label", sa.Text),  # a person's label before, where from_label counted
+    sa.Column("undoes", sa.Text),  # the batch that this entry takes back
 )
+_log = corrections.c
+_index("ix_corrections_batch", _log.batch, _log.catalogue_id, where="batch IS NOT NULL")
+_index("ix_corrections_undoes", _log.undoes, where="undoes IS NOT NULL")
+_index("ix_corrections_corrected_at", _log.corrected_at)
 label_history = _log_table(
     "label_history",
     sa.Column("content_hash", sa.Text),

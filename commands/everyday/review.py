@@ -1,7 +1,11 @@
-"""``fashion-cascade review``: look at uncertain pictures, correct them, measure the accuracy."""
+"""``fashion-cascade review``: look at uncertain pictures, correct them, measure the accuracy.
+
+What was applied is a batch, which `review undo` takes back.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ from commands.options import (
 )
 from commands.output import FORMATS, write_records
 from rendering.output import is_stream
+from worker.errors import ExitCode
 
 
 @click.group()
@@ -87,7 +92,8 @@ def apply(source: Path, *, by: str | None, encoding: str | None, catalogue_url: 
     """Apply the corrections of a filled-in CSV.
 
     All of them are applied, or none if one is wrong. Applying a file twice changes nothing.
-    Corrections take precedence over every model's labels.
+    Corrections take precedence over every model's labels. They are one batch, which 'review undo'
+    takes back.
 
     \b
     Example:
@@ -100,6 +106,81 @@ def apply(source: Path, *, by: str | None, encoding: str | None, catalogue_url: 
         found = read_review_table(source, encoding)
         done = human_labels.apply(catalogue.engine, found, by or user_name())
     click.echo(f"{done.changed} rows corrected or confirmed, {done.unchanged} unchanged")
+    _say_batch(done.batch)
+
+
+@command.command()
+@click.argument("batch")
+@by_option
+@catalogue_option
+def undo(batch: str, *, by: str | None, catalogue_url: str | None) -> None:
+    """Take back a batch of corrections.
+
+    Each row gets the human label that it had before, or none. A row that was corrected since is
+    left as it is and named, with exit code 1. An undo is a batch too, so it can be undone.
+
+    \b
+    Example:
+      fashion-cascade review batches
+      fashion-cascade review undo 20260731-141502-123456-9f3a1c --by mara
+    """
+    from db import corrections
+    from db.exports.text_encoding import to_terminal
+
+    with open_catalogue(catalogue_url) as catalogue:
+        done = corrections.undo(catalogue.engine, batch, by or user_name())
+    for row in done.refused:
+        who = f"corrected by {row.by} at {row.at:%Y-%m-%d %H:%M} UTC" if row.at else "changed"
+        click.echo(
+            f"left as it is: row {row.id}, {to_terminal(row.path)}: {to_terminal(who)} since, "
+            f"now {row.found or 'without a label'}",
+            err=True,
+        )
+    click.echo(
+        f"{done.changed} rows taken back, {done.unchanged} unchanged, "
+        f"{len(done.refused)} left as they are"
+    )
+    _say_batch(done.batch)
+    if done.refused:
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+@command.command()
+@click.option("--by", help="Only those of this person.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, help="Maximum number of batches."
+)
+@record_format_option(*FORMATS)
+@catalogue_option
+def batches(
+    *, by: str | None, limit: int, output_format: str | None, catalogue_url: str | None
+) -> None:
+    """List the last batches of corrections, newest first.
+
+    'undone' is how many of its rows were taken back since, 'undoes' the batch that it took back.
+
+    \b
+    Example:
+      fashion-cascade review batches --by mara
+    """
+    from db import corrections
+
+    with open_catalogue(catalogue_url) as catalogue:
+        found = corrections.batches(catalogue.engine, by, limit)
+    records = (vars(item) | {"labels": _shown(item.labels)} for item in found)
+    columns = ("batch", "by", "at", "rows", "undone", "undoes", "labels")
+    write_records(records, columns, output_format)
+
+
+def _say_batch(batch: str) -> None:
+    """Say how to take back what was done, if anything was."""
+    if batch:
+        click.echo(f"to take this back: fashion-cascade review undo {batch}", err=True)
+
+
+def _shown(labels: Sequence[str | None]) -> str:
+    """The labels that a batch gave, and '(withdrawn)' where it withdrew one."""
+    return ", ".join("(withdrawn)" if label is None else label for label in labels)
 
 
 @command.command()

@@ -32,6 +32,44 @@ def labels() -> dict[str, str]:
     return {Path(row["path"]).name: row["model_label"] for row in rows}
 
 
+def undo_and_redo(batch: str) -> None:
+    """Take back the batch of two corrections and restore it; a row that changed since is named."""
+    run("review", "undo", "none", exit_code=2)
+    (listed,) = lines(run("review", "batches"))
+    assert (listed["batch"], listed["by"], listed["rows"]) == (batch, "mara", 2)
+    assert (listed["labels"], listed["undone"]) == (f"{SANDALS}, {BOOTS}", 0)
+    back = run("review", "undo", batch, "--by", "noor")
+    assert back.stdout == "2 rows taken back, 0 unchanged, 0 left as they are\n"
+    assert lines(run("query", "--corrected")) == []
+    newest, oldest = lines(run("review", "batches"))
+    assert (newest["undoes"], newest["labels"], oldest["undone"]) == (batch, "(withdrawn)", 2)
+    run("review", "undo", back.stderr.split()[-1], "--by", "noor")
+    assert len(lines(run("query", "--corrected"))) == 2
+    left = run("review", "undo", back.stderr.split()[-1], "--by", "noor")
+    assert (left.stdout, left.stderr) == (
+        "0 rows taken back, 2 unchanged, 0 left as they are\n",
+        "",
+    )
+    assert [item["by"] for item in lines(run("review", "batches", "--by", "mara"))] == ["mara"]
+
+
+def test_undo_names_what_changed_since(session: Path) -> None:
+    for label in (BOOTS, SANDALS):
+        run("review", "sheet", f"{label[-5:]}.html", "--limit", "1")
+        table = Path(f"{label[-5:]}.csv")
+        header, row = table.read_text().splitlines()
+        names = header.split(",")
+        cells = next(csv.reader([row]))
+        cells[names.index("correct_label")] = label
+        table.write_text(f"{header}\n{','.join(cells)}\n")
+        done = run("review", "apply", str(table), "--by", "mara" if label == BOOTS else "noor")
+    first = lines(run("review", "batches"))[1]["batch"]
+    left = run("review", "undo", first, exit_code=1)
+    assert left.stdout == "0 rows taken back, 0 unchanged, 1 left as they are\n"
+    assert "corrected by noor at" in left.stderr
+    assert done.stderr.startswith("to take this back: ")
+
+
 def test_review_relabel_and_switch_back(session: Path) -> None:
     run("review", "sheet", "doubtful.html", "--limit", "10")
     page = Path("doubtful.html").read_text()
@@ -47,7 +85,9 @@ def test_review_relabel_and_switch_back(session: Path) -> None:
         writer.writerows(table)
     done = run("review", "apply", "doubtful.csv", "--by", "mara")
     assert done.stdout == "2 rows corrected or confirmed, 0 unchanged\n"
-    assert "0 rows corrected" in run("review", "apply", "doubtful.csv", "--by", "mara").stdout
+    again = run("review", "apply", "doubtful.csv", "--by", "mara")
+    assert (again.stdout, again.stderr) == ("0 rows corrected or confirmed, 2 unchanged\n", "")
+    undo_and_redo(done.stderr.split()[-1])
     (corrected,) = lines(run("query", "--label", BOOTS))
     assert (corrected["label"], corrected["human_label"]) == (BOOTS, BOOTS)
     (corrected,) = lines(run("query", "--label", BOOTS, "--columns", "all"))
