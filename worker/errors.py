@@ -66,7 +66,7 @@ class ExitCode(IntEnum):
     FAILED = 1, "some pictures failed"
     USAGE = 2, "wrong usage or settings"
     BROKER = 3, "the broker cannot be reached"
-    DATABASE = 4, "the database cannot be reached"
+    DATABASE = 4, "the database cannot be reached, or refuses"
     MODEL = 5, "the model cannot be used"
     # as shells have it: 128 + SIGINT, 128 + SIGPIPE
     STOPPED = 130, "stopped by Ctrl-C or SIGTERM; the next run resumes"
@@ -92,6 +92,7 @@ def exit_code_table() -> Mapping[type[Exception], ExitCode]:
         db.CatalogueError: ExitCode.USAGE,
         db.InvalidUrl: ExitCode.USAGE,
         db.DatabaseUnavailable: ExitCode.DATABASE,
+        db.DatabaseRefuses: ExitCode.DATABASE,
         db.DatabaseBusy: ExitCode.DATABASE,
         db.QueryTooSlow: ExitCode.DATABASE,
         db.SchemaError: ExitCode.DATABASE,

@@ -112,8 +112,8 @@ def _copy(connection: Connection, query: sa.Select[Any], schema: Any) -> Iterato
         with driver.cursor() as cursor, cursor.copy(statement, compiled.params) as lines:
             for text in _blocks(lines):
                 yield _parse_csv(text, schema)
-    except psycopg.OperationalError as error:  # as SQLAlchemy raises it for its own statements
-        raise sa.exc.OperationalError("COPY", None, error) from error
+    except psycopg.DatabaseError as error:  # as SQLAlchemy raises it for its own statements
+        raise sa.exc.DBAPIError.instance("COPY", None, error, psycopg.Error) from error
 
 
 def _blocks(lines: Iterable[memoryview]) -> Iterator[bytes]:

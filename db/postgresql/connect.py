@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from db.errors import DatabaseUnavailable
+from db.errors import DatabaseRefuses
 
 CONNECT_TIMEOUT_SECONDS = 10
 # a PostgreSQL that falls silent (a cable, a firewall) is noticed within half a minute, not hours
@@ -37,12 +37,12 @@ def prepare(raw: Any, where: str) -> None:
         where: The URL for the message.
 
     Raises:
-        DatabaseUnavailable: the database's encoding is not UTF-8.
+        DatabaseRefuses: the database's encoding is not UTF-8.
     """
     encoding = raw.info.parameter_status("server_encoding")
     if encoding != "UTF8":
         raw.close()
-        raise DatabaseUnavailable(
+        raise DatabaseRefuses(
             f"the catalogue {where} cannot be used: expected a database with encoding UTF8, "
             f"received {encoding}, which cannot hold every path and label; create one with: "
             "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"

@@ -22,6 +22,7 @@ EXPECTED = {
     "CatalogueError": 2,
     "InvalidUrl": 2,
     "DatabaseUnavailable": 4,
+    "DatabaseRefuses": 4,
     "DatabaseBusy": 4,
     "QueryTooSlow": 4,
     "SchemaError": 4,

@@ -11,7 +11,7 @@ from celery import Task
 from celery.exceptions import Reject
 from kombu.exceptions import OperationalError
 
-from db.errors import CatalogueError
+from db.errors import CatalogueError, DatabaseRefuses, InvalidRecord, SchemaError
 from db.records import FileState
 from db.relabelling import open_relabels
 from worker.concurrency import batch_size
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 # of up to a minute they last half a day. After that the rows wait for `requeue --stale`.
 MAX_RETRIES = 1000
 WITHOUT_LIMIT = 10**9  # the host's trouble: no verdict on the shard, however long it lasts
+PERMANENT = (DatabaseRefuses, InvalidRecord, SchemaError)
 PUT_OFF_SECONDS = 30.0  # the first pause of a row that was put off
 
 
@@ -64,7 +65,9 @@ def _label_shard(
         metrics.record_failed_shard(type(error).__name__)
         context = {"crawl": crawl, "shard": shard}
         unexpected = not isinstance(error, WorkerError | CatalogueError)  # log its traceback
-        log.warning("shard will be retried: %s", error, extra=context, exc_info=unexpected)
+        # somebody must grant, mend or upgrade something: the shard waits for it
+        level = logging.ERROR if isinstance(error, PERMANENT) else logging.WARNING
+        log.log(level, "shard will be retried: %s", error, extra=context, exc_info=unexpected)
         _retry(self, min(MAX_RETRY_DELAY_SECONDS, 2.0 ** min(self.request.retries, 6)), error)
         return
     seconds = time.monotonic() - report.started

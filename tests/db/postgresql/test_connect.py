@@ -9,7 +9,7 @@ from sqlalchemy.engine import make_url
 
 from db import schema
 from db.catalogue import Catalogue
-from db.errors import DatabaseUnavailable
+from db.errors import DatabaseRefuses
 from db.session import make_engine, reading
 from tests.commands.running import run
 from tests.servers import PostgresServer
@@ -30,7 +30,7 @@ def test_database_that_is_not_utf8_is_refused_in_one_line(
 ) -> None:
     name = f"not_utf8_{encoding.lower()}"
     execute(postgres, f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0")
-    with pytest.raises(DatabaseUnavailable, match=f"UTF8, received {encoding}") as caught:
+    with pytest.raises(DatabaseRefuses, match=f"UTF8, received {encoding}") as caught:
         Catalogue.open(postgres.url(name), create=True)
     assert "\n" not in str(caught.value)
     result = run("stats", "--catalogue", postgres.url(name), exit_code=4)

@@ -7,7 +7,10 @@ import sqlite3
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
+from sqlalchemy.engine import make_url
 
 from db.catalogue import Catalogue
 from db.queries import Filter, count
@@ -40,6 +43,33 @@ def test_postgresql_stopped_in_the_middle(
     assert queue.statuses()["pending"] > 0
     queue.wait_for_the_end()
     queue.check(expected)
+
+
+def test_postgresql_that_turns_read_only_is_waited_for_in_one_line_a_shard(
+    queue: Queue, crawl: Crawl
+) -> None:
+    """As a failover does: sessions end, and the server behind the URL is a standby for a while."""
+    expected = queue.fill(crawl, 96)
+    queue.start_worker(SLOW="0.03")
+    queue.wait_for_some()
+    set_read_only(queue.catalogue_url, "on")
+    queue.wait(lambda: "read-only transaction" in queue.logs(), "the worker to notice")
+    set_read_only(queue.catalogue_url, "off")
+    queue.wait_for_the_end()
+    queue.check(expected)
+    assert "name the primary" in queue.logs()
+    assert "Traceback" not in queue.logs()
+
+
+def set_read_only(url: str, value: str) -> None:
+    """For all sessions: those that exist are ended."""
+    found = make_url(url)
+    host, database = str(found.query["host"]), found.database
+    with psycopg.connect(host=host, user="postgres", autocommit=True) as connection:
+        setting = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}")
+        connection.execute(setting.format(sql.Identifier(str(database)), sql.Literal(value)))
+        ended = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s"
+        connection.execute(ended, (database,))
 
 
 def test_a_full_disk_under_sqlite_makes_shards_retry(
