@@ -65,8 +65,10 @@ def _picture(row: Row, roots: Sequence[str]) -> dict[str, Any]:
         "id": row.id,
         "path": row.path,
         "thumbnail": _thumbnail(row.path, roots),
-        "confidence": "" if row.confidence is None else f"{row.confidence:.2f}",
-        "rival": row.best_leaf if row.best_leaf != row.label else None,
+        "leaves": [
+            {"path": leaf, "confidence": "" if share is None else f"{share:.2f}"}
+            for leaf, share in row.best_leaves()
+        ],
     }
 
 

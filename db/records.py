@@ -189,6 +189,21 @@ class Row:
     second_leaf_confidence: float | None = None
     leaf_probabilities: str | None = None
 
+    def best_leaves(self) -> list[tuple[str, float | None]]:
+        """The two best leaves with their own probabilities; what the row has of them.
+
+        In a row that an earlier version labelled, the probability is the confidence of the leaf's
+        last level, which is the same.
+        """
+        if self.best_leaf is None:
+            return []
+        levels = (self.type_confidence, self.gender_confidence, self.category_confidence)
+        own = (self.best_leaf_confidence, *levels)
+        found = [(self.best_leaf, next((p for p in own if p is not None), None))]
+        if self.second_leaf is not None:
+            found.append((self.second_leaf, self.second_leaf_confidence))
+        return found
+
 
 def check_labels(entries: Sequence[LabelEntry]) -> None:
     """Raise ValueError when a label is empty, listed twice, or has no category."""

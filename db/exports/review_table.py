@@ -16,7 +16,9 @@ from tabular.errors import TabularError
 from tabular.read import read_rows
 from tabular.values import integer, text_of
 
-COLUMNS = ("id", "path", "label", "confidence", "correct_label", "note")
+LEAVES = ("best_leaf", "best_leaf_confidence", "second_leaf", "second_leaf_confidence")
+WRITTEN = ("id", "path", "label", *LEAVES, "correct_label", "note")
+COLUMNS = ("id", "path", "label", "correct_label", "note")  # that are read
 REQUIRED = ("id", "label", "correct_label")
 CONFIRM = "ok"  # as correct_label: the label is right
 
@@ -25,9 +27,11 @@ def write_review_table(file: Path, rows: Iterable[Row]) -> None:
     """Write one line for each row; the columns correct_label and note are empty."""
     with open_output(file) as binary:
         write_row = csv_line_writer(lambda line: binary.write(line.encode()))
-        write_row(COLUMNS)
+        write_row(WRITTEN)
         for row in rows:
-            values = (row.id, row.path, row.label, row.confidence, "", "")
+            leaves = [value for leaf in row.best_leaves() for value in leaf]
+            leaves += [None] * (len(LEAVES) - len(leaves))
+            values = (row.id, row.path, row.label, *leaves, "", "")
             write_row([to_cell(value) for value in values])
 
 

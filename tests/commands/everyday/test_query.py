@@ -56,7 +56,7 @@ def test_filters_compose(url: str) -> None:
 
 @pytest.fixture
 def stopped(tmp_path: Path) -> str:
-    """Four sandals by their best leaf: one label is the leaf, two stop above, one is a person's."""
+    """Sandals by their best leaf: one label is the leaf, others stop above or are a person's."""
     url = f"sqlite:///{tmp_path / 'stopped.db'}"
     store = register(Catalogue.open(url))
     unsure = {"gender": None, "type": None, "model_label": "shoes", "confidence": 0.99}
@@ -68,17 +68,20 @@ def stopped(tmp_path: Path) -> str:
             labelled("/unsure.jpg", sandals(**unsure, best_leaf_confidence=0.4)),
             labelled("/boots.jpg", sandals(**unsure, best_leaf_confidence=0.95)),
             labelled("/before.jpg", sandals(**unsure, best_leaf_confidence=None)),  # type: 0.9
+            labelled("/person.jpg", sandals(**unsure, best_leaf_confidence=0.95)),
             labelled("/female.jpg", sandals(type=None, model_label="shoes/female")),
         ],
     )
-    (boots,) = rows(store.engine, Filter(path="/boots.jpg"))
-    human_labels.apply(store.engine, [Correction(boots.id, "shoes/male/boots")], "mara")
+    for path, label in (("/boots.jpg", "shoes/male/boots"), ("/person.jpg", "shoes")):
+        (row,) = rows(store.engine, Filter(path=path))
+        human_labels.apply(store.engine, [Correction(row.id, label)], "mara")
     store.close()
     return url
 
 
 def test_the_best_leaf_is_found_where_the_label_stops_earlier(stopped: str) -> None:
     every = {"/leaf.jpg", "/sure.jpg", "/unsure.jpg", "/boots.jpg", "/before.jpg", "/female.jpg"}
+    every |= {"/person.jpg"}
     assert paths(stopped, "--label", "shoes/female/sandals") == {"/leaf.jpg"}
     assert paths(stopped, "--best-leaf", "shoes-female-sandals") == every
     assert paths(stopped, "--best-leaf", "glasses/*") == set()
@@ -89,6 +92,7 @@ def test_the_best_leaf_is_found_where_the_label_stops_earlier(stopped: str) -> N
         "/before.jpg",
     }
     assert paths(stopped, "--max-best-leaf-confidence", "0.5") == {"/unsure.jpg"}
+    assert paths(stopped, "--best-leaf-confidence", "0.94") == {"/boots.jpg", "/person.jpg"}
     wrong = run("query", "--catalogue", stopped, "--best-leaf", "sandal")
     assert "no registered label fits --best-leaf 'sandal'" in wrong.stderr
 
