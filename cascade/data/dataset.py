@@ -20,6 +20,8 @@ import numpy as np
 from cascade.decisions import DecisionSet
 from cascade.errors import DatasetError, TaxonomyError
 from cascade.pictures.decode import Preprocessing, load
+from cascade.pictures.files import picture_files
+from cascade.pictures.formats import sniff
 from cascade.taxonomy import Taxonomy
 from tabular.errors import TabularError
 from tabular.read import read_rows
@@ -31,10 +33,8 @@ COLUMNS = ("path", "label", "split", "source", "group")
 SPLITS = ("train", "validation", "test")
 DRAWINGS = "drawings"  # the source of pictures from cascade.drawings
 MAX_SOURCES_SHOWN = 20
+SNIFFED_BYTES = 64  # enough for `sniff`
 MAX_PARENT_LEVELS = 4  # folders above the given one where a hint looks for labels
-PICTURE_ENDINGS = {
-    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif", ".bmp", ".tif", ".tiff", ".mpo"),
-}
 
 
 @dataclass(frozen=True)
@@ -77,22 +77,53 @@ def read_labelled_folder(
 ) -> list[Item]:
     """List every picture below ``folder``; the folders in between are its label.
 
-    Folders below a leaf (``out_of_scope/shirts``) are ignored. Without a taxonomy, the label is the
-    full folder path. Raises ``DatasetError`` for a folder that is not a label.
+    The files are those that a worker takes (``cascade.pictures.files``). Folders below a leaf
+    (``out_of_scope/shirts``) are ignored. Without a taxonomy, the label is the full folder path.
+    Raises ``DatasetError`` for a folder that is not a label, or cannot be read. A file that has no
+    label and is no picture (``LICENSE``) is left out.
     """
     root = Path(folder)
     if not root.is_dir():
         raise DatasetError(f"{root}: expected a folder whose folders are labels")
     items = []
-    for path in sorted(root.rglob("*")):
-        if path.suffix.lower() not in PICTURE_ENDINGS or not path.is_file():
-            continue
+    for path in _files_below(root):
         parts = path.relative_to(root).parts[:-1]
-        label = "/".join(parts) if taxonomy is None else _label_below(root, path, taxonomy)
-        items.append(Item(str(path), label, split))
+        try:
+            label = "/".join(parts) if taxonomy is None else _label_below(root, path, taxonomy)
+        except DatasetError:
+            if has_picture_content(path):
+                raise
+            log.warning("%s left out: it has no label and is no picture", path)
+        else:
+            items.append(Item(str(path), label, split))
     if not items:
         raise DatasetError(f"{root}: no pictures in it; expected folders like shoes/female/sandals")
     return items
+
+
+def _files_below(root: Path) -> list[Path]:
+    """The files that a worker takes, sorted."""
+
+    def refuse(folder: str) -> None:
+        raise DatasetError(
+            f"{folder}: the folder cannot be read; give it read permission, or move it away"
+        )
+
+    try:
+        return sorted(map(Path, picture_files(os.fspath(root), on_unreadable=refuse)))
+    except OSError as error:
+        raise DatasetError(f"{root}: the folder cannot be read: {error.strerror}") from error
+
+
+def has_picture_content(path: Path) -> bool:
+    """Whether a file begins as a picture does, or cannot be read."""
+    if not path.is_file():
+        return False  # a pipe would wait for ever
+    try:
+        with path.open("rb") as file:
+            return sniff(file.read(SNIFFED_BYTES)) is not None
+    except OSError:
+        return True
 
 
 def read_labelled_manifest(
@@ -239,7 +270,7 @@ def decode_sample(
     Returns:
         ``(N, height, width, 3)`` uint8, where N is ``size``, or less if there are fewer pictures.
     """
-    paths = sorted(os.fspath(path) for path in folder.rglob("*") if path.is_file())
+    paths = sorted(map(os.fspath, _files_below(folder)))
     random.Random(seed).shuffle(paths)
     loaded = (load(path, preprocessing).pixels for path in paths)
     sample = itertools.islice((pixels for pixels in loaded if pixels is not None), size)

@@ -25,6 +25,7 @@ MAX_DIFFERENT_BITS = 20  # of 256, for two near duplicates
 MAX_CHANGED_SHARE = 0.15
 NOISE_LEVELS = 1.0  # mean difference that is always allowed, for encoder noise
 SPLIT_SHARES = {"validation": 0.15, "test": 0.15}
+MAX_OF_SHARE = 1.5  # what a split may take of its share, so that training gets more than half
 MIN_GROUPS = len(SPLITS)
 
 
@@ -106,7 +107,8 @@ def split_by_group(
 ) -> list[Item]:
     """Assign whole groups to splits, label by label, in the shares of ``SPLIT_SHARES``.
 
-    A group counts for the label that most of its pictures have.
+    A group counts for the label that most of its pictures have. A group that is too large for
+    validation and test goes to training.
 
     Args:
         items: The pictures; an item without a group is a group of one.
@@ -128,19 +130,36 @@ def split_by_group(
     for number, label in enumerate(sorted(by_label)):
         random = np.random.default_rng((seed, number))
         groups = [by_label[label][n] for n in random.permutation(len(by_label[label]))]
-        total = sum(len(members[group]) for group in groups)
-        shares = SPLIT_SHARES if len(groups) >= MIN_GROUPS else {}
-        for split, share in shares.items():
-            taken = 0
-            # take at least one group, and leave at least one for each later split
-            while groups and (not taken or taken < share * total) and len(groups) > 1:
-                group = groups.pop()
-                split_of[group], taken = split, taken + len(members[group])
-        split_of |= dict.fromkeys(groups, "train")
+        sizes = {group: len(members[group]) for group in groups}
+        split_of |= _divide(sizes) if len(groups) >= MIN_GROUPS else dict.fromkeys(groups, "train")
     return [
         replace(item, split=split_of[item.group or f"alone-{number}"])
         for number, item in enumerate(items)
     ]
+
+
+def _divide(sizes: Mapping[str, int]) -> dict[str, str]:
+    """The split of each group of one label; `sizes` are in random order, the last is taken first.
+
+    Every split gets a group. A group with which a split would have more than `MAX_OF_SHARE` of its
+    share is left for the others, at last for training.
+    """
+    split_of: dict[str, str] = {}
+    left, total = list(sizes), sum(sizes.values())
+    for later, (split, share) in zip((2, 1), SPLIT_SHARES.items(), strict=True):
+        taken, wanted, too_large = 0, share * total, list[str]()
+        while left and taken < wanted and len(left) + len(too_large) > later:
+            group = left.pop()
+            if taken + sizes[group] > MAX_OF_SHARE * wanted:
+                too_large.append(group)
+            else:
+                split_of[group], taken = split, taken + sizes[group]
+        left += reversed(too_large)
+        if not taken:
+            smallest = min(reversed(left), key=lambda group: sizes[group])
+            left.remove(smallest)
+            split_of[smallest] = split
+    return split_of | dict.fromkeys(left, "train")
 
 
 def _check_enough(by_label: Mapping[str, list[str]], members: Mapping[str, list[Item]]) -> None:

@@ -17,6 +17,7 @@ from cascade.data.dataset import (
     counts,
     decode_items,
     drawn_items,
+    has_picture_content,
     read_labelled_folder,
     read_labelled_manifest,
 )
@@ -46,9 +47,15 @@ class DatasetSplits:
 
 
 def taxonomy_of_folders(folder: Path) -> Taxonomy:
-    """The tree of a folder of labels. Folders named like splits are not part of a label."""
+    """The tree of a folder of labels. Folders named like splits are not part of a label.
+
+    A folder is a label only if there is a picture in it.
+    """
     roots = [folder / split for split in SPLITS if (folder / split).is_dir()] or [folder]
-    labels = {item.label for root in roots for item in read_labelled_folder(root, None)}
+    labels = set[str]()
+    for item in (item for root in roots for item in read_labelled_folder(root, None)):
+        if item.label not in labels and has_picture_content(Path(item.path)):
+            labels.add(item.label)
     outside = {label for label in labels if label.split("/")[0] == OUT_OF_SCOPE}
     return Taxonomy.from_labels(sorted(labels - outside), OUT_OF_SCOPE if outside else None)
 

@@ -8,10 +8,11 @@ import threading
 from collections.abc import Iterator
 from queue import Empty, SimpleQueue
 
+from cascade.pictures.files import is_hidden, other_ending
 from db.records import PendingRow
 from worker.errors import RootGone
 from worker.sources.paths import to_os_path
-from worker.sources.scan import NON_IMAGE_EXTENSIONS, SkippedFiles, file_state, walk
+from worker.sources.scan import SkippedFiles, file_state, walk
 
 QUIET_MILLISECONDS = 1000  # without changes, before the changed files are taken
 POLL_SECONDS = 0.2
@@ -77,6 +78,4 @@ def _watch(
 def _is_taken(path: str, folder: str) -> bool:
     """Whether a walk would yield this file or enter this folder."""
     parts = os.path.relpath(path, folder).split(os.sep)  # noqa: PTH206
-    extension = os.path.splitext(path)[1].lower()  # noqa: PTH122
-    hidden = any(part.startswith(".") for part in parts)
-    return not hidden and extension not in NON_IMAGE_EXTENSIONS
+    return not any(map(is_hidden, parts)) and other_ending(parts[-1]) is None

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from cascade.pictures.files import is_hidden, other_ending
 from db.records import FileState
 from rendering.secrets import mask_message, mask_url
 from worker.errors import InputError, RootGone
@@ -44,15 +45,12 @@ def walk(url: str) -> Iterator[FileState]:
     Raises:
         RootGone: the store does not answer.
     """
-    from worker.sources.scan import NON_IMAGE_EXTENSIONS
-
     system, path = file_system(url)
     url, path = url.rstrip("/"), path.rstrip("/")
     try:
         for _, _, files in system.walk(path, detail=True, on_error="raise"):
             for name, about in files.items():
-                extension = f".{name.rpartition('.')[2].lower()}" if "." in name else ""
-                if not name.startswith(".") and extension not in NON_IMAGE_EXTENSIONS:
+                if not is_hidden(name) and other_ending(name) is None:
                     below = str(about["name"]).removeprefix(path).lstrip("/")
                     yield FileState(f"{url}/{below}", about.get("size"), _modified(about))
     except (OSError, ValueError) as error:

@@ -1,10 +1,9 @@
 """Find the files to label: folders (walked lazily), single files, lists of paths.
 
-Only name and size are read; the decoders open the files. All files in a folder are taken, even with
-a wrong extension or none, except hidden files and files with the extension of something else
-(``notes.txt``, ``catalogue.db``); those are counted. Links to files are taken (a link out of its
-root is rejected when it is opened). Links to folders are not followed, so every walk ends. Files
-that are named one by one are all taken.
+Only name and size are read; the decoders open the files. `cascade.pictures.files` says which files
+in a folder are taken; those with the ending of something else are counted. Links to files are taken
+(a link out of its root is rejected when it is opened). Files that are named one by one are all
+taken.
 """
 
 from __future__ import annotations
@@ -17,20 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from cascade.pictures.files import picture_files
 from db.records import FileState
 from tabular.errors import TabularError
 from tabular.lines import MAX_LINE, encoding_by_mark, text_lines
 from worker.errors import InputError, RootGone
 from worker.sources.paths import given_path, is_url, to_text
-
-# extensions of files that are not pictures; other extensions are not trusted
-_NON_IMAGE_EXTENSIONS = """
-    .7z .avi .bz2 .cfg .css .csv .db .db-journal .db-shm .db-wal .doc .docx .gz .ini .ipynb
-    .jinja .js .json .jsonl .log .m4a .md .mkv .mov .mp3 .mp4 .ndjson .parquet .pdf .py .rar
-    .rst .sh .sqlite .sqlite3 .tar .tgz .toml .tsv .txt .wav .webm .xls .xlsx .xml .xz .yaml
-    .yml .zip .zst
-"""
-NON_IMAGE_EXTENSIONS = frozenset(_NON_IMAGE_EXTENSIONS.split())
 
 
 @dataclass
@@ -155,39 +146,29 @@ def root_is_available(root: str) -> bool:
 
 
 def walk(folder: str, skipped: SkippedFiles) -> Iterator[FileState]:
-    """Yield the files below the folder in the order of the disk; memory grows only with the depth.
+    """Yield the picture files below the folder in the order of the disk; see `picture_files`.
 
     Raises:
         RootGone: the folder went away.
     """
-    try:
-        stack = [os.scandir(folder)]
-    except OSError as error:
-        raise RootGone(f"{to_text(folder)} went away: {error.strerror}; try again later") from error
-    while stack:
+
+    def count(ending: str) -> None:
+        skipped.extensions[ending] += 1
+
+    def unreadable(path: str) -> None:
+        skipped.unreadable_folders.append(to_text(path))
+
+    paths = picture_files(folder, on_other=count, on_unreadable=unreadable)
+    while True:
         try:
-            entry = next(stack[-1], None)
-        except OSError as error:  # the disk went away in the middle of a folder
-            raise RootGone(f"{to_text(folder)} went away: {error.strerror}") from error
-        if entry is None:
-            stack.pop().close()
-        elif entry.name.startswith("."):
-            continue
-        elif entry.is_dir(follow_symlinks=False):
-            try:
-                stack.append(os.scandir(entry.path))
-            except OSError:
-                skipped.unreadable_folders.append(to_text(entry.path))
-        elif _is_link_to_folder(entry):
-            continue
-        elif (extension := os.path.splitext(entry.name)[1].lower()) in NON_IMAGE_EXTENSIONS:  # noqa: PTH122
-            skipped.extensions[extension] += 1
-        else:
-            yield _state(entry.path)
-
-
-def _is_link_to_folder(entry: os.DirEntry[str]) -> bool:
-    return entry.is_symlink() and os.path.isdir(entry.path)  # noqa: PTH112
+            path = next(paths, None)
+        except OSError as error:
+            raise RootGone(
+                f"{to_text(folder)} went away: {error.strerror}; try again later"
+            ) from error
+        if path is None:
+            return
+        yield _state(path)
 
 
 def file_state(path: str) -> FileState:

@@ -74,6 +74,40 @@ def test_groups_are_not_divided_and_every_split_has_every_label() -> None:
     assert split != split_by_group(given, seed=5)
 
 
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [100, *[1] * 20],  # one article in many colours
+        [60, 10, 10, 10, 10],
+        [100, 1, 1],
+        [98, 1, 1, 1],
+        [1] * 7,
+        [5, 1, 1, 2, 7, 3, 1, 1, 4, 2],
+    ],
+)
+def test_a_large_group_does_not_starve_training(sizes: list[int]) -> None:
+    """Each split has a picture, and training more than half, whatever the seed."""
+    for seed in range(200):
+        found = Counter(item.split for item in split_by_group(items({"a": sizes}), seed))
+        assert set(found) == {"train", "validation", "test"}
+        assert found["train"] > sum(sizes) / 2
+
+
+@pytest.mark.parametrize("sizes", [[1] * 40, [1] * 10, [9] * 12, [2, 2, 2]])
+def test_even_groups_are_split_as_they_were(sizes: list[int]) -> None:
+    """What version 0.1.0 made of them: the last groups of a permutation, until a share is full."""
+    for seed in range(20):
+        order = np.random.default_rng((seed, 0)).permutation(len(sizes))
+        names, wanted = [f"a-{group}" for group in sorted(map(str, range(len(sizes))))], {}
+        left = [names[number] for number in order]
+        for split in ("validation", "test"):
+            taken = 0.0
+            while taken < 0.15 * sum(sizes):
+                wanted[left.pop()], taken = split, taken + sizes[0]
+        for item in split_by_group(items({"a": sizes}), seed):
+            assert item.split == wanted.get(item.group, "train")
+
+
 def test_too_few_groups_are_refused_with_the_numbers() -> None:
     with pytest.raises(DatasetError, match=r"b: 2 \(9 pictures\).*at least 3"):
         split_by_group(items({"a": [1, 1, 1], "b": [4, 5]}), seed=1)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from cascade.data.dataset import read_labelled_folder
 from cascade.data.npz import read_npz
 from cascade.data.prepare import prepare, taxonomy_of_folders
 from cascade.errors import DatasetError
 from cascade.pictures.decode import Preprocessing
 from cascade.taxonomy import Taxonomy
+from worker.sources.scan import SkippedFiles, walk
 
 from .test_near_duplicates import article
 
@@ -131,3 +134,30 @@ def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=np.zeros((2, 120, 90, 3), np.uint8), labels=labels)
     with pytest.raises(DatasetError, match="pickles are refused"):
         read_npz(tmp_path / "a.npz", TREE, FRAME)
+
+
+NAMES = ("a.jfif", "a", "a.jpg?w=200", "a.JPG", ".hidden.jpg", "notes.txt", "a.db")
+
+
+def test_training_takes_the_files_that_label_takes(tmp_path: Path) -> None:
+    """And no hidden folder becomes a class, nor one without a picture."""
+    save(tmp_path / "drawn.png", 1)
+    picture = (tmp_path / "drawn.png").read_bytes()
+    crawl = tmp_path / "crawl"
+    for label in ("toys/ball", "toys/car", ".git/objects", "toys/.cache"):
+        (crawl / label).mkdir(parents=True)
+        for name in NAMES:
+            (crawl / label / name).write_bytes(picture)
+    taken = sorted(file.path for file in walk(str(crawl), SkippedFiles()))
+    assert sorted(item.path for item in read_labelled_folder(crawl, None)) == taken
+    assert len(taken) == 2 * 4
+    (crawl / "LICENSE").write_text("Free.")
+    (crawl / "scripts").mkdir()
+    (crawl / "scripts" / "Makefile").write_text("all:")
+    os.mkfifo(crawl / "scripts" / "pipe")
+    tree = taxonomy_of_folders(crawl)
+    assert tree.leaves == ("toys/ball", "toys/car")
+    assert sorted(item.path for item in read_labelled_folder(crawl, tree)) == taken
+    (crawl / "scripts" / "b").write_bytes(picture)
+    with pytest.raises(DatasetError, match="'scripts' is not a label"):
+        read_labelled_folder(crawl, tree)
