@@ -36,6 +36,7 @@ COMMANDS: dict[str, str] = {
     "quarantine": "queue.quarantine",
     "doctor": "upkeep.doctor",
     "review": "everyday.review",
+    "serve": "everyday.serve",
     "export": "everyday.export",
     "import": "upkeep.import_",
     "relabel": "models.relabel",

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 JPEG_QUALITY = 80
 
 
-def render(template: str, **values: object) -> str:
-    """The page of a template in ``rendering/templates`` with these values.
+def render(template: str, /, *, package: str = "rendering", **values: object) -> str:
+    """The page of a template in the folder ``templates`` of a package, with these values.
 
     Raises:
         jinja2.TemplateNotFound: there is no such template.
         jinja2.UndefinedError: the template uses a value that was not given.
     """
-    return _environment().get_template(template).render(values)
+    return _environment(package).get_template(template).render(values)
 
 
 def data_uri(content: bytes, media_type: str) -> str:
@@ -47,9 +47,9 @@ def jpeg_data_uri(pixels: np.ndarray) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def _environment(package: str) -> Environment:
     return Environment(
-        loader=PackageLoader("rendering"),
+        loader=PackageLoader(package),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_printable_value,

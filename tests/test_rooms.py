@@ -13,20 +13,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PRODUCT = ("cascade", "db", "worker", "commands", "rendering", "tabular")
+PRODUCT = ("cascade", "db", "worker", "commands", "rendering", "tabular", "web")
 MODULES_PER_FOLDER = 20
 
 # top-level room -> libraries and rooms that none of its modules may import
 MUST_NOT_KNOW = {
     "cascade": {"celery", "kombu", "redis", "sqlalchemy", "alembic", "psycopg", "click"}
-    | {"db", "worker", "commands", "cli"},
+    | {"db", "worker", "commands", "web", "cli"},
     "db": {"celery", "kombu", "redis", "click", "tensorflow", "keras", "PIL"}
-    | {"cascade", "worker", "commands", "cli"},
-    "worker": {"click", "commands", "cli"},
+    | {"cascade", "worker", "commands", "web", "cli"},
+    "worker": {"click", "commands", "web", "cli"},
     "rendering": {"celery", "kombu", "redis", "sqlalchemy", "click", "tensorflow", "keras"}
-    | {"cascade", "db", "worker", "commands", "cli"},
+    | {"cascade", "db", "worker", "commands", "web", "cli"},
     "tabular": {"celery", "kombu", "redis", "sqlalchemy", "click", "tensorflow", "keras"}
-    | {"cascade", "db", "worker", "commands", "rendering", "cli"},
+    | {"cascade", "db", "worker", "commands", "rendering", "web", "cli"},
+    "web": {"celery", "kombu", "redis", "click", "tensorflow", "keras", "commands", "cli"},
 }
 
 # the modules right in commands/: a command never imports another command
@@ -77,6 +78,7 @@ ROOT_MUST_NOT_IMPORT = {
     "db": set[str](),
     "worker": {"worker.queue"},
     "commands": {"commands.everyday", "commands.queue", "commands.models", "commands.upkeep"},
+    "web": set[str](),
 }
 # worker.app is the name that `celery -A` is given; an Enqueuer publishes
 EXCEPTIONS = {"worker.app", "worker.enqueue"}
@@ -87,6 +89,8 @@ ONLY_HERE = {
     "kombu": ("worker/queue/", "worker/enqueue.py"),
     "matplotlib": ("cascade/evaluation/plots.py",),
     "jinja2": ("rendering/html.py",),
+    "starlette": ("web/",),
+    "uvicorn": ("web/",),
 }
 
 

@@ -17,7 +17,7 @@ import pytest
 from cascade.drawings import render
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("cascade", "commands", "db", "rendering", "tabular", "worker")
+PACKAGES = ("cascade", "commands", "db", "rendering", "tabular", "web", "worker")
 # files of a used checkout that do not belong into a build
 NOT_BUILT = (".*", "build", "dist", "runs", "tests", "benchmarks", "*.egg-info", "__pycache__")
 

@@ -19,6 +19,7 @@ from worker.errors import InputError, RootGone
 if TYPE_CHECKING:
     from cascade.pictures.decode import Loaded
     from cascade.pictures.preprocessing import Preprocessing
+    from cascade.pictures.safe_read import Contents
 
 
 def file_system(url: str) -> tuple[Any, str]:
@@ -70,35 +71,40 @@ def root_is_available(url: str) -> bool:
 def load(url: str, preprocessing: Preprocessing, roots: Sequence[str]) -> Loaded:
     """Read, hash and decode one file of an object store; a bad file is rejected, not raised."""
     from cascade.pictures.decode import Loaded, Rejected, content_hash, decode
-    from cascade.pictures.trouble import Trouble, trouble_of
 
-    def refused(
-        reason: str, detail: str, size: int | None = None, trouble: Trouble | None = None
-    ) -> Loaded:
-        return Loaded(url, size, None, None, None, reason, detail, trouble)
+    found = read(url, preprocessing.max_bytes, roots)
+    if found.data is None:
+        return Loaded(url, found.size, None, None, None, found.reason, found.detail, found.trouble)
+    result, digest = decode(found.data, preprocessing), content_hash(found.data)
+    if isinstance(result, Rejected):
+        return Loaded(url, found.size, found.mtime, digest, None, result.reason, result.detail)
+    return Loaded(url, found.size, found.mtime, digest, result, None, None)
+
+
+def read(url: str, max_bytes: int, roots: Sequence[str]) -> Contents:
+    """The bytes of one file of an object store, like `safe_read.read`."""
+    from cascade.pictures.safe_read import Contents
+    from cascade.pictures.trouble import trouble_of
 
     if roots and not any(is_below(url, root) for root in roots):
-        return refused("outside_root", f"not below {', '.join(map(mask_url, roots))}")
+        detail = f"not below {', '.join(map(mask_url, roots))}"
+        return Contents(reason="outside_root", detail=detail)
     try:
         system, path = file_system(url)
         about = system.info(path)
         size = about.get("size")
-        if size is not None and size > preprocessing.max_bytes:
-            return refused("too_large", f"more than {preprocessing.max_bytes} bytes", size)
+        if size is not None and size > max_bytes:
+            return Contents(size, reason="too_large", detail=f"more than {max_bytes} bytes")
         with system.open(path, "rb") as stream:
-            data = stream.read(preprocessing.max_bytes + 1)
+            data = stream.read(max_bytes + 1)
     except FileNotFoundError as error:
-        return refused("missing", str(error))
+        return Contents(reason="missing", detail=str(error))
     except Exception as error:  # noqa: BLE001 - each library of a store has its own errors
         words = str(error) or type(error).__name__
-        return refused("unreadable", words, trouble=trouble_of(error))
-    if len(data) > preprocessing.max_bytes:
-        return refused("too_large", f"more than {preprocessing.max_bytes} bytes", len(data))
-    result = decode(data, preprocessing)
-    digest, mtime = content_hash(data), _modified(about)
-    if isinstance(result, Rejected):
-        return Loaded(url, len(data), mtime, digest, None, result.reason, result.detail)
-    return Loaded(url, len(data), mtime, digest, result, None, None)
+        return Contents(reason="unreadable", detail=words, trouble=trouble_of(error))
+    if len(data) > max_bytes:
+        return Contents(len(data), reason="too_large", detail=f"more than {max_bytes} bytes")
+    return Contents(len(data), _modified(about), data)
 
 
 def is_below(url: str, root: str) -> bool:

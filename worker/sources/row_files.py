@@ -16,6 +16,7 @@ from worker.sources.paths import is_url, to_os_path
 if TYPE_CHECKING:
     from cascade.pictures.decode import Loaded
     from cascade.pictures.preprocessing import Preprocessing
+    from cascade.pictures.safe_read import Contents
 
 
 def row_loader(preprocessing: Preprocessing) -> Load:
@@ -31,6 +32,23 @@ def row_loader(preprocessing: Preprocessing) -> Load:
         return load_any(path, roots)
 
     return load
+
+
+def read_row(path: str, max_bytes: int, roots: Sequence[str]) -> Contents:
+    """The bytes at a row's path, opened as by `row_loader`; never raises because of the path."""
+    from cascade.pictures import safe_read
+    from worker.sources import object_store
+
+    try:
+        os_path = to_os_path(path)
+    except ValueError as error:
+        return safe_read.Contents(reason="unreadable", detail=str(error))
+    if not is_url(os_path):
+        return safe_read.read(os_path, max_bytes, roots)
+    if not any(is_url(root) for root in roots):
+        detail = "an address outside the setting roots"
+        return safe_read.Contents(reason="outside_root", detail=detail)
+    return object_store.read(os_path, max_bytes, roots)
 
 
 class RowFiles:

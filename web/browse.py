@@ -1,0 +1,117 @@
+"""The grid with its facets, a picture's own page, and the pictures themselves."""
+
+from __future__ import annotations
+
+import hashlib
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from db.browsing import QUERY_SECONDS, SORTS, picture, window
+from rendering.html import render
+from web import facets, responses
+from web.assets import FOREVER
+from web.site import site_of
+from web.thumbnails import LARGE, SMALL
+from web.tiles import tile
+from web.views import View
+
+LARGEST_ID = 2**63 - 1
+
+
+def grid(request: Request) -> Response:
+    """One page of the rows of a view."""
+    site = site_of(request)
+    view = View.parse(request.query_params.multi_items())
+    found = window(site.engine, view.wanted, sort=view.sort, size=view.size, at=view.at)
+    return responses.page(
+        request,
+        "browse.html",
+        view=view,
+        tiles=[tile(row) for row in found.rows],
+        previous=found.previous and view.address(at=found.previous),
+        next=found.next and view.address(at=found.next),
+        first=view.address() if view.at is not None else None,
+        facets=facets.facets(site.engine, view),
+        sorts=[(name, view.address(sort=name), name == view.sort) for name in SORTS],
+        searches=_searches(view),
+    )
+
+
+def _searches(view: View) -> list[tuple[str, str, str]]:
+    """(name, words, value) of the fields for free filters."""
+    words = {"label": "Label", "path": "Path", "product_id": "Product id", "url": "Address"}
+    words["shop"] = "Shop"
+    return [(name, title, getattr(view.wanted, name) or "") for name, title in words.items()]
+
+
+def one_facet(request: Request) -> Response:
+    """A facet that was not counted in time, as a piece of the page."""
+    site = site_of(request)
+    view = View.parse(request.query_params.multi_items())
+    name = request.path_params["name"]
+    if name not in facets.TITLES:
+        raise HTTPException(404, "there is no such facet")
+    found = facets.one_facet(site.engine, view, name, seconds=QUERY_SECONDS)
+    text = render("facet.html", package="web", facet=found)
+    return Response(text, 200, {"Cache-Control": "no-store"}, "text/html")
+
+
+def one_picture(request: Request) -> Response:
+    """A row with its history."""
+    site = site_of(request)
+    found = picture(site.engine, _row_id(request))
+    if found is None:
+        raise HTTPException(404, "there is no such picture")
+    return responses.page(
+        request,
+        "picture.html",
+        found=found,
+        tile=tile(found.row),
+        same=[tile(row) for row in found.same_bytes],
+        fields=[(name, value) for name, value in vars(found.row).items() if value is not None],
+    )
+
+
+async def pixels(request: Request) -> Response:
+    """The picture of a row, small or large, as a JPEG; a drawn placeholder if there is none."""
+    from starlette.concurrency import run_in_threadpool
+
+    from web.rows import path_of
+
+    site = site_of(request)
+    frame = {"small": SMALL, "large": LARGE}.get(request.path_params["size"])
+    if frame is None:
+        raise HTTPException(404, "expected small or large")
+    path = await run_in_threadpool(path_of, site.engine, _row_id(request))
+    if path is None:
+        raise HTTPException(404, "there is no such picture")
+    made = await site.thumbnails.make(path, frame)
+    if made.jpeg is None:
+        text = render("placeholder.svg", package="web", reason=made.reason)
+        return Response(text, 200, {"Cache-Control": "no-store"}, "image/svg+xml")
+    tag = hashlib.sha256(made.jpeg).hexdigest()[:32]
+    # the address has the hash of the bytes that were labelled; others may replace the file
+    fresh = request.query_params.get("v") == made.digest
+    caching = FOREVER.replace("public", "private") if fresh else "private, no-cache"
+    headers = {"Cache-Control": caching, "ETag": f'"{tag}"'}
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(None, 304, headers)
+    return Response(made.jpeg, 200, headers, "image/jpeg")
+
+
+def _row_id(request: Request) -> int:
+    number = int(request.path_params["id"])
+    if number > LARGEST_ID:
+        raise HTTPException(404, "there is no such picture")
+    return number
+
+
+ROUTES = [
+    Route("/", grid),
+    Route("/facets/{name}", one_facet),
+    Route("/pictures/{id:int}", one_picture),
+    Route("/pictures/{id:int}/{size:str}", pixels),
+]

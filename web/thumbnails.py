@@ -1,0 +1,97 @@
+"""Small pictures of rows: read and decoded within the product's limits, kept in a bounded cache.
+
+A row's path is not trusted: it is opened below the roots only, on every request, and the cache is
+keyed by the hash of the bytes that were read. A row's own `content_hash` may be forged, so it never
+finds a picture.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cascade.pictures.decode import Rejected, content_hash, decode
+from cascade.pictures.preprocessing import Preprocessing
+from worker.sources.row_files import read_row
+
+if TYPE_CHECKING:
+    from web.disk_cache import DiskCache
+
+SMALL = Preprocessing(width=240, height=320)
+LARGE = Preprocessing(width=900, height=1200)
+DECODES = 2  # at a time: a page of pictures must not take the machine from the workers
+REFUSALS_KEPT = 10_000
+QUALITY = 82
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A JPEG with the hash of the picture's bytes, or the reason why there is none."""
+
+    digest: str | None
+    jpeg: bytes | None
+    reason: str | None = None
+    detail: str | None = None
+
+
+class Thumbnails:
+    """Makes JPEGs of rows' pictures in its own threads.
+
+    Args:
+        roots: folders and addresses that pictures may be below; empty: every local path.
+        cache: keeps the JPEGs; None: each is made again.
+    """
+
+    def __init__(self, roots: Sequence[str], cache: DiskCache | None) -> None:
+        self._roots = tuple(roots)
+        self._cache = cache
+        self._pool = ThreadPoolExecutor(DECODES, thread_name_prefix="thumbnail")
+        # hash and size of bytes that are no picture: a hostile file is not decoded twice
+        self._refusals: OrderedDict[str, Rejected] = OrderedDict()
+
+    def close(self) -> None:
+        """End the threads; what waits is dropped."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def make(self, path: str, frame: Preprocessing = SMALL) -> Thumbnail:
+        """The picture at a row's path in a white frame; never raises because of the file."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self.make_now, path, frame)
+
+    def make_now(self, path: str, frame: Preprocessing = SMALL) -> Thumbnail:
+        """Like `make`, in this thread."""
+        contents = read_row(path, frame.max_bytes, self._roots)
+        if contents.data is None:
+            return Thumbnail(None, None, contents.reason, contents.detail)
+        digest = content_hash(contents.data)
+        key = f"{digest}-{frame.width}x{frame.height}"
+        refused = self._refusals.get(key)
+        if refused is None:
+            jpeg = None if self._cache is None else self._cache.get(key)
+            if jpeg is not None:
+                return Thumbnail(digest, jpeg)
+            made = _jpeg(contents.data, frame)
+            if isinstance(made, bytes):
+                if self._cache is not None:
+                    self._cache.put(key, made)
+                return Thumbnail(digest, made)
+            refused = self._refusals[key] = made
+            while len(self._refusals) > REFUSALS_KEPT:
+                self._refusals.popitem(last=False)
+        return Thumbnail(digest, None, refused.reason, refused.detail)
+
+
+def _jpeg(data: bytes, frame: Preprocessing) -> bytes | Rejected:
+    from PIL import Image
+
+    pixels = decode(data, frame)
+    if isinstance(pixels, Rejected):
+        return pixels
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY)
+    return buffer.getvalue()
