@@ -15,6 +15,7 @@ from worker.errors import ExitCode, exit_code_of
 if TYPE_CHECKING:
     from db.catalogue import Catalogue
     from worker.settings import Settings
+    from worker.sources.scan import SkippedFiles
 
 _hints_given: set[str] = set()  # each is printed once a process
 
@@ -64,6 +65,13 @@ def open_catalogue(catalogue_url: str | None, *, create: bool = False) -> Iterat
             yield catalogue
         finally:
             catalogue.close()
+
+
+def warn_of_unreadable(skipped: SkippedFiles) -> bool:
+    """Name the folders that could not be read; whether there are any."""
+    for folder in skipped.unreadable_folders:
+        click.echo(f"  cannot read the folder {folder}", err=True)
+    return bool(skipped.unreadable_folders)
 
 
 def user_name() -> str:

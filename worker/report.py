@@ -70,14 +70,18 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 if every picture got a label; 1 if one was rejected, quarantined, put off, left out."""
-        return 1 if self.rejected or self.quarantined or self.put_off or self.gone else 0
+        """0 if every picture has a label; 1 if one was rejected, or is left for any reason."""
+        return 1 if self.rejected or self.left else 0
+
+    @property
+    def left(self) -> int:
+        """Pictures that were asked for and are neither labelled nor rejected now."""
+        return self.busy + self.quarantined + self.put_off + self.gone
 
     def summary(self) -> str:
         """A few lines for a person."""
         seconds = time.monotonic() - self.started
-        left = self.busy + self.quarantined + self.put_off + self.gone
-        if not self.processed and not left:
+        if not self.processed and not self.left:
             if not self.done:
                 return "no pictures were found; is it the right folder?"
             return (

@@ -104,10 +104,11 @@ def read_labelled_folder(
 def _files_below(root: Path) -> list[Path]:
     """The files that a worker takes, sorted."""
 
-    def refuse(folder: str) -> None:
+    def refuse(folder: str, error: OSError) -> None:
         raise DatasetError(
-            f"{folder}: the folder cannot be read; give it read permission, or move it away"
-        )
+            f"{folder}: the folder cannot be read: {error.strerror}; give it read permission, or "
+            "move it away"
+        ) from error
 
     try:
         return sorted(map(Path, picture_files(os.fspath(root), on_unreadable=refuse)))

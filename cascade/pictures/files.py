@@ -31,7 +31,7 @@ def other_ending(name: str) -> str | None:
     return ending if ending in OTHER_ENDINGS else None
 
 
-def _ignore(_: str) -> None:
+def _ignore(*_: object) -> None:
     """Do nothing with what was left out."""
 
 
@@ -39,7 +39,7 @@ def picture_files(
     folder: str,
     *,
     on_other: Callable[[str], None] = _ignore,
-    on_unreadable: Callable[[str], None] = _ignore,
+    on_unreadable: Callable[[str, OSError], None] = _ignore,
 ) -> Iterator[str]:
     """Yield the picture files below a folder, in the order of the disk.
 
@@ -49,7 +49,7 @@ def picture_files(
     Args:
         folder: The folder; it may itself be hidden.
         on_other: Gets the ending of each file that is something else.
-        on_unreadable: Gets each folder below that cannot be read.
+        on_unreadable: Gets each folder below that cannot be read, and the error.
 
     Raises:
         OSError: The folder cannot be read, or its disk went away.
@@ -64,8 +64,8 @@ def picture_files(
         elif entry.is_dir(follow_symlinks=False):
             try:
                 stack.append(os.scandir(entry.path))
-            except OSError:
-                on_unreadable(entry.path)
+            except OSError as error:
+                on_unreadable(entry.path, error)
         elif entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112
             continue
         elif (ending := other_ending(entry.name)) is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import exit_codes, load_settings
+from commands.common import exit_codes, load_settings, warn_of_unreadable
 from commands.options import (
     backend_option,
     batch_size_option,
@@ -78,7 +78,8 @@ def command(
     Pictures that were forgotten, and archived crawls, come back only with --again.
 
     Prints one record for each picture on stdout and a summary on stderr. Exit code 1: some
-    pictures were rejected or left out.
+    pictures were rejected or left out, are leased by another worker, or are in a folder that cannot
+    be read.
 
     \b
     Example:
@@ -108,6 +109,7 @@ def _label(
     writer = RecordWriter(COLUMNS, output_format, widths=WIDTHS)
     report, skipped, stop = Report(), SkippedFiles(), threading.Event()
     run = LocalRun(catalogue, model, settings, stop)
+    complete = False
     try:
         expire_dead_owners(catalogue, name=settings.worker_name)
         with stops_on_signal(stop), _progress(sources, count_files) as bar:
@@ -120,13 +122,16 @@ def _label(
 
             report.on_stored, report.on_skipped = stored, bar.update
             run.label(sources, report, skipped, again=again)
+        complete = True
     finally:
         catalogue.close()
-        _summarise(report.summary(), skipped)
+        # after an error, such as a full disk, that nothing was found would be no news
+        if complete or report.processed or report.left or report.done:
+            _summarise(report.summary(), skipped)
     if stop.is_set():
         click.echo("stopped; the next run resumes from here", err=True)
         return ExitCode.STOPPED
-    return report.exit_code
+    return report.exit_code or (ExitCode.FAILED if skipped.unreadable_folders else 0)
 
 
 def _open(settings: Settings, model: Model) -> Catalogue:
@@ -162,8 +167,7 @@ def _summarise(summary: str, skipped: SkippedFiles) -> None:
         most = ", ".join(f"{extension} {count}" for extension, count in extensions.most_common(5))
         total = extensions.total()
         click.echo(f"  skipped, not the extension of a picture: {total} ({most})", err=True)
-    for folder in skipped.unreadable_folders:
-        click.echo(f"  no permission to read the folder {folder}", err=True)
+    warn_of_unreadable(skipped)
 
 
 @contextmanager

@@ -60,7 +60,9 @@ def command(
 
     The new labels are stored separately until all rows are done. Then they replace the old labels,
     which go to the history; labels by people stay. With --diff nothing is replaced: run the same
-    command without --diff to do so. A stopped or killed run is resumed by the same command.
+    command without --diff to do so. A stopped or killed run is resumed by the same command. Exit
+    code 1: some rows keep their old labels, because their pictures could not be labelled or have
+    changed.
 
     With --queue the workers do the labelling: run the same command without --queue afterwards. The
     bundle is copied to the setting model_store, if there is one, so that workers find it.
@@ -95,8 +97,8 @@ def command(
                 return
             if diff:
                 _show(catalogue, opened, output_format, html)
-            else:
-                _promote(catalogue, opened)
+            elif _promote(catalogue, opened):
+                raise click.exceptions.Exit(ExitCode.FAILED)
         finally:
             catalogue.close()
 
@@ -154,15 +156,20 @@ def _show(catalogue: Catalogue, model: Model, output_format: str | None, html: P
     click.echo(f"{total - same:,} of {total:,} labels would change; nothing was changed", err=True)
 
 
-def _promote(catalogue: Catalogue, model: Model) -> None:
+def _promote(catalogue: Catalogue, model: Model) -> int:
+    """Take the new labels over; the number of rows that keep their old ones."""
     from db import relabelling
 
+    ready = relabelling.counts(catalogue.engine, model.version)["labelled"]
     moved = relabelling.promote(catalogue.engine, model.version)
     left = relabelling.counts(catalogue.engine, model.version)
     click.echo(f"{moved:,} rows are labelled by model {model.version} now", err=True)
-    for status in ("pending", "rejected", "quarantined"):
-        if left[status]:
-            click.echo(f"  {left[status]:,} {status}: they keep their old labels", err=True)
+    kept = {status: left[status] for status in ("pending", "rejected", "quarantined")}
+    kept["whose files have changed since: label them again"] = max(ready - moved, 0)
+    for why, number in kept.items():
+        if number:
+            click.echo(f"  {number:,} {why}: they keep their old labels", err=True)
+    return sum(kept.values())
 
 
 def _discard(catalogue: Catalogue, model: Model) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.common import exit_codes, load_settings
+from commands.common import exit_codes, load_settings, warn_of_unreadable
 from commands.options import (
     EXISTING_FILE,
     broker_option,
@@ -23,11 +23,12 @@ from commands.options import (
     nul_option,
     setting_option,
 )
+from worker.errors import ExitCode
 
 if TYPE_CHECKING:
     from db.records import PendingRow
     from worker.settings import Settings
-    from worker.sources.scan import Source
+    from worker.sources.scan import SkippedFiles, Source
 
 
 @click.command()
@@ -75,7 +76,7 @@ def command(
 
     PATHS are folders, files, URLs (s3://…), or - for a list on stdin. Unchanged files that this
     model has labelled before are not enqueued, so it is safe to repeat. Prints how many pictures
-    were found and how many were enqueued.
+    were found and how many were enqueued. Exit code 1: a folder could not be read.
 
     \b
     Example:
@@ -83,9 +84,13 @@ def command(
       fashion-cascade enqueue --manifest crawl.csv --crawl spring --priority high
       fashion-cascade enqueue /data/live --crawl live --follow
     """
+    from worker.sources.scan import SkippedFiles
+
+    skipped = SkippedFiles()
     with exit_codes():
         settings = load_settings(**options)
-        inputs = list(_inputs(paths, manifest, crawl, settings, nul=nul, encoding=encoding))
+        given = (paths, manifest, crawl, settings, skipped)
+        inputs = list(_inputs(*given, nul=nul, encoding=encoding))
         if follow and not all(source is not None and source.folder for _, source, _ in inputs):
             raise click.UsageError("--follow needs folders, received another kind of input")
         stop = threading.Event()
@@ -97,6 +102,8 @@ def command(
                 click.echo(f"{name}: {total} pictures would be looked at; nothing was changed")
             else:
                 _enqueue(name, source, rows, (settings, priority, follow), stop)
+    if warn_of_unreadable(skipped):
+        raise click.exceptions.Exit(ExitCode.FAILED)
 
 
 def _inputs(
@@ -104,6 +111,7 @@ def _inputs(
     manifest: Path | None,
     crawl: str | None,
     settings: Settings,
+    skipped: SkippedFiles,
     *,
     nul: bool,
     encoding: str | None,
@@ -111,14 +119,14 @@ def _inputs(
     """(crawl, source, rows) of each argument."""
     from db.records import PendingRow
     from worker.sources.manifest import read_crawl_manifest
-    from worker.sources.scan import SkippedFiles, sources
+    from worker.sources.scan import sources
 
     if not paths and manifest is None:
         raise click.UsageError("expected folders, files, - for stdin, or --manifest FILE")
     if manifest is not None:
         yield crawl or manifest.stem, None, read_crawl_manifest(manifest, encoding)
     for source in sources(paths, crawl=crawl, roots=settings.roots, nul=nul, encoding=encoding):
-        rows = (PendingRow(f.path, f.size, f.mtime) for f in source.files(SkippedFiles()))
+        rows = (PendingRow(f.path, f.size, f.mtime) for f in source.files(skipped))
         yield source.crawl, source, rows
 
 

@@ -15,6 +15,7 @@ from commands.options import (
     required_crawl_option,
 )
 from commands.output import FORMATS, write_records
+from worker.errors import ExitCode
 
 
 @click.group()
@@ -62,6 +63,8 @@ def release_command(
 ) -> None:
     """Enqueue quarantined pictures again: PATHS, or all.
 
+    Exit code 1: some of PATHS are not quarantined in this crawl.
+
     \b
     Example:
       fashion-cascade quarantine release --crawl spring /data/spring/a.jpg
@@ -81,3 +84,7 @@ def release_command(
             for path in released:  # one shard each: another crash affects no other picture
                 publisher.publish(crawl, [path], roots=(), model_version=None, priority="normal")
         click.echo(f"{crawl}: {len(released)} pictures released")
+        if others := sorted(set(named) - set(released)):
+            for path in others:
+                click.echo(f"fashion-cascade: not quarantined in {crawl}: {path}", err=True)
+            raise click.exceptions.Exit(ExitCode.FAILED)

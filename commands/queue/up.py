@@ -94,7 +94,8 @@ def _run(
     try:
         if folders:
             failed = _enqueue([*program, "enqueue", *folders], environ, stop)
-        while not failed and not stop.wait(0.5) and worker.poll() is None:
+        # with 1, what could be read is enqueued, and the workers label it
+        while failed in (0, ExitCode.FAILED) and not stop.wait(0.5) and worker.poll() is None:
             if until_done and not _pending(environ["FASHION_CASCADE_CATALOGUE_URL"]):
                 break
     finally:

@@ -26,7 +26,7 @@ from worker.sources.paths import given_path, is_url, to_text
 
 @dataclass
 class SkippedFiles:
-    """What a scan skipped: files by extension, and folders without read permission."""
+    """What a scan skipped: files by extension, and folders that cannot be read, with the error."""
 
     extensions: Counter[str] = field(default_factory=Counter)
     unreadable_folders: list[str] = field(default_factory=list)
@@ -155,8 +155,8 @@ def walk(folder: str, skipped: SkippedFiles) -> Iterator[FileState]:
     def count(ending: str) -> None:
         skipped.extensions[ending] += 1
 
-    def unreadable(path: str) -> None:
-        skipped.unreadable_folders.append(to_text(path))
+    def unreadable(path: str, error: OSError) -> None:
+        skipped.unreadable_folders.append(f"{to_text(path)}: {error.strerror}")
 
     paths = picture_files(folder, on_other=count, on_unreadable=unreadable)
     while True:

@@ -85,7 +85,7 @@ def test_relabelling_connects_nowhere(
 ) -> None:
     if not roots:
         monkeypatch.delenv("FASHION_CASCADE_ROOTS")
-    done = run("relabel", "--all", "--model", "constant:glasses/optical")
+    done = run("relabel", "--all", "--model", "constant:glasses/optical", exit_code=1)
     assert_nobody_connected(listener)
     labelled, outside = (1, 4) if roots else (3, 2)
     assert f"labelled {labelled}, rejected {6 - labelled}," in done.stderr
