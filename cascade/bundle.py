@@ -8,11 +8,13 @@
     networks/N.json       the layers of a network, as Keras writes them
     networks/N.npz        its weights, float16, by variable path
     MODEL_CARD.md         for people
+    replay.npz            optional: features of training pictures, for ``cascade.adaptation``
     backends/NAME/N...    optional: the same networks for other runtimes
 
-The model version is a hash of the files that determine the labels. The model card and
-``backends/`` are left out: converted networks are the same model. Weights are plain arrays (no
-pickle), layers come from a fixed list (no Lambda), and each file's hash is checked before use.
+The model version is a hash of the files that determine the labels. The model card, the replayed
+features and ``backends/`` are left out: converted networks are the same model. Weights are plain
+arrays (no pickle), layers come from a fixed list (no Lambda), and each file's hash is checked
+before use.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ SHIPPED = Path(__file__).with_name("default_bundle")
 UNHASHED = {MANIFEST}
 MODEL_CARD = "MODEL_CARD.md"
 BACKENDS = "backends/"
+REPLAY = "replay.npz"
 
 
 @dataclass(frozen=True)
@@ -243,10 +246,11 @@ def add_card_section(folder: Path, title: str, text: str) -> Bundle:
 def version_of(files: Mapping[str, str]) -> str:
     """The model version: 16 hexadecimal digits of a hash of the files that determine the labels.
 
-    Converting the networks for another runtime or editing the card keeps the version, because
-    neither is a reason to label a catalogue again.
+    Converting the networks for another runtime, editing the card or adding features for adapting
+    keeps the version, because none of it is a reason to label a catalogue again.
     """
-    relevant = sorted(n for n in files if n != MODEL_CARD and not n.startswith(BACKENDS))
+    left_out = (MODEL_CARD, REPLAY)
+    relevant = sorted(n for n in files if n not in left_out and not n.startswith(BACKENDS))
     text = "\n".join(f"{name} {files[name]}" for name in relevant)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -71,3 +71,33 @@ def quick_bundle(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -
     pixels = drawn(folder / "drawings", 2, 11, "test").pixels
     convert(small_bundle, folder / "bundle", pixels[::2], pixels[1::2])
     return folder / "bundle"
+
+
+@pytest.fixture(scope="session")
+def adaptable_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of one small trunk, which ``adapt`` can refit. Do not write to it.
+
+    It has the first blocks of the pretrained trunk, and names its drawings as their own source.
+    """
+    from cascade.networks.architectures import Architecture
+    from cascade.taxonomy import Taxonomy
+    from cascade.training.build import TrainingData, build_cascade
+    from cascade.training.settings import settings_for
+
+    folder = tmp_path_factory.mktemp("adaptable-bundle")
+    data = TrainingData(
+        drawn(folder / "train", 14, 1, "train"),
+        drawn(folder / "validation", 6, 2, "validation"),
+        Taxonomy.load(),
+    )
+    settings = replace(
+        settings_for("trunk"),
+        architecture=Architecture("trunk", {"blocks": 4}),
+        mix_probability=0.0,
+        low_rate_epochs=0,
+        epochs=4,
+        batch_size=32,
+        seed=3,
+    )
+    build_cascade(data, settings, folder / "bundle", folder / "work", 0.6)
+    return folder / "bundle"

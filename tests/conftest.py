@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from db.catalogue import Catalogue
-from tests.bundles import quick_bundle, small_bundle
+from tests.bundles import adaptable_bundle, quick_bundle, small_bundle
 from tests.servers import PostgresServer, postgres_server
 
-__all__ = ["quick_bundle", "small_bundle"]  # fixtures, defined beside their settings
+__all__ = [
+    "adaptable_bundle",
+    "quick_bundle",
+    "small_bundle",
+]  # fixtures, defined beside their settings
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,11 @@ MAY_IMPORT = {
         *("cascade.routing", "cascade.classifier"),
         "cascade.data",
     },
+    "cascade.adaptation": {
+        *("cascade.errors", "cascade.chunks", "cascade.decisions", "cascade.taxonomy"),
+        *("cascade.routing", "cascade.calibration", "cascade.bundle", "cascade.conversion"),
+        *("cascade.data", "cascade.networks", "cascade.backends", "cascade.evaluation"),
+    },
     "cascade.training": {"cascade"},  # it puts everything together
     "db.migrations": {"db.column_types", "db.tables"},
     "db.postgresql": {"db.errors"},
@@ -74,7 +79,7 @@ MAY_IMPORT = {
 
 # modules right in a top-level room -> which folders of it they may not import
 ROOT_MUST_NOT_IMPORT = {
-    "cascade": {"cascade.training"},
+    "cascade": {"cascade.training", "cascade.adaptation"},
     "db": set[str](),
     "worker": {"worker.queue"},
     "commands": {"commands.everyday", "commands.queue", "commands.models", "commands.upkeep"},

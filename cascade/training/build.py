@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from cascade.adaptation.replay import add_replay
 from cascade.backends.tensorflow import keras_runner
 from cascade.bundle import Bundle, BundleParts, seal, write_json, write_parts
 from cascade.classifier import Cascade
@@ -149,6 +150,7 @@ def _finish(
     )
     write_parts(part, parts)
     seal(part, training, {split: short_figures(each) for split, each in figures.items()})
+    add_replay(part, data.train, data.validation)
     out_folder.parent.mkdir(parents=True, exist_ok=True)
     if out_folder.is_dir():
         out_folder.rmdir()  # empty, see _check_free

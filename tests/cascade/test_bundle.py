@@ -68,7 +68,7 @@ def test_version_depends_on_what_determines_the_labels(tmp_path: Path) -> None:
     assert Bundle.open(tmp_path / "b").version != first.version
 
 
-@pytest.mark.parametrize("name", ["MODEL_CARD.md", "backends/other/0.bin"])
+@pytest.mark.parametrize("name", ["MODEL_CARD.md", "replay.npz", "backends/other/0.bin"])
 def test_card_and_backends_keep_the_version_but_are_verified(tmp_path: Path, name: str) -> None:
     before = make_bundle(tmp_path).version
     path = tmp_path / name
