@@ -14,8 +14,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from db.errors import CatalogueError, InvalidQuery, InvalidRecord, QueryTooSlow
-from web import assets, browse, responses
+from web import api, assets, browse, login, responses, writes
+from web.access import Access, Doorkeeper
 from web.guard import Guard
+from web.metrics import Metrics
+from worker.errors import WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,8 +29,16 @@ if TYPE_CHECKING:
 THREADS = 8  # for queries; each may hold a connection
 
 
-def make_app(site: Site, hosts: Hosts) -> ASGIApp:
-    """The page of a site, as an ASGI application that answers to `hosts`."""
+def make_app(site: Site, hosts: Hosts, access: Access | None = None) -> ASGIApp:
+    """The page of a site, as an ASGI application that answers to `hosts`.
+
+    Args:
+        site: What is shown.
+        hosts: The names of the server.
+        access: Who may come in; None: everybody.
+    """
+    access = access or Access()
+    metrics = Metrics(site.engine)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -38,6 +49,9 @@ def make_app(site: Site, hosts: Hosts) -> ASGIApp:
     app = Starlette(
         routes=[
             *browse.ROUTES,
+            *login.routes(access),
+            *api.routes(writes.ROUTES if not site.read_only else []),
+            Route("/metrics", metrics.show),
             Route("/static/{name}", assets.asset),
             Route("/healthz", _healthz),
         ],
@@ -47,12 +61,13 @@ def make_app(site: Site, hosts: Hosts) -> ASGIApp:
             InvalidRecord: _wrong_request,
             QueryTooSlow: _too_slow,
             CatalogueError: _no_catalogue,
+            WorkerError: _no_catalogue,
             Exception: _fault,
         },
         lifespan=lifespan,
     )
     app.state.site = site
-    return Guard(app, hosts)
+    return Guard(Doorkeeper(metrics.counting(app), access), hosts)
 
 
 def _healthz(_: Request) -> Response:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from db.browsing import QUERY_SECONDS, SORTS, picture, window
+from db.session import reading
+from db.tables import catalogue
 from rendering.html import render
 from web import facets, responses
 from web.assets import FOREVER
@@ -77,15 +82,11 @@ def one_picture(request: Request) -> Response:
 
 async def pixels(request: Request) -> Response:
     """The picture of a row, small or large, as a JPEG; a drawn placeholder if there is none."""
-    from starlette.concurrency import run_in_threadpool
-
-    from web.rows import path_of
-
     site = site_of(request)
     frame = {"small": SMALL, "large": LARGE}.get(request.path_params["size"])
     if frame is None:
         raise HTTPException(404, "expected small or large")
-    path = await run_in_threadpool(path_of, site.engine, _row_id(request))
+    path = await run_in_threadpool(_path_of, site.engine, _row_id(request))
     if path is None:
         raise HTTPException(404, "there is no such picture")
     made = await site.thumbnails.make(path, frame)
@@ -100,6 +101,13 @@ async def pixels(request: Request) -> Response:
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(None, 304, headers)
     return Response(made.jpeg, 200, headers, "image/jpeg")
+
+
+def _path_of(engine: Engine, row_id: int) -> str | None:
+    """The path of a row; None: no such row."""
+    with reading(engine, seconds=QUERY_SECONDS) as connection:
+        query = sa.select(catalogue.c.path).where(catalogue.c.id == row_id)
+        return connection.execute(query).scalar_one_or_none()
 
 
 def _row_id(request: Request) -> int:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 LARGEST_BODY = 1024 * 1024  # bytes; 10,000 corrections have half of it
 BODY_SECONDS = 15.0  # for a whole body
+_TOO_LARGE = f"expected a body of at most {LARGEST_BODY} bytes"
 SAFE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -28,12 +30,8 @@ SAFE_HEADERS = {
 }
 
 
-class TooLarge(Exception):
-    """The body is larger than `LARGEST_BODY`."""
-
-
-class TooSlow(Exception):
-    """The body did not arrive within `BODY_SECONDS`."""
+class BodyRefused(HTTPException):
+    """The body is larger than `LARGEST_BODY`, or did not arrive within `BODY_SECONDS`."""
 
 
 class Guard:
@@ -63,10 +61,8 @@ class Guard:
             if refusal is None:
                 await self._app(scope, self._bounded(receive), send_safely)
                 return
-        except TooLarge:
-            refusal = _refusal(413, f"expected a body of at most {LARGEST_BODY} bytes")
-        except TooSlow:
-            refusal = _refusal(408, f"expected the body within {self._seconds:g} seconds")
+        except BodyRefused as error:
+            refusal = _refusal(error.status_code, error.detail)
         if not started:
             await refusal(scope, receive, send_safely)
 
@@ -82,7 +78,7 @@ class Guard:
             )
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdecimal() or int(length[:20]) > LARGEST_BODY:
-            return _refusal(413, f"expected a body of at most {LARGEST_BODY} bytes")
+            return _refusal(413, _TOO_LARGE)
         return None
 
     def _bounded(self, receive: Receive) -> Receive:
@@ -98,11 +94,12 @@ class Guard:
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, deadline - now))
             except TimeoutError:
-                raise TooSlow from None
+                words = f"expected the body within {self._seconds:g} seconds"
+                raise BodyRefused(408, words) from None
             ended = message["type"] != "http.request" or not message.get("more_body", False)
             received += len(message.get("body", b""))
             if received > LARGEST_BODY:
-                raise TooLarge
+                raise BodyRefused(413, _TOO_LARGE)
             return message
 
         return bounded

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from db.exports.text_encoding import plain
 from rendering.html import render
@@ -23,6 +23,8 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         site=site,
         assets=assets.ADDRESSES,
         path=request.url.path,
+        caller=request.scope["caller"],
+        must_log_in=site.must_log_in,
         **values,
     )
     return HTMLResponse(text, status, {"Cache-Control": "no-store"})
@@ -39,3 +41,10 @@ def error(request: Request, status: int, message: str) -> Response:
     if request.url.path.startswith("/api/"):
         return as_json({"error": message}, status)
     return page(request, "message.html", status=status, message=message, code=status)
+
+
+def refusal(request: Request, status: int, words: str) -> Response:
+    """What a request is answered that is not let through to the site."""
+    if request.url.path.startswith("/api/"):
+        return as_json({"error": words}, status)
+    return PlainTextResponse(f"{words}\n", status, {"Cache-Control": "no-store"})

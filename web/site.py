@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from web.thumbnails import Thumbnails
+    from worker.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,16 @@ class Site:
         name: The catalogue for people, without passwords.
         thumbnails: Small and large pictures of rows.
         read_only: There are no routes that write.
+        must_log_in: A password or token is set.
+        settings: For the queue; None: no queue is asked.
     """
 
     engine: Engine
     name: str
     thumbnails: Thumbnails
     read_only: bool
+    must_log_in: bool = False
+    settings: Settings | None = None
 
 
 def site_of(request: Request) -> Site:

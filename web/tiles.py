@@ -50,11 +50,10 @@ def tile(row: Row) -> Tile:
         for name in _LEVELS
         if (confidence := getattr(row, f"{name}_confidence")) is not None
     ]
-    leaves: list[tuple[str, float | None]] = (
-        [] if row.best_leaf is None else [(row.best_leaf, None)]
-    )
     base = f"/pictures/{row.id}"
-    return Tile(row, f"{base}/small{version}", f"{base}/large{version}", base, levels, leaves)
+    return Tile(
+        row, f"{base}/small{version}", f"{base}/large{version}", base, levels, row.best_leaves()
+    )
 
 
 def is_web_address(url: str) -> bool:

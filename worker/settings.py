@@ -124,6 +124,26 @@ class Settings:
     metrics_address: str = _setting(
         "127.0.0.1", types.text, "Address of a worker's Prometheus metrics."
     )
+    serve_password: str = _setting(
+        "", types.text, "Password of the page of serve; empty: none.", secret=True
+    )
+    serve_token: str = _setting(
+        "",
+        types.text,
+        "Token for programs that ask the page of serve (Authorization: Bearer TOKEN); empty: none.",
+        secret=True,
+    )
+    serve_user_header: str = _setting(
+        "",
+        types.text,
+        "Header in which a proxy of serve_trusted_proxies names the user, such as X-Remote-User.",
+    )
+    serve_trusted_proxies: tuple[str, ...] = _setting(
+        (),
+        types.networks,
+        "Addresses and networks of proxies before serve whose X-Forwarded-For, X-Forwarded-Proto "
+        "and serve_user_header are believed, separated by commas.",
+    )
     log_format: str = _setting("text", types.one_of("text", "json"), "Format of the log lines.")
     log_level: str = _setting(
         "INFO", types.one_of("DEBUG", "INFO", "WARNING", "ERROR"), "Lowest level of the log lines."

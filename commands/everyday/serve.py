@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from commands.common import load_settings, open_catalogue
+from commands.common import exit_codes, load_settings, open_catalogue
 from commands.options import catalogue_option
+from worker.settings import BY_NAME
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
 
 
 @click.command()
@@ -43,24 +48,36 @@ def command(
 ) -> None:
     """Show the catalogue as a page for the browser.
 
-    The page is for this machine alone.
+    Browse, correct labels from the keyboard, and watch crawls. Without further options the page is
+    for this machine alone. On another address than loopback it needs the setting serve_password or
+    serve_token, and roots, below which pictures are shown.
 
     \b
     Example:
       fashion-cascade serve
       fashion-cascade serve --catalogue catalogue.db --port 8080 --read-only
+      FASHION_CASCADE_SERVE_PASSWORD_FILE=password.txt FASHION_CASCADE_ROOTS=/pictures \\
+        fashion-cascade serve --host 0.0.0.0 --allowed-host pictures.example
     """
     from rendering.secrets import mask_url
     from web import server
+    from web.access import Access, Secrets
     from web.app import make_app
     from web.disk_cache import DiskCache
     from web.hosts import Hosts, is_loopback
     from web.site import Site
     from web.thumbnails import Thumbnails
 
+    with exit_codes():
+        settings = load_settings(catalogue_url=catalogue_url)
+    known = Secrets(
+        settings.serve_password,
+        settings.serve_token,
+        settings.serve_user_header,
+        settings.serve_trusted_proxies,
+    )
     if not is_loopback(host):
-        raise click.UsageError(f"--host: expected a loopback address, received {host}")
-    settings = load_settings(catalogue_url=catalogue_url)
+        check_exposure(host, settings)
     with open_catalogue(catalogue_url) as catalogue, listen(host, port) as listener:
         cache = DiskCache(cache_folder or _user_cache())
         site = Site(
@@ -68,11 +85,29 @@ def command(
             mask_url(settings.catalogue_url),
             Thumbnails(settings.roots, cache),
             read_only,
+            known.any,
+            settings,
         )
-        app = make_app(site, Hosts(host, allowed_hosts))
+        app = make_app(site, Hosts(host, allowed_hosts), Access(known))
         shown = f"[{host}]" if ":" in host else host
         click.echo(f"http://{shown}:{listener.getsockname()[1]}/  (stop with Ctrl-C)")
         server.run(app, listener)
+
+
+def check_exposure(host: str, settings: Settings) -> None:
+    """Refuse an address that others can reach, unless they must log in and see pictures only."""
+    if not (settings.serve_password or settings.serve_token):
+        raise click.UsageError(
+            f"--host {host} can be reached from other machines: set "
+            f"{BY_NAME['serve_password'].variable} or {BY_NAME['serve_token'].variable}, "
+            "or leave --host out"
+        )
+    if not settings.roots:
+        raise click.UsageError(
+            f"--host {host} can be reached from other machines, and without "
+            f"{BY_NAME['roots'].variable} a row of the catalogue can show any file: name the "
+            "folders of the pictures there"
+        )
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -12,12 +12,14 @@ import httpx
 
 from db.catalogue import Catalogue
 from tests.servers import wait_until
+from web.access import Access
 from web.app import make_app
 from web.disk_cache import DiskCache
 from web.hosts import Hosts
 from web.server import server_of
 from web.site import Site
 from web.thumbnails import Thumbnails
+from worker.settings import Settings
 
 
 @contextmanager
@@ -28,12 +30,14 @@ def served(
     roots: Sequence[str] = (),
     allowed: Sequence[str] = (),
     read_only: bool = False,
+    access: Access | None = None,
+    settings: Settings | None = None,
 ) -> Iterator[httpx.Client]:
     """A client of a page that shows a catalogue; thumbnails are kept in `folder`."""
-    site = Site(
-        store.engine, "test", Thumbnails(roots, DiskCache(folder / "thumbnails")), read_only
-    )
-    server = server_of(make_app(site, Hosts("127.0.0.1", allowed)))
+    thumbnails = Thumbnails(roots, DiskCache(folder / "thumbnails"))
+    must_log_in = access is not None and access.known.any
+    site = Site(store.engine, "test", thumbnails, read_only, must_log_in, settings)
+    server = server_of(make_app(site, Hosts("127.0.0.1", allowed), access))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()

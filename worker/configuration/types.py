@@ -5,6 +5,7 @@ An invalid value raises ValueError. Its message names the expected type: "a whol
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable
 from itertools import pairwise
@@ -53,6 +54,15 @@ def locations(value: Any) -> tuple[str, ...]:
                 "a folder with @ in its name as an absolute path"
             )
     return items
+
+
+def networks(value: Any) -> tuple[str, ...]:
+    """A list of addresses and networks, as of `texts`: ``10.0.0.1,192.168.0.0/16``."""
+    items = texts(value)
+    try:
+        return tuple(str(ipaddress.ip_network(item)) for item in items)
+    except ValueError:
+        raise ValueError("a list of addresses and networks such as 10.0.0.0/8") from None
 
 
 def number(

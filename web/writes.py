@@ -1,0 +1,151 @@
+"""The writes of the page and of its JSON: corrections, their undo, and work for the queue.
+
+``by`` is the name that the person gave. Where a trusted proxy names the user (the setting
+`serve_user_header`), that name counts, whatever the request says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import closing
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from db import corrections, ledger
+from db.corrections import Choice, Done
+from db.errors import InvalidRecord
+from web.access import LONGEST_NAME, caller_of
+from web.responses import as_json
+from web.site import Site, site_of
+from web.views import View
+
+MOST_CHOICES = 10_000
+Body = Mapping[str, Any]
+
+
+def _post(path: str, work: Callable[[Site, Body, str], Any]) -> Route:
+    """A route that does `work` with the JSON object of a request and the name of its sender."""
+
+    async def handle(request: Request) -> Response:
+        body = _object(await request.body())
+        by = caller_of(request).user or str(_field(body, "by", str, "")).strip()
+        if len(by) > LONGEST_NAME:
+            raise InvalidRecord(f"by: expected a name of at most {LONGEST_NAME} characters")
+        return as_json(await run_in_threadpool(work, site_of(request), body, by))
+
+    endpoint: Callable[[Request], Awaitable[Response]] = handle
+    return Route(path, endpoint, methods=["POST"])
+
+
+def _correct(site: Site, body: Body, by: str) -> Any:
+    note = _field(body, "note", str, None)
+    if "choices" in body:
+        choices = _choices(_field(body, "choices", list))
+        return _done(corrections.correct(site.engine, choices, by, note))
+    wanted = View.parse(parse_qsl(_field(body, "where", str), keep_blank_values=True)).wanted
+    label, expected = _label(body, "label"), _field(body, "expected", int)
+    return _done(corrections.correct_all(site.engine, wanted, label, by, expected, note=note))
+
+
+def _undo(site: Site, body: Body, by: str) -> Any:
+    return _done(corrections.undo(site.engine, _field(body, "batch", str), by))
+
+
+def _requeue(site: Site, body: Body, by: str) -> Any:
+    """Rejected rows of a crawl, for one reason, are labelled again."""
+    from worker.queue import broker
+    from worker.queue.requeue import publish_again
+
+    crawl, reason = _field(body, "crawl", str), _field(body, "reason", str)
+    settings = _queue(site)
+    ledger.require_crawl(site.engine, crawl)
+    broker.queue_length(settings)  # nothing is reopened while no broker answers
+    paths = ledger.reopen_rejected(site.engine, crawl, reason)
+    return {"requeued": publish_again(settings, crawl, ((path, None) for path in paths))}
+
+
+def _release(site: Site, body: Body, by: str) -> Any:
+    """Quarantined rows of a crawl are tried again, each in a shard of its own."""
+    from worker.enqueue import CeleryPublisher
+    from worker.queue import broker
+
+    crawl = _field(body, "crawl", str)
+    paths = _field(body, "paths", list, [])
+    if not all(isinstance(path, str) for path in paths):
+        raise InvalidRecord("paths: expected a list of texts")
+    settings = _queue(site)
+    ledger.require_crawl(site.engine, crawl)
+    broker.queue_length(settings)
+    released = ledger.release_quarantined(site.engine, crawl, paths)
+    with closing(CeleryPublisher(settings)) as publisher:
+        for path in released:
+            publisher.publish(crawl, [path], roots=(), model_version=None, priority="normal")
+    return {"released": len(released)}
+
+
+def _queue(site: Site) -> Any:
+    if site.settings is None:
+        raise InvalidRecord("there is no queue")
+    return site.settings
+
+
+def _object(body: bytes) -> Body:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise InvalidRecord("expected a JSON object")
+    return found
+
+
+_REQUIRED: Any = object()
+
+
+def _field(body: Body, name: str, kind: type, default: Any = _REQUIRED) -> Any:
+    value = body.get(name, default)
+    if value is default and default is not _REQUIRED:
+        return default
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        words = {str: "a text", int: "a whole number", list: "a list"}[kind]
+        raise InvalidRecord(f"{name}: expected {words}")
+    return value
+
+
+def _label(body: Body, name: str) -> str | None:
+    value = body.get(name, _REQUIRED)
+    if value is not None and not isinstance(value, str):
+        raise InvalidRecord(f"{name}: expected a label, or null for none")
+    return value
+
+
+def _choices(found: list[Any]) -> list[Choice]:
+    if not 1 <= len(found) <= MOST_CHOICES:
+        raise InvalidRecord(f"choices: expected 1 to {MOST_CHOICES} of them")
+    choices = []
+    for each in found:
+        if not isinstance(each, dict):
+            raise InvalidRecord("choices: expected objects with id, label and seen")
+        number = _field(each, "id", int)
+        if not 0 <= number < 2**63:
+            raise InvalidRecord("id: expected the id of a row")
+        choices.append(Choice(number, _label(each, "label"), _label(each, "seen")))
+    return choices
+
+
+def _done(done: Done) -> dict[str, Any]:
+    return vars(done) | {"refused": [vars(each) for each in done.refused]}
+
+
+ROUTES = [
+    _post("/corrections", _correct),
+    _post("/undo", _undo),
+    _post("/requeue", _requeue),
+    _post("/release", _release),
+]
