@@ -89,7 +89,11 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--url", metavar="PATTERN", help="URL: 'https://shop.example/*'."),
     click.option("--path", metavar="PATTERN", help="Path: '/crawl/spring/*'."),
     click.option("--content-hash", metavar="HASH", help="Hash of the file's content."),
-    click.option("--model-version", metavar="VERSION", help="Model that labelled the row."),
+    click.option(
+        "--model-version",
+        metavar="VERSION",
+        help="Model that labelled the row: its version, or the beginning of it.",
+    ),
     *_range_options(),
     click.option(
         "--needs-review/--sure",
@@ -137,21 +141,26 @@ def filter_from_options(options: Mapping[str, Any]) -> Filter:
     return Filter(**values)
 
 
-def check_filter(engine: Engine, wanted: Filter) -> None:
-    """Refuse an unknown crawl; warn about a label that no taxonomy has, or that leaves rows out.
+def check_filter(engine: Engine, wanted: Filter) -> Filter:
+    """The filter with the full version of its model; what leads to an empty result is said.
 
-    The first two are probably typing errors, which an empty result would hide. A label is only a
-    warning: it may belong to a model that has not labelled anything yet. Rows that are left out
-    have the label as their best leaf, but stopped earlier.
+    An unknown crawl is refused. A label that no taxonomy has, and a shop, reason or model that no
+    row ever had, are named on standard error: they are probably typing errors too, but a label
+    may belong to a model that has not labelled anything yet. So are rows that a label leaves out:
+    they have it as their best leaf, but stopped earlier.
 
     Raises:
         InvalidRecord: there is no such crawl; the message lists the crawls.
+        InvalidQuery: several models' versions begin as the given one.
     """
     from db.ledger import require_crawl
-    from db.queries import matches_no_label
+    from db.queries import matches_no_label, unseen_values, with_full_version
 
     if wanted.crawl is not None:
         require_crawl(engine, wanted.crawl)
+    wanted = with_full_version(engine, wanted)
+    for line in unseen_values(engine, wanted):
+        click.echo(f"fashion-cascade: {line}", err=True)
     _hint_at_stopped(engine, wanted)
     if matches_no_label(engine, wanted):
         names = ("label", "category", "gender", "type", "best_leaf")
@@ -165,6 +174,7 @@ def check_filter(engine: Engine, wanted: Filter) -> None:
             "'taxonomy' those of the model",
             err=True,
         )
+    return wanted
 
 
 def _hint_at_stopped(engine: Engine, wanted: Filter) -> None:

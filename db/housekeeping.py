@@ -25,6 +25,7 @@ from db.writes.withheld import digest
 from rendering.output import file_behind, partial_path
 
 KINDS = ("crawl", "path", "hash")
+TABLES = (relabels, catalogue)  # the rows of the second are counted
 LOG_PATIENCE_SECONDS = 5.0  # for readers that end soon; others may read for hours
 
 
@@ -74,6 +75,32 @@ def forget(engine: Engine, kind: str, value: str, *, by: str, note: str | None =
     return Forgotten(rows, _dead_rows_kept(engine, transaction))
 
 
+def require_seen(engine: Engine, kind: str, value: str) -> None:
+    """Raise unless the catalogue has or had what `forget` is to delete.
+
+    Raises:
+        InvalidRecord: no row has this crawl, path or hash, and none was forgotten.
+    """
+    with reading(engine) as connection:
+        queries: list[sa.Select[Any]] = [
+            sa.select(table.c.id).where(_chosen(table, kind, value)) for table in TABLES
+        ]
+        queries.append(
+            sa.select(forgotten.c.id).where(
+                forgotten.c.kind == kind, forgotten.c.digest == digest(value)
+            )
+        )
+        if kind == "crawl":
+            queries.append(sa.select(crawls.c.name).where(crawls.c.name == value))
+        if any(connection.execute(query.limit(1)).first() is not None for query in queries):
+            return
+    if kind == "crawl":
+        ledger.require_crawl(engine, value)
+    raise InvalidRecord(
+        f"the catalogue never had the {kind} {value!r}: give it as 'query' prints it"
+    )
+
+
 def _empty_log(engine: Engine) -> str | None:
     """Empty SQLite's write-ahead log; what remains in it, in words, if a reader prevents that."""
     with mapped(shown(engine)), engine.connect() as connection:
@@ -112,19 +139,21 @@ def _dead_rows_kept(engine: Engine, transaction: str) -> str | None:
 
 def _delete(connection: Connection, kind: str, value: str) -> int:
     rows = 0
-    for table in (relabels, catalogue):
-        where = {
-            "crawl": table.c.crawl == value,
-            "path": table.c.path_key == path_key(value),
-            "hash": table.c.content_hash == value,
-        }[kind]
-        if kind == "path":
-            where = sa.and_(where, table.c.crawl.in_(sa.select(crawls.c.name)))
-        rows = connection.execute(sa.delete(table).where(where)).rowcount
+    for table in TABLES:
+        rows = connection.execute(sa.delete(table).where(_chosen(table, kind, value))).rowcount
     if kind == "crawl":
         connection.execute(sa.delete(crawls).where(crawls.c.name == value))
         counters.compact(connection)  # the counters contain crawl and shop names
     return rows
+
+
+def _chosen(table: sa.Table, kind: str, value: str) -> sa.ColumnElement[bool]:
+    """The rows of a crawl, a path (in every crawl) or a content hash."""
+    if kind == "crawl":
+        return table.c.crawl == value
+    if kind == "hash":
+        return table.c.content_hash == value
+    return sa.and_(table.c.path_key == path_key(value), table.c.crawl.in_(sa.select(crawls.c.name)))
 
 
 def archive(engine: Engine, crawl: str, target: Path) -> Exported:

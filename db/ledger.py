@@ -14,6 +14,7 @@ from db.records import STATUSES
 from db.session import reading, writing
 from db.tables import STATUS_LITERALS, catalogue, catalogue_summary, crawls, path_key
 from db.writes.row_values import NO_LEASE, PENDING_AGAIN
+from rendering.text import did_you_mean
 
 PATHS_PER_PAGE = 10_000
 CRAWLS_IN_MESSAGE = 10
@@ -62,7 +63,7 @@ def require_crawl(engine: Engine, crawl: str) -> None:
         return
     shown = ", ".join(names[-CRAWLS_IN_MESSAGE:]) if names else "none yet"
     older = len(names) - CRAWLS_IN_MESSAGE
-    more = f" and {older} older" if older > 0 else ""
+    more = f" and {older} older{did_you_mean(crawl, names)}" if older > 0 else ""
     raise InvalidRecord(f"there is no crawl {crawl!r}; the catalogue's crawls: {shown}{more}")
 
 

@@ -35,9 +35,10 @@ from db.errors import InvalidQuery
 from db.filters import Condition, Filter, conditions, wanted_labels, wanted_leaves
 from db.records import Row
 from db.session import reading
-from db.summaries import Count, stats
+from db.summaries import Count, seen_values, stats
 from db.tables import catalogue
 from db.writes.row_values import ROW_NAMES
+from rendering.text import did_you_mean
 
 __all__ = ["ORDERS", "Count", "Filter", "Page", "Row"]
 __all__ += ["by_best_leaf", "count", "matches_no_label", "page", "position", "rows", "stats"]
@@ -148,6 +149,44 @@ def matches_no_label(engine: Engine, wanted: Filter) -> bool:
     """Whether the filter is on labels and matches none of any registered taxonomy."""
     with reading(engine) as connection:
         return [] in (wanted_labels(connection, wanted), wanted_leaves(connection, wanted))
+
+
+def with_full_version(engine: Engine, wanted: Filter) -> Filter:
+    """The filter with the model version whose beginning it gives; as it is, if none begins so.
+
+    Raises:
+        InvalidQuery: several versions begin so; the message lists them.
+    """
+    given = wanted.model_version
+    if not given:
+        return wanted
+    with reading(engine) as connection:
+        known = seen_values(connection, "model_version")
+    found = [version for version in known if version.startswith(given)]
+    if given in known or not found:
+        return wanted
+    if len(found) > 1:
+        raise InvalidQuery(
+            f"expected the beginning of one version of: {', '.join(found)}; received {given!r}"
+        )
+    return replace(wanted, model_version=found[0])
+
+
+def unseen_values(engine: Engine, wanted: Filter) -> list[str]:
+    """A line for each shop, reason and model of the filter that no row of the catalogue ever had.
+
+    They are probably typing errors, which an empty result would hide.
+    """
+    lines = []
+    with reading(engine) as connection:
+        for name, word in (("shop", "shop"), ("reason", "reason"), ("model_version", "model")):
+            value = getattr(wanted, name)
+            if value is None:
+                continue
+            known = seen_values(connection, name)
+            if value not in known:
+                lines.append(f"no row has the {word} {value!r}{did_you_mean(value, known)}")
+    return lines
 
 
 def by_best_leaf(wanted: Filter) -> Filter:

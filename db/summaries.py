@@ -13,6 +13,7 @@ from db.errors import InvalidQuery
 from db.filters import Condition, Filter, conditions, storable, wanted_labels
 from db.session import reading
 from db.tables import catalogue, catalogue_counted
+from db.writes import registry
 
 LEVEL = re.compile(r"level_([1-9]\d?)")
 GROUPS = {"crawl": "crawl", "shop": "shop", "model": "model_version", "day": "day"}
@@ -93,6 +94,19 @@ def _with_level(count: Count, depth: int) -> Count:
     if count.label is None:
         return count
     return replace(count, group="/".join(count.label.split("/")[:depth]))
+
+
+def seen_values(connection: Connection, name: str) -> list[str]:
+    """The values of `shop`, `reason` or `model_version` of any row, sorted, from the counters.
+
+    Among the models are also those that are registered and have no rows.
+    """
+    column = catalogue_counted.c[name]
+    query = sa.select(column).where(column.isnot(None), column != "").distinct()
+    found = set(connection.execute(query).scalars())
+    if name == "model_version":
+        found.update(registry.versions(connection))
+    return sorted(found)
 
 
 def sample_details(engine: Engine, wanted: Filter, counts: list[Count]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -13,6 +14,13 @@ def printable(text: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )
+
+
+def did_you_mean(value: str, known: Iterable[str]) -> str:
+    """``; did you mean X?`` for the known value that is written most alike; empty if none is."""
+    by_folded = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(value.casefold(), by_folded, n=1)
+    return f"; did you mean {printable(by_folded[near[0]])}?" if near else ""
 
 
 def table_line(cells: Sequence[str], widths: Sequence[int], *, numeric: bool = False) -> str:

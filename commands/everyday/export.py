@@ -74,7 +74,7 @@ def command(
         raise click.UsageError(f"{target}: which --format? Known suffixes: {known}")
     wanted = filter_from_options(filters)
     with open_catalogue(catalogue_url) as catalogue, output_file(target):
-        check_filter(catalogue.engine, wanted)
+        wanted = check_filter(catalogue.engine, wanted)
         done, missing = _export(catalogue.engine, wanted, target, (chosen, links, by_category))
     click.echo(f"{done.target}: {done.rows:,} rows, sha256 {done.sha256}", err=is_stdout(target))
     if missing:

@@ -93,7 +93,7 @@ def command(
     output_format = _choose_format(output_format, output)
     wanted = filter_from_options(filters)
     with open_catalogue(catalogue_url) as catalogue:
-        check_filter(catalogue.engine, wanted)
+        wanted = check_filter(catalogue.engine, wanted)
         if only_count:
             click.echo(queries.count(catalogue.engine, wanted))
             return

@@ -73,7 +73,7 @@ def sheet(
     html, table = target.with_suffix(".html"), target.with_suffix(".csv")
     with open_catalogue(catalogue_url) as catalogue, output_file(html):
         wanted = filter_from_options(filters)
-        check_filter(catalogue.engine, wanted)
+        wanted = check_filter(catalogue.engine, wanted)
         found = list(rows(catalogue.engine, wanted, order_by=order_by, limit=limit))
         found.sort(key=lambda row: row.label or "")
         if table.exists():

@@ -46,7 +46,7 @@ def command(
 
     wanted = filter_from_options(filters)
     with open_catalogue(catalogue_url) as catalogue:
-        check_filter(catalogue.engine, wanted)
+        wanted = check_filter(catalogue.engine, wanted)
         counts = stats(catalogue.engine, wanted, by=by)
         as_table = resolve_format(output_format) == "table"
         details = sample_details(catalogue.engine, wanted, counts) if as_table else {}

@@ -89,7 +89,7 @@ def command(
             if discard:
                 _discard(catalogue, opened)
                 return
-            check_filter(catalogue.engine, wanted)
+            wanted = check_filter(catalogue.engine, wanted)
             if not _work(catalogue, opened, settings, wanted, queued=queued):
                 click.echo("stopped; the same command resumes from here", err=True)
                 raise click.exceptions.Exit(ExitCode.STOPPED)

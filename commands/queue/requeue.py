@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 
 from commands.common import exit_codes, load_settings, open_catalogue
 from commands.options import broker_option, catalogue_option, crawl_option
+from rendering.text import did_you_mean
+
+if TYPE_CHECKING:
+    from db.catalogue import Catalogue
 
 
 @click.command()
@@ -65,6 +70,8 @@ def command(
         with open_catalogue(catalogue_url) as catalogue:
             if crawl is not None:
                 ledger.require_crawl(catalogue.engine, crawl)
+            if rejected is not None:
+                _require_reason(catalogue, rejected)
             for name in [crawl] if crawl else ledger.crawl_names(catalogue.engine):
                 found: Iterable[tuple[str, str | None]]
                 if rejected is not None:
@@ -74,3 +81,16 @@ def command(
                     found = ledger.stale_paths(catalogue.engine, name, age, lost=lost)
                 number = publish_again(settings, name, found, roots)
                 click.echo(f"{name}: {number} pictures requeued")
+
+
+def _require_reason(catalogue: Catalogue, reason: str) -> None:
+    """Refuse a reason that pictures are never rejected for: a typing error would requeue none."""
+    from cascade.pictures.decode import REASONS
+    from db.session import reading
+    from db.summaries import seen_values
+
+    with reading(catalogue.engine) as connection:
+        known = {*REASONS, *seen_values(connection, "reason")}
+    if reason not in known:
+        hint = did_you_mean(reason, known) or f"; expected one of: {', '.join(sorted(known))}"
+        raise click.UsageError(f"--rejected: no picture was rejected for {reason!r}{hint}")

@@ -30,8 +30,9 @@ def command(
     """Delete rows with their labels, history and corrections.
 
     A record of the deletion is kept. It contains a digest, no path and no crawl. The picture file
-    and your backups are not changed. Exit code 1: the rows are deleted, but as others read the
-    catalogue, their bytes are still on the disk; a line says where, and when they go.
+    and your backups are not changed. What the catalogue never had is refused with exit code 2. Exit
+    code 1: the rows are deleted, but as others read the catalogue, their bytes are still on the
+    disk; a line says where, and when they go.
 
     \b
     Example:
@@ -45,6 +46,7 @@ def command(
     from db import housekeeping
 
     with open_catalogue(catalogue_url) as catalogue:
+        housekeeping.require_seen(catalogue.engine, kind, value)
         if not yes:
             click.confirm(f"Delete every row with {kind} {value!r} for good?", abort=True, err=True)
         done = housekeeping.forget(catalogue.engine, kind, value, by=by or user_name(), note=note)
