@@ -30,6 +30,7 @@ MIN_OWN_ANSWERS = 100  # a node with fewer answers shares a threshold with its s
 Z_BOUND = 0.5
 MARGIN = 5e-4  # of a probability; far above the differences between runtimes
 MIN_ANSWERS = 30  # least number above a threshold for an estimate of the precision
+NEVER = 1.01  # a threshold that no probability reaches
 
 
 def fit_temperatures(
@@ -115,6 +116,8 @@ class NodeThreshold:
         how: ``own``: from the node's own answers. ``pooled``: from all nodes of its level.
             ``assumed``: too few answers, so the threshold is the required precision itself.
             ``floor``: the required precision, although the answers allow a lower threshold.
+            ``home``: that of other pictures, which is higher, or there are too few answers here.
+            ``never``: no threshold reaches the precision, so no label stops here.
     """
 
     node: str
@@ -127,7 +130,13 @@ class NodeThreshold:
 
 
 def tune_thresholds(
-    routing: Routing, logits: np.ndarray, labels: Sequence[str], precision: float = 0.98
+    routing: Routing,
+    logits: np.ndarray,
+    labels: Sequence[str],
+    precision: float = 0.98,
+    *,
+    weights: np.ndarray | None = None,
+    home: Mapping[str, float] | None = None,
 ) -> dict[str, NodeThreshold]:
     """Find a threshold for each node, so that labels that stop there reach a precision.
 
@@ -144,6 +153,9 @@ def tune_thresholds(
         logits: ``(N, K)``, not calibrated.
         labels: The N true labels; parts may be unknown.
         precision: The required share of right labels, between 0 and 1.
+        weights: ``(N,)`` above 0, how much each picture counts in the precision; None for equally.
+        home: Thresholds that hold for other pictures. No threshold is lower than that, and where
+            these pictures show that no threshold reaches the precision, labels never stop.
 
     Returns:
         The threshold and its evidence for each node, by path.
@@ -155,12 +167,15 @@ def tune_thresholds(
     primary = routing.outcome_probabilities(logits)[:, routing.decisions.columns[0]]
     category = np.array(routing.decisions[0].outcomes)[primary.argmax(axis=1)]
     fits = compatible_leaves_mask(labels, taxonomy)
+    weights = np.ones(len(logits)) if weights is None else weights
     found: dict[str, NodeThreshold] = {}
     for top in routing.decisions[0].outcomes:
         left = category == top
         for nodes in taxonomy.nodes_by_depth(top):
             sums = np.stack([leaves[:, leaves_below_mask(taxonomy, n)].sum(axis=1) for n in nodes])
-            level = _Level(nodes, sums.argmax(axis=0), sums.max(axis=0), left, fits, taxonomy)
+            level = _Level(
+                nodes, sums.argmax(axis=0), sums.max(axis=0), left, fits, taxonomy, weights, home
+            )
             floor = precision if top == taxonomy.out_of_scope else 0.0
             found.update(level.tune(precision, floor))
             thresholds = np.array([found[node].threshold for node in nodes])
@@ -183,6 +198,8 @@ class _Level:
     left: np.ndarray  # (N,) bool: no deeper node was accepted
     fits: np.ndarray  # (N, leaves) bool: which leaves fit the true label
     taxonomy: Taxonomy
+    weights: np.ndarray  # (N,)
+    home: Mapping[str, float] | None
 
     def tune(self, precision: float, floor: float) -> dict[str, NodeThreshold]:
         right = np.zeros(len(self.best), bool)
@@ -192,15 +209,20 @@ class _Level:
             correct, settled = correct_at(node, self.fits, self.taxonomy)
             right[here], known[here] = correct[here], settled[here]
         judged = self.left & known
-        shared = lowest_threshold(self.score[judged], right[judged], precision)
+        shared = self._lowest(judged, right, precision)
         result = {}
         for number, node in enumerate(self.nodes):
             here = self.left & (self.best == number)
             own = here & known
             how, threshold = ("assumed", precision) if shared is None else ("pooled", shared)
+            if shared is None and self.home is not None:
+                enough = judged.sum() >= MIN_ANSWERS
+                how, threshold = ("never", NEVER) if enough else ("home", self.home[node])
             if own.sum() >= MIN_OWN_ANSWERS:
-                alone = lowest_threshold(self.score[own], right[own], precision)
+                alone = self._lowest(own, right, precision)
                 how, threshold = (how, threshold) if alone is None else ("own", alone)
+            if self.home is not None and threshold < self.home[node]:
+                how, threshold = "home", self.home[node]
             if threshold < floor:
                 how, threshold = "floor", floor
             passed = here & (self.score >= threshold)
@@ -215,8 +237,13 @@ class _Level:
             )
         return result
 
+    def _lowest(self, rows: np.ndarray, right: np.ndarray, precision: float) -> float | None:
+        return lowest_threshold(self.score[rows], right[rows], precision, self.weights[rows])
 
-def lowest_threshold(score: np.ndarray, right: np.ndarray, precision: float) -> float | None:
+
+def lowest_threshold(
+    score: np.ndarray, right: np.ndarray, precision: float, weights: np.ndarray | None = None
+) -> float | None:
     """The lowest threshold whose labels reach ``precision`` by the lower confidence bound.
 
     The threshold is midway between the last score that passes and the next one, or slightly below
@@ -226,18 +253,27 @@ def lowest_threshold(score: np.ndarray, right: np.ndarray, precision: float) -> 
         score: ``(n,)`` probabilities.
         right: ``(n,)`` bool.
         precision: The required share of right answers.
+        weights: ``(n,)`` above 0, how much each answer counts; None for equally. Unequal weights
+            count as fewer answers: the square of their sum, divided by the sum of their squares
+            (Kish 1965, *Survey Sampling*).
 
     Returns:
         The threshold; None if there is none, for example with fewer than ``MIN_ANSWERS`` scores.
     """
     order = np.argsort(-score, kind="stable")
-    ordered, hits = score[order], np.cumsum(right[order])
+    ordered = score[order]
+    weight = np.ones(len(score)) if weights is None else weights[order].astype(np.float64)
+    total, squares = np.cumsum(weight), np.cumsum(weight**2)
+    hits = np.cumsum(weight * right[order])
+    counts = total**2 / np.maximum(squares, 1e-300)  # effective number of answers
     best = None
     for number in range(len(ordered)):
         if number + 1 < len(ordered) and ordered[number + 1] == ordered[number]:
             continue  # equal scores pass or fail together
         enough = number + 1 >= MIN_ANSWERS
-        if enough and wilson_interval(int(hits[number]), number + 1, Z_BOUND)[0] >= precision:
+        count = float(counts[number])
+        found = min(count, float(hits[number] / total[number]) * count)
+        if enough and wilson_interval(found, count, Z_BOUND)[0] >= precision:
             last = number + 1 == len(ordered)
             after = ordered[number] - 2 * MARGIN if last else ordered[number + 1]
             best = max(0.0, float((ordered[number] + after) / 2))

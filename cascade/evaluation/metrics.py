@@ -51,8 +51,8 @@ class Rate:
         }
 
 
-def wilson_interval(right: int, count: int, z: float = Z_95) -> tuple[float, float]:
-    """Wilson's score interval of a share; (0, 1) for a count of 0.
+def wilson_interval(right: float, count: float, z: float = Z_95) -> tuple[float, float]:
+    """Wilson's score interval of a share; (0, 1) for a count of 0. Counts may be weighted.
 
     ``z`` is the number of standard deviations: 1.96 for 95 %, two-sided. Wilson 1927, Journal of
     the American Statistical Association 22.

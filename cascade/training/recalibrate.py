@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -72,30 +73,57 @@ def recalibrate(
     Raises:
         BundleError: ``out_folder`` exists.
     """
-    if out_folder.exists():
-        raise BundleError(f"{out_folder}: is there already; name a new folder with --out")
+    check_new(out_folder)
     cascade = Cascade.load(folder)
     logits = all_logits(cascade, pictures.pixels)
     routing, nodes = calibrate(
         replace(cascade.routing, decoding=decoding), logits, pictures.items, precision
     )
+    card = (folder / MODEL_CARD).read_text(encoding="utf-8") + _card_section(
+        cascade.version, pictures, precision, decoding
+    )
+    figures = {"tuned_on": short_figures(evaluate(routing, logits, pictures.items))}
+    facts = {"precision": precision, "tuned_on": len(pictures)}
+    bundle = write_recalibrated(
+        cascade.bundle, routing, out_folder, card=card, facts=facts, figures=figures
+    )
+    return Recalibration(bundle, nodes)
+
+
+def check_new(out_folder: Path) -> None:
+    """Raise ``BundleError`` if ``out_folder`` exists."""
+    if out_folder.exists():
+        raise BundleError(f"{out_folder}: is there already; name a new folder with --out")
+
+
+def write_recalibrated(
+    bundle: Bundle,
+    routing: Routing,
+    out_folder: Path,
+    *,
+    card: str,
+    facts: Mapping[str, Any],
+    figures: Mapping[str, Any],
+) -> Bundle:
+    """Write a copy of a bundle with another calibration, in one step.
+
+    Args:
+        bundle: The bundle to copy.
+        routing: Temperatures, thresholds and decoding of the copy.
+        out_folder: The new folder.
+        card: The whole model card.
+        facts: Added to the manifest's entry ``training``, beside the version of ``bundle``.
+        figures: Replace the old ones, which hold for the old thresholds.
+    """
     part = out_folder.with_name(out_folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(folder, part, ignore=shutil.ignore_patterns(MANIFEST))
+    shutil.copytree(bundle.folder, part, ignore=shutil.ignore_patterns(MANIFEST))
     write_calibration(part, routing)
-    with (part / MODEL_CARD).open("a", encoding="utf-8") as card:
-        card.write(_card_section(cascade.version, pictures, precision, decoding))
-    training = {
-        **cascade.bundle.manifest.get("training", {}),
-        "precision": precision,
-        "tuned_from": cascade.version,
-        "tuned_on": len(pictures),
-    }
-    # without the old figures, which hold for the old thresholds
-    figures = {"tuned_on": short_figures(evaluate(routing, logits, pictures.items))}
-    seal(part, training, figures)
+    (part / MODEL_CARD).write_text(card, encoding="utf-8")
+    training = bundle.manifest.get("training", {})
+    seal(part, {**training, **facts, "tuned_from": bundle.version}, figures)
     part.rename(out_folder)
-    return Recalibration(Bundle.open(out_folder), nodes)
+    return Bundle.open(out_folder)
 
 
 def threshold_rows(nodes: Mapping[str, NodeThreshold]) -> list[list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -37,6 +38,13 @@ from commands.options import (
     default="thresholds",
     help="How to choose the label; tree_distance minimises the expected distance in the tree.",
 )
+@click.option(
+    "--shop",
+    "shops",
+    metavar="PATTERNS",
+    multiple=True,
+    help="A shop that the bundle never saw, by its sources, with commas; give two or more.",
+)
 @format_option("table", "json")
 def command(
     pictures: Path,
@@ -45,6 +53,7 @@ def command(
     split: str | None,
     precision: float,
     decoding: str,
+    shops: tuple[str, ...],
     output_format: str,
 ) -> None:
     """Fit thresholds to PICTURES and write a new bundle.
@@ -52,29 +61,51 @@ def command(
     PICTURES is a folder whose folders are labels, or a manifest CSV. Use pictures that the bundle
     was not trained on. Prints the threshold and the coverage of each node.
 
+    With --shop, thresholds must also hold in shops that the bundle never saw, in which every shop
+    counts alike. All splits of those shops are used; --split is for the other sources, the shops of
+    training. Prints how many labels are sure and how many of them are right, at home and in each
+    shop, measured with thresholds that were fitted without it.
+
     \b
     Example:
       fashion-cascade tune-thresholds photos/manifest.csv --split validation --precision 0.95 \\
         --out looser
+      fashion-cascade tune-thresholds photos/manifest.csv --split validation \\
+        --shop 'north_*' --shop south --shop 'east,west' --out stricter
     """
     from cascade.bundle import SHIPPED, Bundle
     from cascade.data.dataset import decode_items, read_labelled
+    from cascade.data.shops import items_across_shops
     from cascade.errors import TaxonomyError
+    from cascade.training.across_shops import SHOP_HEADER, recalibrate_across_shops, shop_rows
     from cascade.training.recalibrate import HEADER, recalibrate, threshold_rows
     from rendering.text import text_table
 
     folder = Path(model or SHIPPED)
+    content: dict[str, Any] = {}
     with exit_codes(usage=(TaxonomyError,)):
         bundle = Bundle.open(folder, verify=False)
-        items = read_labelled(pictures, bundle.taxonomy, split)
-        decoded = decode_items(items, bundle.preprocessing)
-        found = recalibrate(folder, decoded, out, precision, decoding)
+        if shops:
+            items = items_across_shops(read_labelled(pictures, bundle.taxonomy), shops, split)
+            decoded = decode_items(items, bundle.preprocessing)
+            tuned, across = recalibrate_across_shops(
+                folder, decoded, out, precision, shops, decoding=decoding
+            )
+            nodes, total = across.nodes, across.pictures_elsewhere
+            content = {"sure": across.to_json()}
+            if output_format == "table":
+                click.echo(text_table(SHOP_HEADER, shop_rows(across)) + "\n")
+        else:
+            items = read_labelled(pictures, bundle.taxonomy, split)
+            decoded = decode_items(items, bundle.preprocessing)
+            found = recalibrate(folder, decoded, out, precision, decoding)
+            tuned, nodes, total = found.bundle, found.nodes, len(decoded)
     if output_format == "json":
-        nodes = {name: asdict(entry) for name, entry in found.nodes.items()}
-        click.echo(json.dumps({"model": found.bundle.version, "nodes": nodes}, indent=1))
+        content |= {"nodes": {name: asdict(entry) for name, entry in nodes.items()}}
+        click.echo(json.dumps({"model": tuned.version, **content}, indent=1))
         return
-    click.echo(text_table(HEADER, threshold_rows(found.nodes)))
-    leaves = [found.nodes[leaf] for leaf in bundle.taxonomy.leaves]
-    stopped, total = sum(e.answers for e in leaves), len(decoded)
+    click.echo(text_table(HEADER, threshold_rows(nodes)))
+    leaves = [nodes[leaf] for leaf in bundle.taxonomy.leaves]
+    stopped = sum(entry.answers for entry in leaves)
     click.echo(f"\n{stopped} of {total} pictures are labelled down to a leaf", err=True)
-    click.echo(f"{out}: model {found.bundle.version}", err=True)
+    click.echo(f"{out}: model {tuned.version}", err=True)

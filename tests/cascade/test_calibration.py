@@ -129,6 +129,18 @@ def test_a_threshold_is_between_two_scores() -> None:
     assert below_all is not None and 0.899 < below_all < 0.9 - 1e-4
 
 
+def test_weighted_answers_count_by_their_weight() -> None:
+    """A large shop is right, and a small one wrong below 0.7: half wrong, if shops count alike."""
+    score = np.concatenate([np.linspace(1, 0.5, 400), np.linspace(1, 0.5, 40)])
+    right = np.concatenate([np.ones(400, bool), np.linspace(1, 0.5, 40) > 0.7])
+    alike = np.repeat([1 / 400, 1 / 40], [400, 40])
+    by_picture, by_shop = (lowest_threshold(score, right, 0.93, w) for w in (None, alike))
+    assert by_picture is not None and by_picture < 0.6
+    assert by_shop is not None and by_shop > 0.65
+    equal = lowest_threshold(score, right, 0.93, np.full(440, 0.3))
+    assert equal == pytest.approx(by_picture)
+
+
 @pytest.mark.parametrize("precision", [0.9, 0.98])
 def test_thresholds_reach_the_required_precision_on_other_pictures(precision: float) -> None:
     logits, labels = drawn_answers(6000, 3)

@@ -211,3 +211,44 @@ def test_tune_thresholds_prints_thresholds_and_coverage(
     name = "mean tree distance of all labels"
     assert found["numbers"][name] <= before["numbers"][name]
     assert found["model"] != before["model"]
+
+
+def test_tune_thresholds_across_shops_puts_home_and_elsewhere_first_on_the_card(
+    small_bundle: Path, drawings: Path, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "manifest.csv"
+    paths = sorted(drawings.rglob("*.jpg"))
+    with manifest.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("path", "label", "split", "source"))
+        for number, path in enumerate(paths):
+            label = str(path.parent.relative_to(drawings))
+            source = ("home", "north_1", "south")[number % 3]
+            rows.writerow((path, label, "validation" if source == "home" else "train", source))
+    arguments = ["tune-thresholds", str(manifest), "--split", "validation", "--precision", "0.6"]
+    arguments += ["--shop", "north_*", "--shop", "south"]
+    first, second = tmp_path / "first", tmp_path / "second"
+    shown = run(*arguments, "--model", str(small_bundle), "--out", str(first))
+    assert [line.split()[0] for line in shown.stdout.splitlines()[2:5]] == [
+        "home",
+        "north_*",
+        "south",
+    ]
+    assert "of 36 pictures are labelled down to a leaf" in shown.stderr
+    found = json.loads(
+        run(*arguments, "--model", str(first), "--out", str(second), "--format", "json").stdout
+    )
+    assert set(found["sure"]["elsewhere"]["shops"]) == {"north_*", "south"}
+    assert found["sure"]["home"]["coverage"]["count"] == 18
+    for folder in (first, second):
+        card = (folder / "MODEL_CARD.md").read_text()
+        lines = [line for line in card.splitlines() if line]
+        assert lines[0] == "# Model card"
+        assert lines[1].startswith("**Sure labels at home**")
+        assert lines[2].startswith("**Sure labels elsewhere**")
+        assert card.count("**Sure labels at home**") == 1
+        manifest_of = json.loads((folder / "manifest.json").read_text())
+        assert manifest_of["training"]["shops"] == ["north_*", "south"]
+        assert set(manifest_of["figures"]) == {"tuned_on"}
+    arguments = [*arguments[:-2], "--model", str(small_bundle), "--out", str(tmp_path / "third")]
+    assert "at least 2 shops" in run(*arguments, exit_code=2).stderr
