@@ -102,6 +102,15 @@ required_crawl_option = click.option("--crawl", metavar="NAME", required=True, h
 new_crawl_option = click.option(
     "--crawl", metavar="NAME", show_default="name of the folder", help="Crawl of the new rows."
 )
+shop_option = click.option(
+    "--shop", metavar="NAME", help="Shop of the pictures. Also for pictures that are done."
+)
+shop_from_option = click.option(
+    "--shop-from",
+    metavar="folder|REGEX",
+    help="Shop by picture: 'folder', the first folder below PATHS (of listed files, their own "
+    "folder), or a regular expression for the path, whose first group is the shop.",
+)
 nul_option = click.option(
     "-0", "nul", is_flag=True, help="Paths on stdin are separated by NUL, not by newlines."
 )

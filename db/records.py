@@ -23,13 +23,15 @@ RETRIED_REASONS = ("unreadable", "outside_root")
 class FileState:
     """A file as found by a scan: `size` in bytes, `mtime` in seconds; None where not checked.
 
-    A claim adds the row's `generation`: which request for this picture the caller works on.
+    A claim adds the row's `generation`: which request for this picture the caller works on. `shop`
+    is written into the row; None leaves it as it is.
     """
 
     path: str
     size: int | None = None
     mtime: float | None = None
     generation: int | None = field(default=None, compare=False)
+    shop: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,8 @@ class MemoryStore:
             tries: list[datetime | None] = []
             for file in wanted:
                 row = self.rows[crawl, file.path]
+                if file.shop is not None:
+                    row = replace(row, shop=file.shop)
                 decision = decide(row, file, request)
                 decided[decision].append(file)
                 ends += [row.claimed_until] if decision is Decision.BUSY else []
@@ -246,6 +248,7 @@ def _new_row(file: FileState, model_version: str) -> MemoryRow:
         claimed_by=None,
         claimed_until=None,
         claimed_alone=False,
+        shop=file.shop,
     )
 
 

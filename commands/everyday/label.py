@@ -20,6 +20,8 @@ from commands.options import (
     new_crawl_option,
     nul_option,
     record_format_option,
+    shop_from_option,
+    shop_option,
 )
 from commands.output import FORMATS, RecordWriter
 from commands.stopping import stops_on_signal
@@ -51,6 +53,8 @@ WIDTHS = {"label": 30, "best_leaf": 30, "reason": 12, "model_version": 16}  # of
 @click.argument("paths", nargs=-1, required=True)
 @catalogue_option
 @new_crawl_option
+@shop_option
+@shop_from_option
 @model_option
 @backend_option
 @batch_size_option
@@ -62,6 +66,8 @@ def command(
     paths: tuple[str, ...],
     *,
     crawl: str | None,
+    shop: str | None,
+    shop_from: str | None,
     output_format: str | None,
     nul: bool,
     encoding: str | None,
@@ -84,13 +90,16 @@ def command(
     \b
     Example:
       fashion-cascade label photos/spring
+      fashion-cascade label crawl --shop-from folder
       find photos -newer last -print0 | fashion-cascade label -0 - --crawl spring > new.jsonl
     """
     from worker.sources.scan import sources
+    from worker.sources.shops import Shops
 
     with exit_codes():
-        settings = load_settings(**options)
-        found = sources(paths, crawl=crawl, roots=settings.roots, nul=nul, encoding=encoding)
+        settings, shops = load_settings(**options), Shops.parse(shop, shop_from)
+        how: dict[str, Any] = {"nul": nul, "encoding": encoding, "shops": shops}
+        found = sources(paths, crawl=crawl, roots=settings.roots, **how)
         raise click.exceptions.Exit(_label(settings, found, output_format, again=again))
 
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +22,8 @@ from commands.options import (
     new_crawl_option,
     nul_option,
     setting_option,
+    shop_from_option,
+    shop_option,
 )
 from worker.errors import ExitCode
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from db.records import PendingRow
     from worker.settings import Settings
     from worker.sources.scan import SkippedFiles, Source
+    from worker.sources.shops import Shops
 
 
 @click.command()
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 @catalogue_option
 @broker_option
 @new_crawl_option
+@shop_option
+@shop_from_option
 @click.option(
     "--manifest",
     type=EXISTING_FILE,
@@ -65,6 +70,8 @@ def command(
     *,
     crawl: str | None,
     manifest: Path | None,
+    shop: str | None,
+    shop_from: str | None,
     priority: str,
     follow: bool,
     dry_run: bool,
@@ -81,16 +88,18 @@ def command(
     \b
     Example:
       fashion-cascade enqueue /data/spring --crawl spring
+      fashion-cascade enqueue /data/shops --crawl spring --shop-from '^/data/shops/([^/]+)/'
       fashion-cascade enqueue --manifest crawl.csv --crawl spring --priority high
       fashion-cascade enqueue /data/live --crawl live --follow
     """
     from worker.sources.scan import SkippedFiles
+    from worker.sources.shops import Shops
 
     skipped = SkippedFiles()
     with exit_codes():
-        settings = load_settings(**options)
+        settings, shops = load_settings(**options), Shops.parse(shop, shop_from)
         given = (paths, manifest, crawl, settings, skipped)
-        inputs = list(_inputs(*given, nul=nul, encoding=encoding))
+        inputs = list(_inputs(*given, nul=nul, encoding=encoding, shops=shops))
         if follow and not all(source is not None and source.folder for _, source, _ in inputs):
             raise click.UsageError("--follow needs folders, received another kind of input")
         stop = threading.Event()
@@ -115,6 +124,7 @@ def _inputs(
     *,
     nul: bool,
     encoding: str | None,
+    shops: Shops | None,
 ) -> Iterator[tuple[str, Source | None, Iterable[PendingRow]]]:
     """(crawl, source, rows) of each argument."""
     from db.records import PendingRow
@@ -124,9 +134,12 @@ def _inputs(
     if not paths and manifest is None:
         raise click.UsageError("expected folders, files, - for stdin, or --manifest FILE")
     if manifest is not None:
-        yield crawl or manifest.stem, None, read_crawl_manifest(manifest, encoding)
-    for source in sources(paths, crawl=crawl, roots=settings.roots, nul=nul, encoding=encoding):
-        rows = (PendingRow(f.path, f.size, f.mtime) for f in source.files(skipped))
+        listed = read_crawl_manifest(manifest, encoding)
+        yield crawl or manifest.stem, None, listed if shops is None else shops.rows(listed, None)
+    how: dict[str, Any] = {"nul": nul, "encoding": encoding, "shops": shops}
+    for source in sources(paths, crawl=crawl, roots=settings.roots, **how):
+        files = source.files(skipped)
+        rows = (PendingRow(f.path, f.size, f.mtime, shop=f.shop) for f in files)
         yield source.crawl, source, rows
 
 
@@ -155,6 +168,7 @@ def _enqueue(
         from worker.sources.follow import follow as follow_folder
 
         rows = follow_folder(source.folder, stop)
+        rows = rows if source.shops is None else source.shops.rows(rows, source.folder)
     hidden = not sys.stderr.isatty()
     with enqueuer, tqdm(unit=" paths", disable=hidden, file=sys.stderr) as bar:
         for row in rows:

@@ -14,7 +14,7 @@ from db.records import REASON_QUARANTINED, Claim, FileState
 from db.tables import path_key
 from db.writes import bulk, history, leases, registry, withheld
 from db.writes.leases import ClaimRequest, Decision, RowState
-from db.writes.row_values import NO_LEASE, pending_values
+from db.writes.row_values import NO_LEASE, checked_text, pending_values
 
 
 def lease_end(now: datetime, lease_seconds: float) -> datetime:
@@ -33,6 +33,7 @@ def claim(
     asked = {path_key(file.path): file for file in files}
     found = _find_or_add(connection, table, crawl, asked, request)
     wanted = {key: file for key, file in asked.items() if key in found}
+    _write_shops(connection, table, found, wanted)
     decided: dict[Decision, list[RowState]] = {decision: [] for decision in Decision}
     for key, file in wanted.items():
         decided[leases.decide(found[key], file, request)].append(found[key])
@@ -139,6 +140,21 @@ def _find_or_add(
     bulk.insert(connection, table, rows)
     # read again and lock: a concurrent claim may have added some of them first
     return found | leases.locked_rows(connection, table, crawl, missing)
+
+
+def _write_shops(
+    connection: Connection,
+    table: sa.Table,
+    found: Mapping[bytes, RowState],
+    wanted: Mapping[bytes, FileState],
+) -> None:
+    """Write the shops that the files have, also into finished rows."""
+    values = [
+        {"id": found[key].id, "shop": checked_text(file.shop, f"{file.path}: shop")}
+        for key, file in wanted.items()
+        if file.shop not in (None, found[key].shop)
+    ]
+    bulk.update(connection, table, values)
 
 
 def _take_over(

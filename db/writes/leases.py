@@ -70,6 +70,7 @@ class RowState:
     put_off_since: datetime | None = None
     not_before: datetime | None = None
     generation: int = 0
+    shop: str | None = None
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,7 @@ def pending_values(
         "path_key": path_key(row.path),
         "size": row.size,
         "mtime": row.mtime,
+        "shop": checked_text(row.shop, f"{row.path}: shop"),
         "model_version": model_version,
         "status": "pending",
         "created_at": now,

@@ -26,7 +26,7 @@ LABELS = ("shoes/female/boots", "shoes/male/boots")
 COMPARED = (
     *("crawl", "path", "status", "reason", "size", "mtime", "content_hash", "model_version"),
     *("attempts", "deaths_alone", "claimed_by", "claimed_until", "claimed_alone"),
-    *("detail", "put_offs", "put_off_since", "not_before", "generation"),
+    *("shop", "detail", "put_offs", "put_off_since", "not_before", "generation"),
     *LabelFields.__dataclass_fields__,
 )
 # few values, and one of each more likely, so that the steps of a history meet each other
@@ -36,7 +36,13 @@ SIZES = st.sampled_from([None, 1, 2])
 SECONDS = st.sampled_from([1.0, 10.0, 60.0])
 GENERATIONS = st.sampled_from([None, None, 0, 1])
 HASHES = ["h1", "h2"]
-FILES = st.builds(FileState, PATHS, SIZES, st.sampled_from([None, 1.0]))
+FILES = st.builds(
+    FileState,
+    PATHS,
+    SIZES,
+    st.sampled_from([None, 1.0]),
+    shop=st.sampled_from([None, None, "s", "t"]),
+)
 Step = tuple[str, tuple[Any, ...], dict[str, Any]]
 
 

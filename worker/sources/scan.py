@@ -12,7 +12,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +22,7 @@ from tabular.errors import TabularError
 from tabular.lines import MAX_LINE, encoding_by_mark, text_lines
 from worker.errors import InputError, RootGone
 from worker.sources.paths import given_path, is_url, to_text
+from worker.sources.shops import Shops
 
 
 @dataclass
@@ -36,16 +37,21 @@ class SkippedFiles:
 class Source:
     """Files of one crawl: its name, the roots that the files must be in, and where they are.
 
-    `roots` is empty for trusted paths.
+    `roots` is empty for trusted paths. `shops` says which shop each file is from.
     """
 
     crawl: str
     roots: tuple[str, ...]
     folder: str | None = None
     paths: Iterable[str] = ()
+    shops: Shops | None = None
 
     def files(self, skipped: SkippedFiles) -> Iterator[FileState]:
         """Yield the files; a folder can be walked again, a list from stdin only once."""
+        found = self._files(skipped)
+        return found if self.shops is None else self.shops.files(found, self.folder)
+
+    def _files(self, skipped: SkippedFiles) -> Iterator[FileState]:
         if self.folder is not None and is_url(self.folder):
             from worker.sources import object_store
 
@@ -68,6 +74,7 @@ def sources(
     stdin: BinaryIO | None = None,
     nul: bool = False,
     encoding: str | None = None,
+    shops: Shops | None = None,
 ) -> list[Source]:
     """The sources of command-line arguments: folders, files, URLs, and ``-`` for a list on stdin.
 
@@ -105,7 +112,7 @@ def sources(
                 "check the path and that the disk with the pictures is mounted"
             )
     found += [Source(name, own_roots, paths=paths) for name, paths in singles.items()]
-    return found
+    return [replace(source, shops=shops) for source in found]
 
 
 def crawl_name(folder: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import running
 from tests.servers import PostgresServer
 from tests.worker.crawls import MODEL_NAME, write_crawl
 from worker.constant_model import ConstantModel
@@ -84,6 +85,30 @@ def test_a_folder_becomes_rows_and_lines(tmp_path: Path) -> None:
     assert table(tmp_path) == {
         str(path): ("labelled", "shoes/female/sandals") for path in pictures
     } | {str(tmp_path / "spring" / "bad.jpg"): ("rejected", None)}
+
+
+def test_pictures_are_counted_by_shop_after_label(tmp_path: Path) -> None:
+    write_crawl(tmp_path / "spring" / "asos", 3)
+    write_crawl(tmp_path / "spring" / "zara", 2, 10)
+    write_crawl(tmp_path / "spring", 1, 20)
+
+    def by_shop() -> dict[str | None, int]:
+        url = f"sqlite:///{tmp_path / 'catalogue.db'}"
+        counted = running.run("stats", "--by", "shop", "--format", "jsonl", "--catalogue", url)
+        return {row["group"]: row["rows"] for row in running.lines(counted)}
+
+    label(tmp_path, "spring", "--shop-from", "folder")
+    assert by_shop() == {"asos": 3, "zara": 2, None: 1}
+    label(tmp_path, "spring")  # says nothing of shops: they stay
+    assert by_shop() == {"asos": 3, "zara": 2, None: 1}
+    # of pictures that are done
+    _, err = label(tmp_path, "spring", "--shop-from", "/(z)ara/")
+    assert "nothing to do" in err
+    assert by_shop() == {"asos": 3, "z": 2, None: 1}
+    label(tmp_path, "spring", "--shop", "one")
+    assert by_shop() == {"one": 6}
+    _, err = label(tmp_path, "spring", "--shop", "one", "--shop-from", "folder", code=2)
+    assert "received both" in err
 
 
 def test_a_second_run_skips_everything(tmp_path: Path) -> None:

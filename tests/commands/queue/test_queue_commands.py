@@ -85,6 +85,17 @@ def test_enqueue_status_cancel_requeue(tmp_path: Path, broker: RedisServer) -> N
     assert "10 looked at, 10 enqueued" in run("enqueue", "spring").stdout
 
 
+def test_enqueued_pictures_have_their_shop(tmp_path: Path) -> None:
+    (first, second) = write_crawl(tmp_path / "spring" / "asos", 2)
+    run("enqueue", "spring", "--shop-from", "folder")
+    (count,) = lines(run("stats", "--by", "shop", "--format", "jsonl"))
+    assert (count["group"], count["status"], count["rows"]) == ("asos", "pending", 2)
+    (tmp_path / "list.csv").write_text(f"path,shop\n{first},zara\n{second},\n")
+    run("enqueue", "--manifest", "list.csv", "--crawl", "listed", "--shop", "other")
+    found = lines(run("query", "--crawl", "listed", "--columns", "path,shop"))
+    assert {row["path"]: row["shop"] for row in found} == {str(first): "zara", str(second): "other"}
+
+
 def test_priorities_are_taken_in_order(tmp_path: Path, broker: RedisServer) -> None:
     write_crawl(tmp_path / "spring", 1)
     for priority in ("low", "high", "normal"):
