@@ -8,7 +8,7 @@ source. ``hold_out_network`` trains the full network, for the few sources that m
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +62,35 @@ def trunk_features(pixels: np.ndarray, batch_size: int = 128) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class HeadsVariant:
+    """A way to train heads for unseen shops.
+
+    Attributes:
+        shop_power: Each shop's weights are divided by their sum to this power: 0 leaves them, and
+            with 1 every shop counts alike.
+        dro: Step of group DRO: after each step, a shop's weight is multiplied by the exponential of
+            this times its loss, so that the shop with the greatest loss comes to count most
+            (Sagawa et al. 2020, *Distributionally Robust Neural Networks*). 0 for none.
+        recentre: Share, 0 to 1, of the distance to the mean over shops that the features of
+            each shop are moved, also of the unseen one. That needs its pictures, but no label.
+    """
+
+    shop_power: float = 0.0
+    dro: float = 0.0
+    recentre: float = 0.0
+
+
+HEADS_VARIANTS = {
+    "plain": HeadsVariant(),
+    "shops-root": HeadsVariant(shop_power=0.5),
+    "shops-alike": HeadsVariant(shop_power=1.0),
+    "dro": HeadsVariant(dro=0.01),
+    "recentre-half": HeadsVariant(recentre=0.5),
+    "recentre": HeadsVariant(recentre=1.0),
+}
+
+
+@dataclass(frozen=True)
 class Heads:
     """Linear heads over standardised features."""
 
@@ -82,12 +111,16 @@ def fit_heads(
     taxonomy: Taxonomy,
     balance: float = 0.5,
     seed: int | None = None,
+    *,
+    shops: np.ndarray | None = None,
+    variant: HeadsVariant = HEADS_VARIANTS["plain"],
 ) -> Heads:
     """Softmax regression for each decision.
 
     The probability of a partly known label is the sum over its outcomes. Full-batch Adam from zero
     makes it reproducible. Small classes and sources weigh more, as ``sampling_weights`` says. With
     a seed, each product's weight is also multiplied by a random factor (``product_factors``).
+    ``shops`` is the ``(N,)`` number of each picture's shop, from 0, for the variants.
     """
     from cascade.training.batches import sampling_weights
 
@@ -98,11 +131,18 @@ def fit_heads(
     weights = sampling_weights(features.items, balance)
     if seed is not None:
         weights = weights * product_factors(features.items, seed)
-    weights = (weights / weights.sum())[:, None].astype(np.float32)
+    shops = np.zeros(len(weights), int) if shops is None else shops
+    shares = np.bincount(shops, weights / weights.sum())  # of each shop
+    weights = weights / weights.sum() / shares[shops]
+    shares = np.where(shares > 0, shares, 1.0) ** (1 - variant.shop_power) * (shares > 0)
     parameters = np.zeros((x.shape[1] + 1, fits.shape[1]), np.float32)
     first, second = np.zeros_like(parameters), np.zeros_like(parameters)
     for step in range(1, STEPS + 1):
-        error = weights * _logit_gradient(x @ parameters[:-1] + parameters[-1], fits, decisions)
+        shares = shares / shares.sum()
+        logits = x @ parameters[:-1] + parameters[-1]
+        losses, gradients = _losses_and_gradient(logits, fits, decisions)
+        error = (weights * shares[shops])[:, None].astype(np.float32) * gradients
+        shares = shares * np.exp(variant.dro * np.bincount(shops, weights * losses))
         gradient = np.concatenate([x.T @ error, error.sum(axis=0, keepdims=True)])
         gradient[:-1] += L2 * parameters[:-1]
         first = 0.9 * first + 0.1 * gradient
@@ -123,9 +163,11 @@ def product_factors(items: Sequence[Item], seed: int) -> np.ndarray:
     return factors
 
 
-def _logit_gradient(logits: np.ndarray, fits: np.ndarray, decisions: DecisionSet) -> np.ndarray:
-    """``(N, K)``: the gradient of each picture's loss with respect to its logits."""
-    result = np.zeros_like(logits)
+def _losses_and_gradient(
+    logits: np.ndarray, fits: np.ndarray, decisions: DecisionSet
+) -> tuple[np.ndarray, np.ndarray]:
+    """``(N,)`` losses, and ``(N, K)``: the gradient of each loss with respect to its logits."""
+    result, losses = np.zeros_like(logits), np.zeros(len(logits))
     for columns in decisions.columns:
         p = softmax(logits[:, columns])
         target = p * fits[:, columns]
@@ -133,7 +175,23 @@ def _logit_gradient(logits: np.ndarray, fits: np.ndarray, decisions: DecisionSet
         target /= np.maximum(total, EPSILON)
         applies = fits[:, columns].any(axis=1, keepdims=True)
         result[:, columns] = (p - target) * applies
-    return result
+        losses -= np.log(np.maximum(total, EPSILON))[:, 0] * applies[:, 0]
+    return losses, result
+
+
+def shop_numbers(items: Sequence[Item], shops: Mapping[str, Sequence[str]]) -> np.ndarray:
+    """``(N,)`` the number of each picture's shop, from 0; a source of no shop is its own."""
+    owner = {source: shop for shop, sources in shops.items() for source in sources}
+    names = [owner.get(item.source, item.source) for item in items]
+    numbers: np.ndarray = np.unique(names, return_inverse=True)[1]
+    return numbers
+
+
+def recentred(values: np.ndarray, shops: np.ndarray, share: float) -> np.ndarray:
+    """Features, those of each shop moved by ``share`` of the way to the mean over shops."""
+    means = np.stack([values[shops == shop].mean(axis=0) for shop in range(shops.max() + 1)])
+    moved: np.ndarray = values + share * (means.mean(axis=0) - means)[shops]
+    return moved
 
 
 @dataclass(frozen=True)
@@ -165,14 +223,29 @@ def hold_out_heads(
     taxonomy: Taxonomy,
     precision: float = PRECISION,
     seed: int | None = None,
+    *,
+    shops: Mapping[str, Sequence[str]] | None = None,
+    variant: HeadsVariant = HEADS_VARIANTS["plain"],
 ) -> HeldOutResult:
     """Train heads without ``sources``, calibrate on the remaining validation pictures.
 
     The result covers all pictures of the sources, of every split, since none was trained on.
+    ``shops`` are the sources of each shop, for the variants.
     """
     decisions = taxonomy.decisions()
     split = _Split.of(features.items, sources)
-    heads = fit_heads(features.subset(split.train), decisions, taxonomy, seed=seed)
+    numbers = shop_numbers(features.items, shops or {})
+    if variant.recentre:
+        moved = recentred(features.values, numbers, variant.recentre)
+        features = replace(features, values=moved)
+    heads = fit_heads(
+        features.subset(split.train),
+        decisions,
+        taxonomy,
+        seed=seed,
+        shops=numbers[split.train],
+        variant=variant,
+    )
     logits = heads.logits(features.values)
     return _result(Routing(taxonomy, decisions), features.items, logits, split, precision)
 

@@ -40,6 +40,7 @@ from cascade.training.experiments import experiment_settings
 from rendering.text import markdown_table
 from tools import shops
 from tools.held_out_training import (
+    HEADS_VARIANTS,
     Features,
     HeldOutResult,
     cached_result,
@@ -77,6 +78,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--features", type=Path, help="File that caches the features (.npy).")
+    parser.add_argument(
+        "--heads",
+        action="append",
+        choices=HEADS_VARIANTS,
+        help="How heads are trained, without --train [plain]; repeatable.",
+    )
     parser.add_argument("--only", action="append", help="Sources, separated by commas; repeatable.")
     parser.add_argument("--train", type=int, metavar="EPOCHS", help="Train the full network.")
     parser.add_argument(
@@ -157,26 +164,36 @@ def rates_by_source(
 def hold_outs(arguments: argparse.Namespace, items: Sequence[Item]) -> Mapping[str, HoldOut]:
     """A function for each network to evaluate, by its name in the table."""
     if not arguments.train:
-        return {HEADS: hold_out_with_heads(arguments, load_features(items, arguments.features))}
+        features = load_features(items, arguments.features)
+        return {
+            HEADS if name == "plain" else f"{HEADS}, {name}": hold_out_with_heads(
+                arguments, features, name
+            )
+            for name in arguments.heads or ["plain"]
+        }
     pictures = decode_items(items, Preprocessing())
     names = arguments.experiment or ["trunk"]
     return {name: hold_out_with(arguments, pictures, name) for name in names}
 
 
-def hold_out_with_heads(arguments: argparse.Namespace, features: Features) -> HoldOut:
+def hold_out_with_heads(arguments: argparse.Namespace, features: Features, name: str) -> HoldOut:
     """A function that trains heads; with --shops from --seed, its logits kept in --work."""
     taxonomy = Taxonomy.load()
+    by_shop, variant = shops.sources_by_shop(features.items), HEADS_VARIANTS[name]
+    folder = arguments.work / ("heads" if name == "plain" else f"heads-{name}")
 
     def hold_out(names: Sequence[str]) -> HeldOutResult:
         if not arguments.shops:
-            return hold_out_heads(features, names, taxonomy)
+            return hold_out_heads(features, names, taxonomy, shops=by_shop, variant=variant)
         seed = arguments.seed
         return cached_result(
-            arguments.work / "heads" / folder_name(names) / f"{seed}.npz",
+            folder / folder_name(names) / f"{seed}.npz",
             features.items,
             names,
             taxonomy,
-            lambda: hold_out_heads(features, names, taxonomy, seed=seed),
+            lambda: hold_out_heads(
+                features, names, taxonomy, seed=seed, shops=by_shop, variant=variant
+            ),
         )
 
     return hold_out

@@ -12,7 +12,15 @@ from cascade.networks.architectures import Architecture
 from cascade.taxonomy import Taxonomy
 from cascade.training.augmentation import NO_AUGMENTATION
 from cascade.training.settings import TrainingSettings
-from tools.held_out_training import Features, fit_heads, hold_out_heads, hold_out_network
+from tools.held_out_training import (
+    Features,
+    HeadsVariant,
+    fit_heads,
+    hold_out_heads,
+    hold_out_network,
+    recentred,
+    shop_numbers,
+)
 
 TREE = Taxonomy.from_labels(["pets/cat", "pets/dog", "toys/ball", "toys/car"])
 
@@ -144,3 +152,43 @@ def test_a_network_trained_without_a_source_can_teach_another(tmp_path: Path) ->
         more, less = catlike[cats], catlike[np.invert(cats)]
         assert ((more[:, None] > less).mean() > 0.95) == right
         assert ((more[:, None] > less).mean() < 0.05) != right
+
+
+def two_shops() -> tuple[Features, dict[str, tuple[str, ...]]]:
+    """A large shop, and a small one in which the labels are the other way round."""
+    large, small = drawn("large", 0, 1, 400), drawn("small", 0, 2, 80)
+    small.values[:, :4] = small.values[:, [2, 3, 0, 1]]
+    return joined(large, small), {"large": ("large",), "small": ("small",)}
+
+
+def right_in(features: Features, source: str, variant: HeadsVariant) -> float:
+    numbers = shop_numbers(features.items, {"large": ("large",), "small": ("small",)})
+    heads = fit_heads(features, TREE.decisions(), TREE, 0.0, shops=numbers, variant=variant)
+    rows = np.array([item.source == source for item in features.items])
+    logits = heads.logits(features.values[rows])[:, :2]
+    truth = np.array([item.label.startswith("toys") for item in features.items])[rows]
+    return float((logits.argmax(axis=1) == truth).mean())
+
+
+def test_shops_alike_and_group_dro_learn_more_of_a_small_shop() -> None:
+    features, _ = two_shops()
+    plain = right_in(features, "small", HeadsVariant())
+    for variant in (HeadsVariant(shop_power=1.0), HeadsVariant(dro=0.03)):
+        assert right_in(features, "small", variant) > plain + 0.1
+
+
+def test_a_recentred_shop_is_like_the_others() -> None:
+    known, other, shifted = drawn("known", 0, 1), drawn("other", 0, 2), drawn("shifted", 0, 3)
+    shifted.values[:, 0] += 6  # all of it looks like cats
+    features = joined(known, other, shifted)
+    shops = {name: (name,) for name in ("known", "other", "shifted")}
+    numbers = shop_numbers(features.items, shops)
+    assert [numbers[0], numbers[400], numbers[800]] == [0, 1, 2]
+    moved = recentred(features.values, numbers, 1.0)
+    means = [moved[numbers == shop].mean(axis=0) for shop in range(3)]
+    np.testing.assert_allclose(means[0], means[2], atol=1e-4)
+    plain, recentring = (
+        hold_out_heads(features, ("shifted",), TREE, shops=shops, variant=variant).rates()
+        for variant in (HeadsVariant(), HeadsVariant(recentre=1.0))
+    )
+    assert (recentring["primary"].value or 0) > (plain["primary"].value or 1) + 0.05
