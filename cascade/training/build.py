@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import time
@@ -15,11 +14,11 @@ import keras
 
 from cascade.adaptation.replay import add_replay
 from cascade.backends.tensorflow import keras_runner
-from cascade.bundle import Bundle, BundleParts, seal, write_json, write_parts
+from cascade.bundle import Bundle, BundleParts, seal, write_parts
 from cascade.classifier import Cascade
-from cascade.data.dataset import Pictures, fingerprint
+from cascade.data.dataset import Pictures
 from cascade.decisions import DecisionSet
-from cascade.errors import BundleError, DatasetError
+from cascade.errors import BundleError
 from cascade.evaluation.evaluate import evaluate
 from cascade.evaluation.model_card import model_card
 from cascade.evaluation.predictions import all_logits
@@ -31,7 +30,12 @@ from cascade.training.batches import Teacher
 from cascade.training.checkpoint import training_totals
 from cascade.training.logit_adjustment import adjust_logits
 from cascade.training.model_soup import check_runs, train_averaged
-from cascade.training.provenance import short_figures, training_record
+from cascade.training.provenance import (
+    check_same_run,
+    data_record,
+    short_figures,
+    training_record,
+)
 from cascade.training.recalibrate import calibrate
 from cascade.training.settings import TrainingSettings
 from cascade.training.task import TrainingTask
@@ -79,7 +83,7 @@ def build_cascade(
 
     Raises:
         DatasetError: An outcome has no training picture, or ``work_folder`` belongs to a run with
-            other settings or pictures.
+            other settings, pictures or labels.
         BundleError: ``out_folder`` is not empty.
         ValueError: The runs cannot be averaged, see ``check_runs``.
     """
@@ -182,22 +186,9 @@ def _check_free(out_folder: Path) -> None:
 
 def _check_work_folder(data: TrainingData, settings: TrainingSettings, work_folder: Path) -> None:
     """Refuse to resume the networks of another run."""
-    wanted = {
-        "settings": settings.to_json() | {"limit_minutes": None},
-        "fingerprint": fingerprint(data.train.items, data.train.pixels),
-    }
-    path = work_folder / "run.json"
-    if not path.is_file():
-        work_folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, wanted)
-        return
-    found = json.loads(path.read_text(encoding="utf-8"))
-    differing = [key for key in wanted if found.get(key) != wanted[key]]
-    if differing:
-        raise DatasetError(
-            f"{work_folder}: holds a run with other {' and '.join(differing)}; resume it with "
-            "those, name another folder with --work, or remove it"
-        )
+    record = data_record(data.train, data.validation, data.taxonomy, data.preprocessing)
+    record["settings"] = settings.to_json() | {"limit_minutes": None}
+    check_same_run(work_folder / "run.json", record, "--work")
 
 
 def _time_left(settings: TrainingSettings, started: float) -> float | None:

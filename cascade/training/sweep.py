@@ -23,6 +23,7 @@ from cascade.networks.architectures import Architecture
 from cascade.pictures.decode import Preprocessing
 from cascade.taxonomy import Taxonomy
 from cascade.training.augmentation import NO_AUGMENTATION, Augmentation
+from cascade.training.provenance import check_same_run, data_record
 from cascade.training.settings import TrainingSettings, settings_for
 from rendering.output import open_output
 from rendering.text import markdown_table
@@ -190,13 +191,13 @@ def run_sweep(plan: SweepPlan, pictures: PicturesBySize, folder: Path) -> list[T
         The results, best first.
 
     Raises:
-        DatasetError: ``folder`` holds another sweep.
+        DatasetError: ``folder`` holds another sweep, or one of other pictures.
     """
     from cascade.training.sweep_trial import run_trial
     from cascade.training.tensorboard import write_experiment
 
     trials = trials_of(plan)
-    _check_folder(plan, folder)
+    _check_folder(plan, pictures, folder)
     write_experiment(folder, plan.space)
     results, started = [], time.monotonic()
     for number, values in enumerate(trials):
@@ -215,8 +216,8 @@ def run_sweep(plan: SweepPlan, pictures: PicturesBySize, folder: Path) -> list[T
     return ranked
 
 
-def _check_folder(plan: SweepPlan, folder: Path) -> None:
-    wanted = {
+def _check_folder(plan: SweepPlan, pictures: PicturesBySize, folder: Path) -> None:
+    record = data_record(*pictures.at(None), plan.taxonomy, pictures.preprocessing) | {
         "node": plan.decision.node,
         "outcomes": list(plan.decision.outcomes),
         "space": {name: list(values) for name, values in plan.space.items()},
@@ -225,13 +226,7 @@ def _check_folder(plan: SweepPlan, folder: Path) -> None:
         "seed": plan.seed,
         "trials": plan.trials,
     }
-    path = folder / "sweep.json"
-    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != wanted:
-        raise DatasetError(
-            f"{folder}: holds a sweep of other values; name another folder with --out"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(path, wanted)
+    check_same_run(folder / "sweep.json", record, "--out")
 
 
 def recommended(ranked: Sequence[TrialResult]) -> TrialResult:

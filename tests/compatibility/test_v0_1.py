@@ -227,7 +227,7 @@ def test_a_training_with_other_settings_is_refused(tmp_path: Path) -> None:
 
     data, settings = stopped_training()
     shutil.copytree(DATA / "work", tmp_path / "work")
-    with pytest.raises(DatasetError, match="other settings"):
+    with pytest.raises(DatasetError, match="the settings .seed. differ"):
         build_cascade(data, replace(settings, seed=8), tmp_path / "bundle", tmp_path / "work", 0.6)
 
 

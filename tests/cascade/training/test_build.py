@@ -78,10 +78,54 @@ def test_an_existing_bundle_and_another_runs_work_folder_are_refused(
 ) -> None:
     with pytest.raises(BundleError, match="is there already"):
         build_cascade(data(), PLAIN, built / "bundle", tmp_path / "work")
-    with pytest.raises(DatasetError, match="other settings"):
+    with pytest.raises(DatasetError, match=r"the settings \(seed\) differ; .* with --work"):
         build_cascade(data(), replace(PLAIN, seed=1), tmp_path / "b", built / "work")
-    with pytest.raises(DatasetError, match="other fingerprint"):
-        build_cascade(data(92), PLAIN, tmp_path / "b", built / "work")
+
+
+def in_order(pictures: Pictures) -> Pictures:
+    """The same pictures, last first."""
+    return pictures.subset(np.arange(len(pictures))[::-1])
+
+
+def from_a_shop(pictures: Pictures) -> Pictures:
+    """The same pictures, of a source."""
+    return replace(pictures, items=tuple(replace(i, source="shop") for i in pictures.items))
+
+
+TURNED = replace(TREE, nodes=TREE.nodes[::-1])
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        (data(92), "another run: the training pictures and the orders"),
+        (
+            replace(data(), train=in_order(data().train)),
+            "another run: the orders or sources of the training pictures differ",
+        ),
+        (replace(data(), train=from_a_shop(data().train)), "another run: the orders or sources"),
+        (replace(data(), validation=shapes(60, 9)), "another run: the validation pictures differ"),
+        (replace(data(), taxonomy=TURNED), "another run: the taxonomies differ"),
+        (
+            replace(data(), preprocessing=replace(FRAME, background=(0, 0, 0))),
+            "another run: the picture sizes or backgrounds differ",
+        ),
+    ],
+)
+def test_a_run_is_not_resumed_with_other_data(
+    built: Path, tmp_path: Path, changed: TrainingData, says: str
+) -> None:
+    with pytest.raises(DatasetError, match=says):
+        build_cascade(changed, PLAIN, tmp_path / "b", built / "work")
+
+
+def test_other_test_pictures_and_another_order_of_validation_resume(
+    built: Path, tmp_path: Path
+) -> None:
+    """They change no network."""
+    shutil.copytree(built / "work", tmp_path / "work")
+    changed = replace(data(), test=shapes(60, 9), validation=in_order(data().validation))
+    build_cascade(changed, PLAIN, tmp_path / "bundle", tmp_path / "work", 0.7)
 
 
 def test_a_label_without_training_pictures_is_refused_before_training(tmp_path: Path) -> None:

@@ -121,5 +121,11 @@ def test_tensorboard_finds_hyperparameters_metrics_and_images(tmp_path: Path) ->
     assert [trial.accuracy for trial in again] == [trial.accuracy for trial in ranked]
     kept = list(first)[1]
     assert kept.stat().st_mtime_ns == first[kept]
-    with pytest.raises(DatasetError, match="sweep of other values"):
+    with pytest.raises(DatasetError, match="the values of seed differ; .* with --out"):
         run_sweep(plan(seed=6), pictures, tmp_path)
+    others = PicturesBySize(shapes(48, 1), shapes(24, 3), FRAME)
+    with pytest.raises(DatasetError, match="the validation pictures differ"):
+        run_sweep(plan(), others, tmp_path)
+    others = PicturesBySize(shapes(48, 4), shapes(24, 2), FRAME)
+    with pytest.raises(DatasetError, match="the training pictures"):
+        run_sweep(plan(), others, tmp_path)
