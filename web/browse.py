@@ -20,7 +20,7 @@ from web import facets, responses
 from web.assets import FOREVER
 from web.site import site_of
 from web.thumbnails import LARGE, SMALL
-from web.tiles import tile
+from web.tiles import leaf_probabilities, tile
 from web.views import View
 
 LARGEST_ID = 2**63 - 1
@@ -76,6 +76,7 @@ def one_picture(request: Request) -> Response:
         found=found,
         tile=tile(found.row),
         same=[tile(row) for row in found.same_bytes],
+        leaf_probabilities=leaf_probabilities(found.row),
         fields=[(name, value) for name, value in vars(found.row).items() if value is not None],
     )
 

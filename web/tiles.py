@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -54,6 +55,16 @@ def tile(row: Row) -> Tile:
     return Tile(
         row, f"{base}/small{version}", f"{base}/large{version}", base, levels, row.best_leaves()
     )
+
+
+def leaf_probabilities(row: Row) -> list[tuple[str, float]]:
+    """(leaf, probability) of all leaves, best first; empty if the row has none that can be read."""
+    try:
+        found = json.loads(row.leaf_probabilities or "{}")
+        pairs = [(str(name), float(share)) for name, share in found.items()]
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return []
+    return sorted(pairs, key=lambda pair: -pair[1])
 
 
 def is_web_address(url: str) -> bool:
