@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +18,35 @@ if TYPE_CHECKING:
 
 HINT_SECONDS = 0.5  # a hint is not worth more
 FRACTION = click.FloatRange(0, 1)
-TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])
+
+
+class Time(click.ParamType["datetime"]):
+    """A day or a time, in UTC unless it has another zone; ``today`` and ``yesterday`` too."""
+
+    name = "TIME"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Parse ``2026-11-25``, ``25.11.2026 14:30`` or ``25 Nov 2026``."""
+        from tabular.values import likely_dates, time_of
+
+        if isinstance(value, datetime):
+            return value
+        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        days = {"today": today, "yesterday": today - timedelta(days=1)}
+        if (day := days.get(str(value).strip().casefold())) is not None:
+            return day
+        try:
+            return time_of(value)
+        except ValueError:
+            self.fail(
+                f"expected a day such as 2026-11-25, 25.11.2026 or yesterday, or a time such as "
+                f"2026-11-25T14:30, received {value!r}{likely_dates(value)}"
+            )
+
+
+TIME = Time()
 
 
 class Level(click.ParamType["tuple[int, str]"]):
@@ -114,7 +142,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--labelled-after",
         type=TIME,
         metavar="TIME",
-        help="At or after this time: 2026-11-25 or 2026-11-25T14:30:00 (UTC).",
+        help="At or after this time (UTC): 2026-11-25, 25.11.2026, 2026-11-25T14:30, yesterday.",
     ),
     click.option(
         "--labelled-before", type=TIME, metavar="TIME", help="Before this time, in the same form."
@@ -130,13 +158,10 @@ def filter_options(command: Command) -> Command:
 
 
 def filter_from_options(options: Mapping[str, Any]) -> Filter:
-    """Make the filter of the option values; times are in UTC."""
+    """Make the filter of the option values."""
     from db.queries import Filter
 
-    values: dict[str, Any] = {
-        name: value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
-        for name, value in options.items()
-    }
+    values = dict(options)
     values["levels"] = values.get("levels") or None
     return Filter(**values)
 

@@ -32,7 +32,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from db import index_pages
 from db.errors import InvalidQuery
-from db.filters import Condition, Filter, conditions, wanted_labels, wanted_leaves
+from db.filters import Condition, Filter, conditions, storable, wanted_labels, wanted_leaves
 from db.records import Row
 from db.session import reading
 from db.summaries import Count, seen_values, stats
@@ -45,7 +45,7 @@ __all__ += ["by_best_leaf", "count", "matches_no_label", "page", "position", "ro
 __all__ += ["stopped_above", "table"]
 
 ROWS_PER_FETCH = 1000
-ORDERS = ("id", "confidence", "margin", "labelled_at")
+ORDERS = ("id", "label", "confidence", "margin", "labelled_at")
 _COLUMNS = [catalogue.c[name] for name in ROW_NAMES]
 
 
@@ -291,7 +291,10 @@ class _Order:
                 raise ValueError(token)
             if self.name == "labelled_at":
                 values[0] = datetime.fromisoformat(values[0])
-            elif not all(isinstance(value, int | float) for value in values):
+            numbers = values[1:] if self.name in ("label", "labelled_at") else values
+            if not all(isinstance(value, int | float) for value in numbers):
+                raise ValueError(token)
+            if self.name == "label" and not (isinstance(values[0], str) and storable(values[0])):
                 raise ValueError(token)
         except (ValueError, TypeError, binascii.Error) as error:
             raise InvalidQuery(

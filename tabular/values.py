@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -13,7 +15,8 @@ _WHOLE_FLOATS = 2.0**53  # below it each whole number is a float of its own
 # as Excel writes them in English, German, French, Italian, Spanish, Dutch
 _TRUE = {"true", "wahr", "vrai", "vero", "verdadero", "waar", "yes", "1"}
 _FALSE = {"false", "falsch", "faux", "falso", "onwaar", "no", "0"}
-_DATES = ("%d.%m.%Y", "%Y/%m/%d")
+_DATES = ("%d.%m.%Y", "%Y/%m/%d", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y")
+_WITH_SLASHES = re.compile(r"(\d{1,2})[/-](\d{1,2})[/-](\d{4})(?=\D|$)")
 _TIMES = ("", " %H:%M", " %H:%M:%S")
 
 
@@ -130,10 +133,24 @@ def time_of(value: Any) -> datetime:
         found = None
     if found is None:
         raise ValueError(
-            f"expected a time like 2026-11-25T18:30:00Z, received {value!r:.200}; in a "
-            "spreadsheet, format the column as yyyy-mm-dd hh:mm:ss before saving"
+            f"expected a time like 2026-11-25T18:30:00Z, received {value!r:.200}"
+            f"{likely_dates(value)}; in a spreadsheet, format the column as yyyy-mm-dd hh:mm:ss "
+            "before saving"
         )
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def likely_dates(value: Any) -> str:
+    """For the message about ``03/04/2026``: ': write 2026-04-03 or 2026-03-04'; or nothing."""
+    found = _WITH_SLASHES.match(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        return ""
+    first, second, year = map(int, found.groups())
+    dates = []
+    for month, day in ((second, first), (first, second)):
+        with contextlib.suppress(ValueError):
+            dates.append(date(year, month, day).isoformat())
+    return f": write {' or '.join(dict.fromkeys(dates))}" if dates else ""
 
 
 def _parsed(text: str) -> datetime | None:

@@ -45,7 +45,7 @@ COLUMNS = (
     "--order-by",
     metavar="COLUMN",
     default="id",
-    help="Order by id, confidence, margin or labelled_at; -NAME for descending order.",
+    help="Order by id, label, confidence, margin or labelled_at; -NAME for descending order.",
 )
 @click.option("--after", metavar="TOKEN", help="Show the next page; TOKEN is printed with a page.")
 @click.option(

@@ -21,7 +21,7 @@ from commands.options import (
     encoding_option,
     record_format_option,
 )
-from commands.output import FORMATS, write_records
+from commands.output import FORMATS, resolve_format, write_records
 from rendering.output import is_stream
 from worker.errors import ExitCode
 
@@ -201,6 +201,12 @@ def stats(output_format: str | None, catalogue_url: str | None) -> None:
 
     with open_catalogue(catalogue_url) as catalogue:
         found = human_labels.accuracy(catalogue.engine)
-    records = (vars(item) | {"accuracy": round(item.accuracy, 4)} for item in found)
+    records = [vars(item) | {"accuracy": round(item.accuracy, 4)} for item in found]
+    if resolve_format(output_format) == "table":
+        for record in records:
+            for name in ("right", "exact"):
+                record[name] = f"{record[name]}/{record['rows']}"
+        write_records(records, ("kind", "name", "right", "accuracy", "exact"), "table")
+        return
     columns = ("kind", "name", "rows", "right", "accuracy", "exact")
     write_records(records, columns, output_format)

@@ -175,7 +175,9 @@ def test_filters_agree_with_the_reference(
     drawn=CATALOGUES,
     wanted=SPARSE,
     limit=st.integers(1, 4),
-    order_by=st.sampled_from(["id", "-id", "confidence", "-confidence", "margin", "-labelled_at"]),
+    order_by=st.sampled_from(
+        ["id", "-id", "label", "-label", "-confidence", "margin", "-labelled_at"]
+    ),
     near=NEAR,
 )
 def test_pages_concatenate_to_the_full_result(
@@ -190,6 +192,7 @@ def test_pages_concatenate_to_the_full_result(
     monkeypatch.setattr(index_pages, "ROWS_SCANNED_FIRST", near)
     made = fill(store, drawn)
     name, down = order_by.removeprefix("-"), order_by.startswith("-")
+    made = [r | {"label": r["human_label"] or r["model_label"]} for r in made]
     fitting = [r for r in made if fits(r, wanted, made, TREE) and r[name] is not None]
     expected = sorted(fitting, key=lambda r: (r[name], r["id"]), reverse=down)
     found, after = [], None

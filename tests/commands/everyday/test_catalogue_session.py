@@ -94,6 +94,8 @@ def test_review_relabel_and_switch_back(session: Path) -> None:
     assert (corrected["model_label"], corrected["final_label"]) == (SANDALS, BOOTS)
     whole = lines(run("review", "stats"))[0]
     assert (whole["rows"], whole["right"], whole["accuracy"]) == (2, 1, 0.5)
+    table = run("review", "stats", "--format", "table").stdout.splitlines()
+    assert table[2].split() == ["all", "all", "1/2", "0.5", "1/2"]
 
     (model,) = lines(run("models", "list"))
     assert model["in_use"] is True

@@ -124,6 +124,39 @@ def test_no_hint_where_nothing_is_left_out(stopped: str, url: str) -> None:
     assert "--best-leaf 'shoes/female/s*'\n" in quoted
 
 
+@pytest.mark.parametrize(
+    "day",
+    ["yesterday", "1.1.2020", "2020/01/01", "20200101", "1 Jan 2020", "2020-01-01T02:00+02:00"],
+)
+def test_days_in_common_ways(url: str, day: str) -> None:
+    assert len(paths(url, "--labelled-after", day)) == 3
+    assert paths(url, "--labelled-before", day) == set()
+
+
+@pytest.mark.parametrize(
+    ("day", "right"),
+    [
+        ("03/04/2026", "received '03/04/2026': write 2026-04-03 or 2026-03-04"),
+        ("25-11-2026", "received '25-11-2026': write 2026-11-25"),
+        ("11/25/2026", "received '11/25/2026': write 2026-11-25"),
+        ("40/40/2026", "such as 2026-11-25T14:30, received '40/40/2026'"),
+        ("soon", "such as 2026-11-25T14:30, received 'soon'"),
+    ],
+)
+def test_another_day_is_refused_with_the_right_one(url: str, day: str, right: str) -> None:
+    said = run("query", "--catalogue", url, "--labelled-after", day, exit_code=2).stderr
+    assert right in " ".join(said.split())
+
+
+def test_rows_in_order_of_their_label(url: str) -> None:
+    asked = ("query", "--catalogue", url, "--order-by", "label", "--columns", "label")
+    found = [line["label"] for line in lines(run(*asked))]
+    assert found == ["glasses/sunglasses", *["shoes/female/sandals"] * 2]
+    said = run(*asked, "--limit", "1").stderr
+    token = said.partition("--after ")[2].split()[0]
+    assert [line["label"] for line in lines(run(*asked, "--after", token))] == found[1:]
+
+
 def test_json_lines_contain_the_default_columns(url: str) -> None:
     (line,) = lines(run("query", "--catalogue", url, "--category", "glasses"))
     assert line == {
