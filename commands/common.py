@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,14 +57,16 @@ def load_settings(**options: Any) -> Settings:
 def open_catalogue(catalogue_url: str | None, *, create: bool = False) -> Iterator[Catalogue]:
     """Open the catalogue that the option or the settings name; errors become exit codes."""
     from db.catalogue import Catalogue
+    from db.schema import no_empty_file
 
     with exit_codes():
         url = load_settings(catalogue_url=catalogue_url).catalogue_url
-        catalogue = Catalogue.open(url, create=create)
-        try:
-            yield catalogue
-        finally:
-            catalogue.close()
+        with no_empty_file(url) if create else nullcontext():
+            catalogue = Catalogue.open(url, create=create)
+            try:
+                yield catalogue
+            finally:
+                catalogue.close()
 
 
 def warn_of_unreadable(skipped: SkippedFiles) -> bool:

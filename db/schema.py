@@ -6,8 +6,9 @@ databases, so an interrupted upgrade changes nothing.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from db.errors import SchemaMissing, SchemaTooNew, SchemaTooOld
-from db.session import reading, shown, writing
+from db.session import parse_url, reading, shown, writing
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -62,19 +63,14 @@ def require_current(engine: Engine) -> None:
     Raises:
         SchemaMissing, SchemaTooOld, SchemaTooNew: the message says what to do.
     """
-    found = None
-    # connecting to a missing SQLite file would create it
-    if engine.dialect.name != "sqlite" or Path(str(engine.url.database)).exists():
-        with reading(engine) as connection:
-            found = current(connection)
+    require_file(engine)
+    with reading(engine) as connection:
+        found = current(connection)
     revisions = known()
     if found == revisions[0]:
         return
     if found is None:
-        raise SchemaMissing(
-            f"there is no catalogue in {shown(engine)} yet: label a folder, "
-            "or create an empty one with: fashion-cascade db upgrade"
-        )
+        raise _missing(engine)
     if found in revisions:
         raise SchemaTooOld(
             f"the catalogue {shown(engine)} has schema {found}, but this version needs "
@@ -101,11 +97,63 @@ def downgrade(engine: Engine, revision: str) -> None:
 
     Raises:
         SchemaTooNew: a later version of the program made the database.
+        SchemaMissing, SchemaTooOld: there is nothing to downgrade.
     """
     from alembic import command
 
-    with _migrating(engine) as (connection, _, _):
+    require_file(engine)
+    with _migrating(engine) as (connection, found, _):
+        order = [*known(), "base"]
+        if order.index(found or "base") > order.index(revision):
+            raise SchemaTooOld(
+                f"the catalogue {shown(engine)} has schema {found or 'base'}, which is older than "
+                f"{revision}: there is nothing to downgrade"
+            )
         command.downgrade(alembic_config(connection), revision)
+
+
+def require_file(engine: Engine) -> None:
+    """Raise SchemaMissing if the catalogue is a SQLite file that does not exist."""
+    # connecting to it would create it
+    if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).exists():
+        raise _missing(engine)
+
+
+@contextmanager
+def no_empty_file(url: str) -> Iterator[None]:
+    """Remove the SQLite file that the block created for a catalogue, if it fails without a row.
+
+    It stays if another process has it open, since that may be about to add rows.
+    """
+    parsed = parse_url(url)
+    is_file = parsed.get_backend_name() == "sqlite"
+    file = Path(str(parsed.database))
+    if not is_file or file.exists():
+        yield
+        return
+    try:
+        yield
+    except BaseException:
+        with suppress(sqlite3.Error, OSError):
+            _remove_if_empty(file)
+        raise
+
+
+def _remove_if_empty(file: Path) -> None:
+    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True, timeout=0)) as raw:
+        raw.isolation_level = None
+        # refused while any other connection is open
+        if raw.execute("PRAGMA journal_mode = DELETE").fetchone()[0] != "delete":
+            return
+        raw.execute("BEGIN EXCLUSIVE")
+        tables = {name for (name,) in raw.execute("SELECT name FROM sqlite_master")}
+        with_rows = [
+            name
+            for name in ("crawls", "catalogue", "forgotten")
+            if name in tables and raw.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchone()  # noqa: S608
+        ]
+        if not with_rows:
+            file.unlink()
 
 
 @contextmanager
@@ -118,6 +166,13 @@ def _migrating(engine: Engine) -> Iterator[tuple[Connection, str | None, str]]:
         if found is not None and found not in revisions:
             raise _too_new(engine, found, revisions[0])
         yield connection, found, revisions[0]
+
+
+def _missing(engine: Engine) -> SchemaMissing:
+    return SchemaMissing(
+        f"there is no catalogue in {shown(engine)} yet: label a folder, "
+        "or create an empty one with: fashion-cascade db upgrade"
+    )
 
 
 def _too_new(engine: Engine, found: str, newest: str) -> SchemaTooNew:

@@ -133,9 +133,9 @@ class Enqueuer:
         self.seen = self.queued = self.shards = 0
         self._crawl, self._roots, self._priority = crawl, tuple(roots), priority
         self._own_catalogue, self._own_publisher = catalogue is None, publisher is None
-        self._catalogue = catalogue or Catalogue.open(self.settings.catalogue_url)
-        self._publisher = publisher or CeleryPublisher(self.settings)
         self._model_version = open_model(self.settings.model).version
+        self._publisher = publisher or CeleryPublisher(self.settings)
+        self._catalogue = catalogue or Catalogue.open(self.settings.catalogue_url)
         self._rows: list[PendingRow] = []
         self._lock = threading.RLock()
         self._closed, self._stop = threading.Event(), stop or threading.Event()

@@ -93,6 +93,7 @@ def command(
       fashion-cascade label crawl --shop-from folder
       find photos -newer last -print0 | fashion-cascade label -0 - --crawl spring > new.jsonl
     """
+    from db.schema import no_empty_file
     from worker.sources.scan import sources
     from worker.sources.shops import Shops
 
@@ -100,7 +101,9 @@ def command(
         settings, shops = load_settings(**options), Shops.parse(shop, shop_from)
         how: dict[str, Any] = {"nul": nul, "encoding": encoding, "shops": shops}
         found = sources(paths, crawl=crawl, roots=settings.roots, **how)
-        raise click.exceptions.Exit(_label(settings, found, output_format, again=again))
+        with no_empty_file(settings.catalogue_url):
+            code = _label(settings, found, output_format, again=again)
+        raise click.exceptions.Exit(code)
 
 
 def _label(
@@ -148,8 +151,12 @@ def _open(settings: Settings, model: Model) -> Catalogue:
     from worker.model_loader import register_model
 
     catalogue = Catalogue.open(settings.catalogue_url)
-    register_model(catalogue, model)
-    catalogue.put_in_use(model.version)
+    try:
+        register_model(catalogue, model)
+        catalogue.put_in_use(model.version)
+    except BaseException:
+        catalogue.close()
+        raise
     return catalogue
 
 

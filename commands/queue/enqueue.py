@@ -92,6 +92,7 @@ def command(
       fashion-cascade enqueue --manifest crawl.csv --crawl spring --priority high
       fashion-cascade enqueue /data/live --crawl live --follow
     """
+    from db.schema import no_empty_file
     from worker.sources.scan import SkippedFiles
     from worker.sources.shops import Shops
 
@@ -110,7 +111,8 @@ def command(
                 total = sum(1 for _ in rows)
                 click.echo(f"{name}: {total} pictures would be looked at; nothing was changed")
             else:
-                _enqueue(name, source, rows, (settings, priority, follow), stop)
+                with no_empty_file(settings.catalogue_url):
+                    _enqueue(name, source, rows, (settings, priority, follow), stop)
     if warn_of_unreadable(skipped):
         raise click.exceptions.Exit(ExitCode.FAILED)
 

@@ -58,8 +58,8 @@ def command(
         from worker.settings import pass_to_child
 
         settings = load_settings(**options)
-        Catalogue.open(settings.catalogue_url).close()
         with LocalBroker(data, port) as broker:
+            Catalogue.open(settings.catalogue_url).close()
             given = {
                 "broker_url": broker.url,
                 "catalogue_url": settings.catalogue_url,

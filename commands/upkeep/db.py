@@ -53,7 +53,11 @@ def upgrade(catalogue_url: str | None) -> None:
     """
     from db import schema
 
-    with _open_engine(catalogue_url) as engine:
+    with (
+        exit_codes(),
+        schema.no_empty_file(load_settings(catalogue_url=catalogue_url).catalogue_url),
+        _open_engine(catalogue_url) as engine,
+    ):
         schema.upgrade(engine)
     click.echo(f"the schema is {schema.head()}", err=True)
 
@@ -99,11 +103,13 @@ def check(recount: bool, catalogue_url: str | None) -> None:
       fashion-cascade db check
     """
     from db import check as checking
+    from db import schema
     from db.session import writing
     from db.writes import counters
 
     with _open_engine(catalogue_url) as engine:
         if recount:
+            schema.require_current(engine)
             with writing(engine) as connection:
                 counters.recount(connection)
         findings = checking.check(engine)
