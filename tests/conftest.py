@@ -9,6 +9,7 @@ import pytest
 
 from db.catalogue import Catalogue
 from tests.bundles import adaptable_bundle, quick_bundle, small_bundle
+from tests.programs import hide_require_all
 from tests.servers import PostgresServer, postgres_server
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "quick_bundle",
     "small_bundle",
 ]  # fixtures, defined beside their settings
+
+hide_require_all()
 
 
 @pytest.fixture(scope="session")

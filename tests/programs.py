@@ -1,7 +1,8 @@
 """Programs that the tests use and pip does not install, found by path.
 
 Without such a program its tests skip. Where `REQUIRE_ALL` is 1, as in CI, they fail instead: a
-check that silently stopped running would be worse than none.
+check that silently stopped running would be worse than none. ``tests/conftest.py`` renames the
+variable, since the commands that the tests run would report a setting that they do not know.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 REQUIRE_ALL = "FASHION_CASCADE_TESTS_REQUIRE_ALL"
+REQUIRE_ALL_HERE = "TESTS_REQUIRE_ALL"  # its name in the processes of the tests
 # Debian puts servers where only root's PATH looks
 FOLDERS = ("/usr/local/bin", "/usr/local/sbin", "/usr/bin", "/usr/sbin", "/opt/homebrew/bin")
 
@@ -34,9 +36,15 @@ def program(name: str, *other_names: str, folders: Iterable[str | Path] = FOLDER
     if found is not None:
         return found
     absent = f"this test needs {name}: install it (Debian: apt-get install {name})"
-    if os.environ.get(REQUIRE_ALL) == "1":
+    if os.environ.get(REQUIRE_ALL_HERE) == "1":
         pytest.fail(f"{absent}; {REQUIRE_ALL}=1 allows no test to skip", pytrace=False)
     pytest.skip(absent)
+
+
+def hide_require_all() -> None:
+    """Rename the variable for this process and those that it starts."""
+    if (value := os.environ.pop(REQUIRE_ALL, None)) is not None:
+        os.environ[REQUIRE_ALL_HERE] = value
 
 
 def chromium() -> Path:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from tests.programs import REQUIRE_ALL, program
+from tests.programs import REQUIRE_ALL, REQUIRE_ALL_HERE, hide_require_all, program
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,14 +31,14 @@ def test_program_is_found_on_path(made: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_file_that_cannot_run_is_no_program(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(REQUIRE_ALL, raising=False)
+    monkeypatch.delenv(REQUIRE_ALL_HERE, raising=False)
     made.chmod(0o644)
     with pytest.raises(pytest.skip.Exception, match="needs made-program"):
         program("made-program", folders=[made.parent])
 
 
 def test_absent_program_skips_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(REQUIRE_ALL, raising=False)
+    monkeypatch.delenv(REQUIRE_ALL_HERE, raising=False)
     with pytest.raises(pytest.skip.Exception, match="apt-get install absent-program"):
         program("absent-program")
 
@@ -46,6 +47,9 @@ def test_absent_program_fails_the_test_where_all_are_required(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(REQUIRE_ALL, "1")
+    monkeypatch.setenv(REQUIRE_ALL_HERE, "")
+    hide_require_all()
+    assert REQUIRE_ALL not in os.environ  # the commands would report it
     with pytest.raises(pytest.fail.Exception, match="apt-get install absent-program"):
         program("absent-program")
 
