@@ -135,11 +135,7 @@ def count(engine: Engine, wanted: Filter, *, seconds: float | None = None) -> in
 
 
 def table(engine: Engine, wanted: Filter) -> Any:
-    """The matching rows as one `pyarrow.Table`, which has ``.to_pandas()``.
-
-    Raises:
-        ExportError: pyarrow is not installed (the extra ``data``).
-    """
+    """The matching rows as one `pyarrow.Table`; its ``.to_pandas()`` needs the extra ``data``."""
     from db.exports.parquet import arrow_table
 
     return arrow_table(engine, wanted)

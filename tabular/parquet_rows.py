@@ -23,13 +23,9 @@ def parquet_rows(
     file: Path, columns: Sequence[str], required: Sequence[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (place, values) of each row; see `tabular.read.read_rows`."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise TabularError(
-            f"{file}: reading Parquet needs pyarrow: pip install 'fashion-cascade[data]'"
-        ) from error
+    import pyarrow
+    from pyarrow import parquet
+
     number = 0
     try:
         schema = parquet.read_schema(file)

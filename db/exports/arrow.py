@@ -1,4 +1,4 @@
-"""The catalogue as a stream of Arrow tables; needs the extra ``data`` (pyarrow).
+"""The catalogue as a stream of Arrow tables.
 
 Each database has its fast way. PostgreSQL sends CSV (COPY), which Arrow parses outside of Python
 while the server continues: no Python object per cell, and neither side waits. SQLite's driver
@@ -14,7 +14,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from db.errors import ExportError
 from db.exports.files import COLUMNS, export_query
 from db.filters import Filter
 from db.session import reading
@@ -27,13 +26,11 @@ BYTES_PER_PARSE = 4_000_000
 
 
 def pyarrow() -> Any:
-    """The module, with its Parquet and CSV parts. Raises ExportError if it is not installed."""
-    try:
-        import pyarrow.compute
-        import pyarrow.csv
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ExportError("Parquet needs pyarrow: pip install 'fashion-cascade[data]'") from error
+    """The module, with its Parquet and CSV parts."""
+    import pyarrow.compute
+    import pyarrow.csv
+    import pyarrow.parquet
+
     return pyarrow
 
 

@@ -1,4 +1,4 @@
-"""Exports as Parquet with typed columns, streamed; needs the extra ``data`` (pyarrow)."""
+"""Exports as Parquet with typed columns, streamed."""
 
 from __future__ import annotations
 
@@ -51,9 +51,6 @@ def write_records(
         records: Rows by column name.
         columns: Names out of the exported columns, with the same types, or of columns of text.
         sink: A binary file; may be a pipe.
-
-    Raises:
-        ExportError: pyarrow is not installed.
     """
     arrow, known = pyarrow(), export_schema()
     fields = [
