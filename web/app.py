@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from db.errors import CatalogueError, InvalidQuery, InvalidRecord, QueryTooSlow
-from web import api, assets, browse, login, responses, writes
+from web import api, assets, browse, login, responses, watch, writes
 from web.access import Access, Doorkeeper
 from web.guard import Guard
 from web.metrics import Metrics
@@ -50,6 +50,7 @@ def make_app(site: Site, hosts: Hosts, access: Access | None = None) -> ASGIApp:
         routes=[
             *browse.ROUTES,
             *login.routes(access),
+            *watch.routes(site),
             *api.routes(writes.ROUTES if not site.read_only else []),
             Route("/metrics", metrics.show),
             Route("/static/{name}", assets.asset),

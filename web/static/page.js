@@ -424,3 +424,33 @@ document.addEventListener("keydown", (event) => {
   } else return;
   event.preventDefault();
 });
+
+// the watch page: the same piece of HTML, whenever it has changed
+const live = document.querySelector(".live");
+if (live) {
+  const state = document.querySelector(".live-state");
+  const keyOf = (element) => element && `${element.tagName} ${element.getAttribute("href") || ""} ${element.dataset.crawl || ""} ${element.dataset.reason || ""}`;
+  const events = new EventSource("/events");
+  events.addEventListener("crawls", (event) => {
+    const piece = new DOMParser().parseFromString(event.data, "text/html");
+    const key = live.contains(document.activeElement) ? keyOf(document.activeElement) : null;
+    live.replaceChildren(...piece.body.childNodes);
+    if (key) [...live.querySelectorAll("a, button")].find((each) => keyOf(each) === key)?.focus();
+  });
+  events.addEventListener("open", () => { state.textContent = ""; });
+  events.addEventListener("error", () => { state.textContent = "The server does not answer; these are the last numbers."; });
+  addEventListener("pagehide", () => events.close());
+  live.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-again]");
+    if (!button) return;
+    const { again, crawl, reason } = button.dataset;
+    button.disabled = true;
+    try {
+      const done = await ask(again, { crawl, reason });
+      state.textContent = `${crawl}: ${done.requeued ?? done.released} pictures will be labelled again`;
+    } catch (error) {
+      state.textContent = error.message;
+    }
+    button.disabled = false;
+  });
+}

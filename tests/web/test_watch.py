@@ -1,0 +1,111 @@
+"""Crawls and queue as they change: the page, its events, and work that is queued again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, expect
+
+from db import ledger
+from db.catalogue import Catalogue
+from tests.db.samples import MODEL, labelled, put, register, rejected
+from tests.redis_server import RedisServer, free_port
+from tests.web.serving import served
+from tests.web.test_access import csrf, origin
+from tests.web.test_browser import CHECKS, opened
+from web import watch
+from worker.queue.broker import queue_length
+from worker.settings import Settings
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Catalogue]:
+    """Three labelled, two rejected as truncated, one quarantined."""
+    catalogue = register(Catalogue.open(f"sqlite:///{tmp_path / 'catalogue.db'}"))
+    outcomes = [labelled(f"/a/{i}.jpg") for i in range(3)]
+    outcomes += [rejected("/a/3.jpg"), rejected("/a/4.jpg")]
+    put(catalogue, outcomes, MODEL, "spring <b>")
+    yield catalogue
+    catalogue.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    server = RedisServer(tmp_path / "redis", data=False).start()
+    yield Settings(broker_url=server.url)
+    server.kill()
+
+
+def events(client: httpx.Client) -> Iterator[str]:
+    """The pieces that the page sends, as they come."""
+    with client.stream("GET", "/events") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        lines: list[str] = []
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                lines.append(line.removeprefix("data: "))
+            elif not line and lines:
+                yield "\n".join(lines)
+                lines = []
+
+
+def test_events_come_when_a_crawl_changes(
+    store: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "SECONDS", 0.05)
+    with served(store, tmp_path) as client:
+        pieces = events(client)
+        first = next(pieces)
+        assert "spring &lt;b&gt;" in first and "<b>3</b> labelled" in first
+        put(store, [labelled("/a/9.jpg")], MODEL, "spring <b>")
+        while "<b>4</b> labelled" not in (piece := next(pieces)):
+            pass
+        assert "6 pictures" in piece
+        pieces.close()  # type: ignore[attr-defined]
+
+
+def test_rejected_pictures_are_labelled_again_and_quarantined_ones_released(
+    store: Catalogue, tmp_path: Path, settings: Settings
+) -> None:
+    with served(store, tmp_path, settings=settings) as client:
+        headers = origin(client) | {"X-CSRF-Token": csrf(client)}
+        body = {"crawl": "spring <b>", "reason": "truncated"}
+        done = client.post("/api/v1/requeue", json=body, headers=headers)
+        assert done.json() == {"requeued": 2}
+        assert ledger.counts(store.engine)["pending"] == 2
+        assert queue_length(settings) == 1
+        done = client.post("/api/v1/release", json=body, headers=headers)
+        assert done.json() == {"released": 0}
+        page = client.get("/watch").text
+        assert "<b>1</b> shards waiting" in page
+
+
+def test_nothing_is_reopened_while_no_broker_answers(store: Catalogue, tmp_path: Path) -> None:
+    nowhere = Settings(broker_url=f"redis://:s3cret-word@127.0.0.1:{free_port()}/0")
+    with served(store, tmp_path, settings=nowhere) as client:
+        headers = origin(client) | {"X-CSRF-Token": csrf(client)}
+        body = {"crawl": "spring <b>", "reason": "truncated"}
+        done = client.post("/api/v1/requeue", json=body, headers=headers)
+        assert done.status_code == 503 and "does not answer" in done.json()["error"]
+        assert "s3cret-word" not in done.text + client.get("/watch").text
+        assert ledger.counts(store.engine)["rejected"] == 2
+
+
+@pytest.mark.slow
+def test_a_browser_shows_new_numbers_without_a_reload(
+    browser: Browser, store: Catalogue, tmp_path: Path, settings: Settings
+) -> None:
+    with (
+        served(store, tmp_path, settings=settings) as client,
+        opened(browser, client, "/watch") as page,
+    ):
+        expect(page.locator(".live")).to_contain_text("3 labelled")
+        assert page.evaluate(CHECKS) == []
+        put(store, [labelled("/a/9.jpg")], MODEL, "spring <b>")
+        expect(page.locator(".live")).to_contain_text("4 labelled", timeout=20_000)
+        page.get_by_role("button", name="Label again").click()
+        expect(page.locator(".live-state")).to_contain_text("2 pictures will be labelled again")
+        expect(page.locator(".live")).to_contain_text("2 pending", timeout=20_000)
