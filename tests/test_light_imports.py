@@ -7,7 +7,7 @@ import sys
 
 HEAVY = """
 tensorflow keras numpy PIL sqlalchemy alembic celery kombu redis matplotlib pyarrow pandas jinja2
-starlette uvicorn anyio
+starlette uvicorn anyio openpyxl
 """
 
 LISTS_HEAVY_MODULES = f"""

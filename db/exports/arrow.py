@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from db.exports.files import COLUMNS, export_query
+from db.exports.files import COLUMNS, EVERYTHING, Layout, export_query
 from db.filters import Filter
 from db.session import reading
 from db.tables import catalogue
@@ -34,8 +34,8 @@ def pyarrow() -> Any:
     return pyarrow
 
 
-def export_schema() -> Any:
-    """The Arrow schema of the exported columns."""
+def export_schema(columns: Sequence[str] = COLUMNS) -> Any:
+    """The Arrow schema of exported columns."""
     arrow = pyarrow()
     arrow_types: dict[type, Any] = {
         sa.Integer: arrow.int64(),
@@ -52,7 +52,7 @@ def export_schema() -> Any:
         column = catalogue.c[name].type
         return next(type_ for base, type_ in arrow_types.items() if isinstance(column, base))
 
-    return arrow.schema([(name, arrow_type(name)) for name in COLUMNS])
+    return arrow.schema([(name, arrow_type(name)) for name in columns])
 
 
 def to_table(batch: Sequence[Sequence[Any]], schema: Any) -> Any:
@@ -73,11 +73,11 @@ def _array(values: Sequence[Any], arrow_type: Any) -> Any:
     return arrow.array(values, arrow_type)
 
 
-def tables(engine: Engine, wanted: Filter) -> Iterator[Any]:
-    """The matching rows in order of id, in tables of about `ROWS_PER_TABLE`, from one snapshot."""
-    arrow, columns = pyarrow(), export_schema()
+def tables(engine: Engine, wanted: Filter, layout: Layout = EVERYTHING) -> Iterator[Any]:
+    """The matching rows in tables of about `ROWS_PER_TABLE`, from one snapshot."""
+    arrow, columns = pyarrow(), export_schema(layout.columns)
     with reading(engine) as connection:
-        query = export_query(connection, wanted)
+        query = export_query(connection, wanted, layout=layout)
         read = _copy if engine.dialect.name == "postgresql" else _fetch
         parts: list[Any] = []
         for part in read(connection, query, columns):

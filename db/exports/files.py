@@ -28,7 +28,40 @@ from rendering.output import file_behind, is_stream, open_output, partial_path
 
 FINAL_LABEL = "final_label"  # the former name of `label`, kept for one release
 COLUMNS = (*ROW_NAMES, FINAL_LABEL)
+# what a person looks at; the default of a spreadsheet
+MAIN_COLUMNS = (
+    *("path", "shop", "status", "label", "confidence", "needs_review", "human_label"),
+    *("best_leaf", "best_leaf_confidence", "second_leaf", "second_leaf_confidence", "reason"),
+    *("crawl", "product_id", "url", "model_version", "labelled_at"),
+)
+ORDERS = ("id", "label")
 ROWS_PER_FETCH = 5000
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of an export, out of `COLUMNS`, and the order of its rows, one of `ORDERS`.
+
+    In order of label, rows without one come last. Such an export is not resumed.
+    """
+
+    columns: tuple[str, ...] = COLUMNS
+    order_by: str = "id"
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.columns if name not in COLUMNS]
+        if unknown or not self.columns or len(set(self.columns)) < len(self.columns):
+            raise ExportError(
+                f"expected different columns out of {', '.join(COLUMNS)}, received "
+                f"{','.join(self.columns)!r}"
+            )
+        if self.order_by not in ORDERS:
+            raise ExportError(
+                f"expected the order {' or '.join(ORDERS)}, received {self.order_by!r}"
+            )
+
+
+EVERYTHING = Layout()
 
 
 @dataclass(frozen=True)
@@ -40,19 +73,28 @@ class Exported:
     sha256: str
 
 
-def export_query(connection: Connection, wanted: Filter, after: int = 0) -> sa.Select[Any]:
-    """The `COLUMNS` of matching rows with ids above `after`, in order of id."""
+def export_query(
+    connection: Connection, wanted: Filter, after: int = 0, layout: Layout = EVERYTHING
+) -> sa.Select[Any]:
+    """The columns of matching rows with ids above `after`, in the order of `layout`."""
     ids = crawl_id_range(connection, wanted).after(after, descending=False)
-    columns = [*(catalogue.c[name] for name in ROW_NAMES), catalogue.c.label.label(FINAL_LABEL)]
+    columns = [
+        catalogue.c.label.label(FINAL_LABEL) if name == FINAL_LABEL else catalogue.c[name]
+        for name in layout.columns
+    ]
     rows = sa.select(*columns).where(*conditions(connection, wanted), *ids.conditions())
+    if layout.order_by == "label":
+        return rows.order_by(catalogue.c.label.is_(None), catalogue.c.label, catalogue.c.id)
     return rows.order_by(catalogue.c.id)
 
 
-def batches(engine: Engine, wanted: Filter, after: int = 0) -> Iterator[Sequence[Sequence[Any]]]:
+def batches(
+    engine: Engine, wanted: Filter, after: int = 0, layout: Layout = EVERYTHING
+) -> Iterator[Sequence[Sequence[Any]]]:
     """The rows of `export_query` in batches of `ROWS_PER_FETCH`, from one snapshot."""
     with reading(engine) as connection:
         streamed = connection.execution_options(yield_per=ROWS_PER_FETCH)
-        with streamed.execute(export_query(connection, wanted, after)) as result:
+        with streamed.execute(export_query(connection, wanted, after, layout)) as result:
             yield from result.partitions()
 
 

@@ -12,9 +12,11 @@ from sqlalchemy.engine import Engine
 from db.chunks import chunks
 from db.exports.arrow import export_schema, pyarrow, tables, to_table
 from db.exports.files import (
+    EVERYTHING,
     FINAL_LABEL,
     Exported,
     HashingSink,
+    Layout,
     export_sink,
     exported,
     finish_folder,
@@ -66,22 +68,24 @@ def write_records(
     return rows
 
 
-def export_parquet(engine: Engine, wanted: Filter, target: Path) -> Exported:
+def export_parquet(
+    engine: Engine, wanted: Filter, target: Path, layout: Layout = EVERYTHING
+) -> Exported:
     """Write the matching rows as one Parquet file."""
     rows = 0
     with export_sink(target) as sink:
-        with _writer(sink) as writer:
-            for table in tables(engine, wanted):
+        with _writer(sink, layout) as writer:
+            for table in tables(engine, wanted, layout):
                 writer.write_table(table)
                 rows += table.num_rows
         checksum = sink.sha256()
     return exported(target, rows, checksum)
 
 
-def _writer(file: HashingSink | Path) -> Any:
+def _writer(file: HashingSink | Path, layout: Layout = EVERYTHING) -> Any:
     # For unique values such as paths or hashes, the writer would try a dictionary on every page
     # before giving it up.
-    schema = export_schema()
+    schema = export_schema(layout.columns)
     repeated = [name for name in schema.names if name in REPEATED]
     return pyarrow().parquet.ParquetWriter(
         file, schema, compression="zstd", use_dictionary=repeated

@@ -9,8 +9,10 @@ from sqlalchemy.engine import Engine
 
 from db.exports.files import (
     COLUMNS,
+    EVERYTHING,
     FINAL_LABEL,
     Exported,
+    Layout,
     batches,
     finish_file,
     require_file_name,
@@ -29,26 +31,29 @@ COLUMN_TYPES = {
 }
 
 
-def export_sqlite(engine: Engine, wanted: Filter, target: Path) -> Exported:
+def export_sqlite(
+    engine: Engine, wanted: Filter, target: Path, layout: Layout = EVERYTHING
+) -> Exported:
     """Write the matching rows into the table `catalogue` of a new SQLite file."""
     require_file_name(target, "a SQLite file")
     partial = partial_path(target)
     partial.unlink(missing_ok=True)
-    definitions = ", ".join(f"{name} {COLUMN_TYPES[name]}" for name in COLUMNS)
-    marks = ", ".join("?" * len(COLUMNS))
+    definitions = ", ".join(f"{name} {COLUMN_TYPES[name]}" for name in layout.columns)
+    marks = ", ".join("?" * len(layout.columns))
     connection, rows = sqlite3.connect(partial), 0
     try:
         # an interrupted export starts over: it needs no journal and must not leave one behind
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute(f"CREATE TABLE catalogue ({definitions})")
-        for batch in batches(engine, wanted):
+        for batch in batches(engine, wanted, layout=layout):
             connection.executemany(
                 f"INSERT INTO catalogue VALUES ({marks})",  # noqa: S608 - only question marks
                 [[plain(value) for value in row] for row in batch],
             )
             rows += len(batch)
-        connection.execute(f"CREATE INDEX by_label ON catalogue ({FINAL_LABEL})")
+        if label := next((name for name in (FINAL_LABEL, "label") if name in layout.columns), None):
+            connection.execute(f"CREATE INDEX by_label ON catalogue ({label})")
         connection.commit()
     finally:
         connection.close()

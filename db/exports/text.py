@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,9 +17,10 @@ from sqlalchemy.engine import Engine
 
 from db.errors import ExportError
 from db.exports.files import (
-    COLUMNS,
+    EVERYTHING,
     Exported,
     HashingSink,
+    Layout,
     batches,
     export_sink,
     exported,
@@ -43,19 +44,21 @@ class _Checkpoint:
     offset: int = 0
 
 
-def export_text(engine: Engine, wanted: Filter, target: Path, form: str) -> Exported:
+def export_text(
+    engine: Engine, wanted: Filter, target: Path, form: str, layout: Layout = EVERYTHING
+) -> Exported:
     """Write the matching rows as `form`, 'csv' or 'jsonl'; resume an interrupted export.
 
     Raises:
         ExportError: the unfinished export at `target` has another format or filter.
     """
     if not is_stream(target):
-        with unfinished_text(engine, wanted, target, form) as rows:
+        with unfinished_text(engine, wanted, target, form, layout) as rows:
             return finish_text(target, rows)
     number = 0
     with export_sink(target) as sink:
-        write = _row_writer(sink, form)
-        for batch in batches(engine, wanted):
+        write = _row_writer(sink, form, layout.columns)
+        for batch in batches(engine, wanted, layout=layout):
             for row in batch:
                 write(row)
             number += len(batch)
@@ -65,7 +68,13 @@ def export_text(engine: Engine, wanted: Filter, target: Path, form: str) -> Expo
 
 @contextmanager
 def unfinished_text(
-    engine: Engine, wanted: Filter, target: Path, form: str, *, resume: bool = True
+    engine: Engine,
+    wanted: Filter,
+    target: Path,
+    form: str,
+    layout: Layout = EVERYTHING,
+    *,
+    resume: bool = True,
 ) -> Iterator[int]:
     """Write all rows under the temporary name of `target`, and yield their number.
 
@@ -75,20 +84,29 @@ def unfinished_text(
         ExportError: the unfinished export at `target` has another format or filter.
     """
     partial = partial_path(target)
-    asked = json.dumps([form, {n: plain(v) for n, v in asdict(wanted).items()}])
+    asked = json.dumps(
+        [form, {n: plain(v) for n, v in asdict(wanted).items()}]
+        + ([] if layout == EVERYTHING else [asdict(layout)])
+    )
+    by_id = layout.order_by == "id"
+    # the id first, for the checkpoint
+    read = replace(layout, columns=("id", *(n for n in layout.columns if n != "id")))
+    places = [read.columns.index(name) for name in layout.columns]
+    arrange = None if read.columns == layout.columns else _arranger(places)
     with open_partial(partial, keep=True) as binary:
-        checkpoint = _last_checkpoint(partial, asked, target) if resume else _Checkpoint(asked)
+        last = _last_checkpoint(partial, asked, target) if resume else _Checkpoint(asked)
+        checkpoint = last if by_id else _Checkpoint(asked)
         binary.truncate(checkpoint.offset)
         binary.seek(checkpoint.offset)
-        write = _row_writer(binary, form, header=checkpoint.offset == 0)
+        write = _row_writer(binary, form, layout.columns, header=checkpoint.offset == 0)
         written = 0
-        for batch in batches(engine, wanted, checkpoint.last_id):
-            for row in batch:
+        for batch in batches(engine, wanted, checkpoint.last_id, read):
+            for row in batch if arrange is None else map(arrange, batch):
                 write(row)
             checkpoint.rows += len(batch)
             checkpoint.last_id = batch[-1][0]
             written += len(batch)
-            if written >= ROWS_PER_CHECKPOINT:
+            if by_id and written >= ROWS_PER_CHECKPOINT:
                 _save_checkpoint(binary, checkpoint, _notes(partial))
                 written = 0
         _save_checkpoint(binary, checkpoint, _notes(partial))
@@ -111,21 +129,26 @@ def _notes(partial: Path) -> Path:
     return Path(f"{partial}.json")
 
 
+def _arranger(places: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """A function that takes these places of a row."""
+    return lambda row: [row[place] for place in places]
+
+
 def _row_writer(
-    binary: IO[bytes] | HashingSink, form: str, *, header: bool = True
+    binary: IO[bytes] | HashingSink, form: str, columns: Sequence[str], *, header: bool = True
 ) -> Callable[[Sequence[Any]], None]:
     """A function that writes one row; the header of a CSV is written at once."""
     if form == "jsonl":
 
         def write_line(row: Sequence[Any]) -> None:
-            line = json_line(dict(zip(COLUMNS, row, strict=True)))
+            line = json_line(dict(zip(columns, row, strict=True)))
             binary.write(line.encode() + b"\n")
 
         return write_line
 
     write_row = csv_line_writer(lambda line: binary.write(line.encode()))
     if header:
-        write_row(COLUMNS)
+        write_row(columns)
     return lambda row: write_row([to_cell(value) for value in row])
 
 

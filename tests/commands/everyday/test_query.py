@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import duckdb
+import openpyxl
 import pytest
 
 from db import human_labels
@@ -369,3 +370,25 @@ def test_words_of_a_rejection_are_shown_by_query_and_stats(url: str) -> None:
     out = run("stats", "--catalogue", url, "--format", "table").stdout.splitlines()
     shown = r"not_an_image, for example: OSError: image file is truncated\n(3 bytes)"
     assert [line for line in out if "for example" in line] == [shown]
+
+
+def test_an_export_has_the_columns_that_suit_its_reader(url: str, tmp_path: Path) -> None:
+    def header(name: str, *options: str) -> list[str]:
+        target = tmp_path / name
+        run("export", str(target), "--catalogue", url, *options)
+        if target.suffix == ".xlsx":
+            sheet = openpyxl.load_workbook(target)["catalogue"]
+            return [cell.value for cell in next(sheet.iter_rows())]
+        return target.read_text().splitlines()[0].split(",")
+
+    assert len(header("machine.csv")) == 35
+    assert header("person.xlsx")[:4] == ["path", "shop", "status", "label"]
+    assert header("all.xlsx", "--all-columns") == header("machine.csv")
+    assert header("main.csv", "--columns", "main") == header("person.xlsx")
+    assert header("two.csv", "--columns", "label, path", "--order-by", "label") == ["label", "path"]
+    bad = ["export", str(tmp_path / "bad.csv"), "--catalogue", url]
+    assert "received 'no'" in run(*bad, "--columns", "no", exit_code=2).stderr
+    assert "received both" in run(*bad, "--columns", "id", "--all-columns", exit_code=2).stderr
+    tree = (*bad[:1], str(tmp_path / "t"), *bad[2:], "--format", "tree", "--order-by", "label")
+    assert "not for a tree" in run(*tree, exit_code=2).stderr
+    assert "0 rows" not in run("export", "-", "--format", "xlsx", "--catalogue", url).stderr

@@ -20,10 +20,11 @@ from db.catalogue import Catalogue
 from db.check import check
 from db.errors import ExportError, InvalidRecord, UnknownLabel
 from db.exports import parquet
+from db.exports.files import Layout
 from db.exports.folders import export_tree
 from db.exports.read_back import import_file
 from db.exports.sqlite_file import export_sqlite
-from db.exports.text import export_text
+from db.exports.text import export_text, unfinished_text
 from db.human_labels import Correction
 from db.queries import Filter, count, rows
 from db.records import LabelEntry, PendingRow, Row
@@ -318,3 +319,56 @@ def test_archive_can_be_imported(filled: Catalogue, tmp_path: Path) -> None:
         housekeeping.archive(filled.engine, "autumn", tmp_path / "x.jsonl")
     housekeeping.vacuum(filled.engine)
     assert check(filled.engine) == []
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet", "sqlite"])
+def test_chosen_columns_in_their_order_and_rows_in_order_of_the_label(
+    filled: Catalogue, tmp_path: Path, form: str
+) -> None:
+    target = tmp_path / f"o.{form}"
+    layout = Layout(("label", "path", "confidence", "id"), "label")
+    if form == "parquet":
+        parquet.export_parquet(filled.engine, EVERYTHING, target, layout)
+        query = "SELECT * FROM read_parquet(?)"
+        found = duckdb.execute(query, [str(target)])
+    elif form == "sqlite":
+        export_sqlite(filled.engine, EVERYTHING, target, layout)
+        with sqlite3.connect(target) as connection:
+            names = [row[1] for row in connection.execute("PRAGMA table_info(catalogue)")]
+        connection.close()
+        assert names == list(layout.columns)
+        return
+    else:
+        export_text(filled.engine, EVERYTHING, target, form, layout)
+        kind = {"csv": "read_csv(?, all_varchar = true, nullstr = '')"}
+        found = duckdb.execute(f"SELECT * FROM {kind.get(form, 'read_json(?)')}", [str(target)])
+    assert [column[0] for column in found.description] == list(layout.columns)
+    got = found.fetchall()
+    expected = [row.label for row in all_rows(filled)]
+    assert [row[0] for row in got] == [
+        *sorted(filter(None, expected)),
+        *[None] * expected.count(None),
+    ]
+    assert {int(row[3]) for row in got} == {row.id for row in all_rows(filled)}
+
+
+def test_an_export_of_some_columns_is_resumed(filled: Catalogue, tmp_path: Path) -> None:
+    target, layout = tmp_path / "o.csv", Layout(("path", "label"))
+    with (
+        pytest.raises(KeyboardInterrupt),
+        unfinished_text(filled.engine, EVERYTHING, target, "csv", layout),
+    ):
+        raise KeyboardInterrupt
+    before = (tmp_path / "o.csv.partial").read_bytes()
+    with pytest.raises(ExportError, match="unfinished, different export"):
+        export_text(filled.engine, EVERYTHING, target, "csv")
+    put(filled, [labelled("/later")])
+    done = export_text(filled.engine, EVERYTHING, target, "csv", layout)
+    assert target.read_bytes() == before + b"/later,shoes/female/sandals\n"
+    assert done.rows == len(all_rows(filled))
+
+
+@pytest.mark.parametrize("names", [("path", "path"), ("no",), ()])
+def test_columns_that_do_not_exist_or_are_there_twice(names: tuple[str, ...]) -> None:
+    with pytest.raises(ExportError, match="expected different columns out of id, crawl"):
+        Layout(names)
