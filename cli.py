@@ -10,6 +10,7 @@ import errno
 import importlib
 import io
 import os
+import pwd
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -71,6 +72,7 @@ class LazyGroup(click.Group):
         return command
 
     def main(self, *args: Any, **options: Any) -> Any:
+        prepare_home()
         prepare_streams()
         return super().main(*args, **options)
 
@@ -155,6 +157,15 @@ def require_current_folder() -> None:
     except FileNotFoundError as error:
         click.echo("fashion-cascade: the current folder was deleted: cd to another", err=True)
         raise click.exceptions.Exit(ExitCode.USAGE) from error
+
+
+def prepare_home() -> None:
+    """Give a user without a home one, as containers do: libraries fail without."""
+    if "HOME" not in os.environ:
+        try:
+            pwd.getpwuid(os.getuid())
+        except KeyError:
+            os.environ["HOME"] = "/"
 
 
 def prepare_streams() -> None:

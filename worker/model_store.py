@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rendering.secrets import mask_message, mask_url
+from worker.configuration.user_folders import user_cache_folder
 from worker.errors import ModelUnusable
 from worker.sources.paths import is_url
 
@@ -126,6 +127,4 @@ def _file_system(place: str) -> tuple[Any, str]:
 
 
 def _cache_folder() -> Path:
-    from platformdirs import user_cache_path
-
-    return user_cache_path("fashion-cascade") / "models"
+    return user_cache_folder() / "models"

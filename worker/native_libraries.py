@@ -17,6 +17,7 @@ STARTUP_MESSAGES = re.compile(
     rb"|E0000 .*failed call to cuInit"
     rb"|WARNING: All log messages before absl"
     rb"|To enable the following instructions"
+    rb"|Matplotlib created a temporary cache directory"
     rb"|\d{4}-\d\d-\d\d [\d:.]+: I )"
 )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import tomllib
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from worker.configuration import types
 from worker.configuration.declaration import PREFIX, Setting, masked_value
 from worker.configuration.declaration import declared as _setting
 from worker.configuration.files import read_dotenv, read_secret
+from worker.configuration.user_folders import user_settings_folder
 from worker.errors import SettingsError
 
 FILE_NAME = "fashion-cascade.toml"
@@ -256,13 +258,12 @@ def _layers(
     user_folder: Path | None,
 ) -> tuple[list[tuple[str, dict[str, Any]]], tuple[str, ...]]:
     """(source, values) pairs, of which later ones override earlier ones; hints on files."""
-    if user_folder is None:
-        import platformdirs
-
-        user_folder = platformdirs.user_config_path("fashion-cascade")
-    layers = []
-    for file in (user_folder / "settings.toml", folder / FILE_NAME):
-        layers.append((str(file), _from_file(file)))
+    files = [folder / FILE_NAME]
+    own = user_folder or user_settings_folder()
+    # a home that this user may not look into has no settings
+    if own is not None and os.path.exists(own / "settings.toml"):  # noqa: PTH110
+        files.insert(0, own / "settings.toml")
+    layers = [(str(file), _from_file(file)) for file in files]
     dotenv = folder / ".env"
     pairs, hint = read_dotenv(dotenv)
     layers.append((str(dotenv), _from_variables(pairs)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,6 +115,8 @@ def _write(target: Path, content: bytes) -> None:
 
 def _figure(width: float, height: float) -> tuple[Figure, Any]:
     """A figure and its axes, without pyplot, which would keep every figure in memory."""
+    # a home that is read-only is no news: its cache goes to a temporary folder then
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -10,6 +10,7 @@ import click
 
 from commands.common import exit_codes, load_settings, open_catalogue
 from commands.options import catalogue_option
+from worker.configuration.user_folders import user_cache_folder
 from worker.settings import BY_NAME
 
 if TYPE_CHECKING:
@@ -122,6 +123,4 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _user_cache() -> Path:
-    import platformdirs
-
-    return platformdirs.user_cache_path("fashion-cascade") / "thumbnails"
+    return user_cache_folder() / "thumbnails"
