@@ -12,7 +12,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 INSTALL := $(BIN)/python $(PIP) -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help label test test-heavy test-faults fuzz test-lowest check hooks docs readme-picture train \
+.PHONY: help label test test-heavy test-faults fuzz test-lowest check hooks docs readme-picture page-pictures train \
 	evaluate bench bench-accuracy benchmark-enqueue soak constraints clean
 
 help: ## list the targets
@@ -65,6 +65,9 @@ docs: $(VENV)/.label ## write docs/commands.md and docs/settings.md from the cod
 
 readme-picture: $(VENV)/.label ## draw the picture of the README
 	$(BIN)/python tools/readme_picture.py
+
+page-pictures: $(VENV)/.test ## photograph the page of serve for the documentation
+	$(BIN)/python tools/page_pictures.py
 
 # about an hour on two cores (docs/lab/experiments.md); a stopped run resumes
 MANIFEST ?= ../shared/photos/manifest.csv

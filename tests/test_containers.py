@@ -85,7 +85,7 @@ def test_the_broker_keeps_messages_and_asks_for_a_password(compose: Any) -> None
 
 
 def test_everything_that_stays_has_a_health_check_and_restarts(compose: Any) -> None:
-    for name in ("redis", "postgres", "worker", "worker-gpu"):
+    for name in ("redis", "postgres", "worker", "worker-gpu", "web"):
         service = compose["services"][name]
         assert service["healthcheck"]["test"]
         assert service["restart"] == "unless-stopped"
@@ -95,3 +95,13 @@ def test_nothing_listens_beyond_this_machine(compose: Any) -> None:
     for service in compose["services"].values():
         for port in service.get("ports", []):
             assert str(port).startswith("127.0.0.1:")
+
+
+def test_the_page_asks_for_a_password_and_only_reads_the_pictures(compose: Any) -> None:
+    web = compose["services"]["web"]
+    assert web["environment"]["FASHION_CASCADE_SERVE_PASSWORD"].startswith("${SERVE_PASSWORD:?")
+    assert web["environment"]["FASHION_CASCADE_ROOTS"] == "/pictures"
+    assert web["command"][0] == "serve" and "--host=0.0.0.0" in web["command"]
+    assert web["read_only"] is True
+    (pictures,) = web["volumes"]
+    assert pictures["read_only"] is True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ import sysconfig
 import zipfile
 from pathlib import Path
 
+import httpx
 import pytest
 
 from cascade.drawings import render
@@ -85,6 +87,9 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
         "db/migrations/versions/r0001_first_tables.py",
         "rendering/templates/base.html",
         "rendering/templates/style.css",
+        "web/static/page.css",
+        "web/static/page.js",
+        "web/templates/browse.html",
     ):
         assert name in packed
     strays = {name.split("/")[0] for name in packed} - {*PACKAGES, "cli.py"}
@@ -136,6 +141,30 @@ def test_the_installed_program_writes_a_page_from_its_templates(
     assert "<h1>1 pictures to review</h1>" in page
     assert "prefers-color-scheme" in page  # the stylesheet is in it
     assert page.count("data:image/jpeg;base64,") == 1
+
+
+def test_the_installed_program_serves_the_page_its_style_and_its_script(
+    environment: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "shop").mkdir()
+    render("glasses/sunglasses", 5).save(tmp_path / "shop" / "glasses.jpg")
+    run(environment / "fashion-cascade", "label", "shop", cwd=tmp_path)
+    command = [environment / "fashion-cascade", "serve", "--port", "0", "--cache", "kept"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            address = server.stdout.readline().split()[0]
+            with httpx.Client(base_url=address, timeout=60) as client:
+                page = client.get("/").text
+                assert "sunglasses" in page
+                for name, kind in (("page.css", "text/css"), ("page.js", "text/javascript")):
+                    (at,) = re.findall(rf'"(/static/{name}\?v=\w+)"', page)
+                    assert client.get(at).headers["content-type"].startswith(kind)
+                small = client.get("/pictures/1/small")
+                assert small.headers["content-type"] == "image/jpeg"
+        finally:
+            server.terminate()
+    assert server.returncode in (0, -15)
 
 
 def test_the_installed_program_knows_its_version(environment: Path, tmp_path: Path) -> None:

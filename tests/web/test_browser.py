@@ -145,6 +145,18 @@ def test_a_selection_and_a_whole_filter_are_relabelled_and_undone(
         assert human_labels(store) == []
 
 
+def test_a_search_for_male_does_not_find_female_first(
+    browser: Browser, store: Catalogue, tmp_path: Path
+) -> None:
+    with served(store, tmp_path) as client, opened(browser, client) as page:
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("m")  # a letter searches at once
+        page.keyboard.type("ale sandals")
+        page.keyboard.press("Enter")
+        saved(page, 1)
+        assert human_labels(store) == ["shoes/male/sandals"]
+
+
 def test_of_two_people_on_one_row_the_second_is_told(
     browser: Browser, store: Catalogue, tmp_path: Path
 ) -> None:

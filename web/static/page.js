@@ -249,9 +249,13 @@ function showName() {
   button.disabled = Boolean(meta("user"));
 }
 
-function fits(label, words) {
+// how well a label fits: 0 if each word begins one of its words, so that "male" is not "female";
+// infinite if a word is nowhere in it
+function misfit(label, words) {
   const text = label.toLowerCase();
-  return words.every((word) => text.includes(word));
+  if (!words.every((word) => text.includes(word))) return Infinity;
+  const parts = text.split(/[/_ -]/);
+  return words.filter((word) => !parts.some((part) => part.startsWith(word))).length;
 }
 
 async function searchLabel(start = "", title = null) {
@@ -271,10 +275,8 @@ async function searchLabel(start = "", title = null) {
   };
   const fill = () => {
     const words = field.value.toLowerCase().split(/[\s/]+/).filter(Boolean);
-    const found = known.filter((label) => fits(label, words));
-    // a label whose last part begins with the words comes first
-    const rank = (label) => (words.length && label.toLowerCase().split("/").at(-1).startsWith(words.at(-1)) ? 0 : 1);
-    found.sort((a, b) => rank(a) - rank(b));
+    const found = known.filter((label) => misfit(label, words) < Infinity);
+    found.sort((a, b) => misfit(a, words) - misfit(b, words));
     list.replaceChildren(...found.slice(0, 50).map((label, index) => {
       const option = document.createElement("li");
       option.role = "option";
