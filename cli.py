@@ -47,6 +47,7 @@ COMMANDS: dict[str, str] = {
     "vacuum": "upkeep.vacuum",
     "db": "upkeep.db",
     "train": "models.train",
+    "adapt": "models.adapt",
     "evaluate": "models.evaluate",
     "tune-thresholds": "models.tune_thresholds",
     "sweep": "models.sweep",

@@ -1,4 +1,4 @@
-"""The corrections of a catalogue, for ``train --from-catalogue``."""
+"""The corrections of a catalogue, for ``train --from-catalogue`` and ``adapt``."""
 
 from __future__ import annotations
 
@@ -18,19 +18,23 @@ if TYPE_CHECKING:
     from db.records import Row
 
 
-def corrected_rows(url: str) -> list[Row]:
-    """The rows that a person corrected or confirmed.
+def corrected_rows(url: str, *, crawl: str | None = None, shop: str | None = None) -> list[Row]:
+    """The rows that a person corrected or confirmed, of one crawl or shop if it is named.
 
     Raises:
-        click.UsageError: there are none.
+        click.UsageError: there are none, or there is no such crawl.
     """
+    from commands.filters import check_filter
     from db.queries import Filter, rows
 
     with open_catalogue(url) as catalogue:
-        found = list(rows(catalogue.engine, Filter(corrected=True)))
+        wanted = Filter(corrected=True, crawl=crawl, shop=shop)
+        wanted = check_filter(catalogue.engine, wanted)
+        found = list(rows(catalogue.engine, wanted))
     if not found:
+        where = f"crawl {crawl!r}" if crawl else f"shop {shop!r}" if shop else "this catalogue"
         raise click.UsageError(
-            "nobody has corrected or confirmed a label of this catalogue yet: "
+            f"nobody has corrected or confirmed a label of {where} yet: "
             "fashion-cascade review sheet, then review apply"
         )
     return found

@@ -16,6 +16,12 @@ trains the full network of each experiment for that many epochs instead; trunk+t
 trunk with trunk-plain as its teacher. A stopped run resumes. Sources that --only lists with commas
 are held out by one training and evaluated one by one. --card writes the table into a bundle's model
 card and replaces an earlier one.
+
+    python -m tools.hold_out_sources photos/manifest.csv --only smartstyle --adapt 0,25,50,100,200
+
+trains nothing: it adapts --bundle (the shipped one) to shops that it never saw, by so many
+corrections, and prints what that gains there and costs at home. A shop is every source whose name
+begins with --only.
 """
 
 from __future__ import annotations
@@ -30,7 +36,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade.bundle import add_card_section
+from cascade.bundle import SHIPPED, Bundle, add_card_section
 from cascade.data.dataset import Item, Pictures, decode_items, read_labelled_manifest
 from cascade.evaluation.metrics import Rate
 from cascade.evaluation.tables import rate_cells
@@ -39,6 +45,7 @@ from cascade.taxonomy import Taxonomy
 from cascade.training.experiments import experiment_settings
 from rendering.text import markdown_table
 from tools import shops
+from tools.adapted_shops import HEADER, adapted_rows
 from tools.held_out_training import (
     HEADS_VARIANTS,
     Features,
@@ -95,12 +102,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, default=1, help="Trainings to average, for --train.")
     parser.add_argument("--work", type=Path, default=Path("runs/held-out"))
     parser.add_argument("--card", type=Path, metavar="BUNDLE")
+    parser.add_argument("--adapt", metavar="N,N", help="Numbers of corrections to adapt with.")
+    parser.add_argument(
+        "--bundle", type=Path, default=SHIPPED, help="For --adapt [the shipped one]."
+    )
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     items = read_labelled_manifest(arguments.manifest, Taxonomy.load())
     if arguments.shops:
         for network, results in shop_results(arguments, items).items():
             print(f"{network}\n\n{shops.markdown(results)}\n", flush=True)
+        return
+    if arguments.adapt:
+        print_adapted(arguments, items)
         return
     rows = []
     networks = hold_outs(arguments, items)
@@ -119,6 +133,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         together = f" Held out by one training, evaluated one by one: {shared}." if shared else ""
         section = f"{CARD_TEXT} ({how}share, 95 % interval, pictures).{together}\n\n{table}\n"
         add_card_section(arguments.card, TITLES[bool(arguments.train)], section)
+
+
+def print_adapted(arguments: argparse.Namespace, items: Sequence[Item]) -> None:
+    counts = [int(count) for count in arguments.adapt.split(",")]
+    rows = []
+    for row in adapted_rows(Bundle.open(arguments.bundle), items, arguments.only or (), counts):
+        rows.append(row)
+        print(row, flush=True)
+    print(markdown_table(HEADER, rows))
 
 
 def held_out_sources(items: Sequence[Item], only: Sequence[str] | None) -> list[tuple[str, ...]]:
