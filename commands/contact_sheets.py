@@ -20,12 +20,15 @@ def review_sheet(rows: Sequence[Row], table: str, roots: Sequence[str] = ()) -> 
         roots: Where pictures may be opened (the setting).
     """
     from rendering.html import render
+    from rendering.text import counted
 
     sections = [
         {"label": label, "pictures": [_picture(row, roots) for row in group]}
         for label, group in groupby(rows, lambda row: row.label or "")
     ]
-    return render("review_sheet.html", count=len(rows), table=table, sections=sections)
+    return render(
+        "review_sheet.html", count=counted(len(rows), "picture"), table=table, sections=sections
+    )
 
 
 def relabel_diff(changes: Sequence[LabelChange], model: str, roots: Sequence[str] = ()) -> str:

@@ -16,6 +16,11 @@ def printable(text: str) -> str:
     )
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 picture``, ``1,200 pictures``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def did_you_mean(value: str, known: Iterable[str]) -> str:
     """``; did you mean X?`` for the known value that is written most alike; empty if none is."""
     by_folded = {name.casefold(): name for name in known}

@@ -149,7 +149,7 @@ def test_each_command_that_a_page_types_has_these_options(page: Path) -> None:
         "skipped as done ",
         "same bytes as another picture: ",
         " done before, looked at in ",
-        " rows corrected or confirmed, ",
+        " corrected or confirmed, ",
         " unchanged",
         " rows wait for model ",
         " labels would change; nothing was changed",

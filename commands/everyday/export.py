@@ -11,6 +11,7 @@ from commands.common import load_settings, open_catalogue, output_file
 from commands.filters import check_filter, filter_from_options, filter_options
 from commands.options import NEW_PATH, catalogue_option
 from rendering.output import is_stdout
+from rendering.text import counted
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -102,9 +103,12 @@ def command(
         wanted = check_filter(catalogue.engine, wanted)
         how = (chosen, links, by_category)
         done, missing = _export(catalogue.engine, wanted, target, how, layout)
-    click.echo(f"{done.target}: {done.rows:,} rows, sha256 {done.sha256}", err=is_stdout(target))
+    click.echo(
+        f"{done.target}: {counted(done.rows, 'row')}, sha256 {done.sha256}", err=is_stdout(target)
+    )
     if missing:
-        click.echo(f"  {missing} pictures are missing, or outside the setting roots", err=True)
+        what = counted(missing, "picture")
+        click.echo(f"  {what} missing, or outside the setting roots", err=True)
 
 
 def _layout(columns: str | None, order_by: str, output_format: str) -> Layout:

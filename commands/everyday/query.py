@@ -16,6 +16,7 @@ from commands.filters import check_filter, filter_from_options, filter_options
 from commands.options import NEW_FILE, catalogue_option, record_format_option
 from commands.output import FORMATS, Record, write_records
 from rendering.output import STDOUT, open_output
+from rendering.text import counted
 
 if TYPE_CHECKING:
     from db.records import Row
@@ -155,7 +156,7 @@ def _write(
             text = io.TextIOWrapper(binary, encoding="utf-8", newline="", write_through=False)
             number = write_records(records, columns, output_format, text)
             text.detach()  # flushes; the file is closed where it was opened
-    click.echo(f"{output}: {number:,} rows", err=True)
+    click.echo(f"{output}: {counted(number, 'row')}", err=True)
 
 
 def _parse_columns(columns: str | None) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from commands.options import (
 )
 from commands.output import FORMATS, resolve_format, write_records
 from rendering.output import is_stream
+from rendering.text import counted
 from worker.errors import ExitCode
 
 
@@ -80,7 +81,7 @@ def sheet(
             raise click.UsageError(f"{table} exists and may contain corrections: use another name")
         write_page(html, review_sheet(found, table.name, load_settings().roots))
         write_review_table(table, found)
-    click.echo(f"{html} and {table}: {len(found)} pictures", err=True)
+    click.echo(f"{html} and {table}: {counted(len(found), 'picture')}", err=True)
 
 
 @command.command()
@@ -105,7 +106,7 @@ def apply(source: Path, *, by: str | None, encoding: str | None, catalogue_url: 
     with open_catalogue(catalogue_url) as catalogue:
         found = read_review_table(source, encoding)
         done = human_labels.apply(catalogue.engine, found, by or user_name())
-    click.echo(f"{done.changed} rows corrected or confirmed, {done.unchanged} unchanged")
+    click.echo(f"{counted(done.changed, 'row')} corrected or confirmed, {done.unchanged} unchanged")
     _say_batch(done.batch)
 
 
@@ -137,7 +138,7 @@ def undo(batch: str, *, by: str | None, catalogue_url: str | None) -> None:
             err=True,
         )
     click.echo(
-        f"{done.changed} rows taken back, {done.unchanged} unchanged, "
+        f"{counted(done.changed, 'row')} taken back, {done.unchanged} unchanged, "
         f"{len(done.refused)} left as they are"
     )
     _say_batch(done.batch)

@@ -6,6 +6,7 @@ import click
 
 from commands.common import open_catalogue
 from commands.options import catalogue_option, required_crawl_option
+from rendering.text import counted
 
 
 @click.command()
@@ -24,4 +25,5 @@ def command(*, catalogue_url: str | None, crawl: str) -> None:
 
     with open_catalogue(catalogue_url) as catalogue:
         ledger.require_crawl(catalogue.engine, crawl)
-        click.echo(f"{crawl}: {ledger.cancel(catalogue.engine, crawl)} pictures cancelled")
+        cancelled = counted(ledger.cancel(catalogue.engine, crawl), "picture")
+        click.echo(f"{crawl}: {cancelled} cancelled")

@@ -25,6 +25,7 @@ from commands.options import (
     shop_from_option,
     shop_option,
 )
+from rendering.text import counted
 from worker.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -109,7 +110,9 @@ def command(
         for name, source, rows in inputs:
             if dry_run:
                 total = sum(1 for _ in rows)
-                click.echo(f"{name}: {total} pictures would be looked at; nothing was changed")
+                click.echo(
+                    f"{name}: {counted(total, 'picture')} would be looked at; nothing was changed"
+                )
             else:
                 with no_empty_file(settings.catalogue_url):
                     _enqueue(name, source, rows, (settings, priority, follow), stop)

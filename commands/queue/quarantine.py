@@ -15,6 +15,7 @@ from commands.options import (
     required_crawl_option,
 )
 from commands.output import FORMATS, write_records
+from rendering.text import counted
 from worker.errors import ExitCode
 
 
@@ -83,7 +84,7 @@ def release_command(
         with closing(CeleryPublisher(settings)) as publisher:
             for path in released:  # one shard each: another crash affects no other picture
                 publisher.publish(crawl, [path], roots=(), model_version=None, priority="normal")
-        click.echo(f"{crawl}: {len(released)} pictures released")
+        click.echo(f"{crawl}: {counted(len(released), 'picture')} released")
         if others := sorted(set(named) - set(released)):
             for path in others:
                 click.echo(f"fashion-cascade: not quarantined in {crawl}: {path}", err=True)

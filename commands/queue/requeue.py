@@ -9,7 +9,7 @@ import click
 
 from commands.common import exit_codes, load_settings, open_catalogue
 from commands.options import broker_option, catalogue_option, crawl_option
-from rendering.text import did_you_mean
+from rendering.text import counted, did_you_mean
 
 if TYPE_CHECKING:
     from db.catalogue import Catalogue
@@ -80,7 +80,23 @@ def command(
                 else:
                     found = ledger.stale_paths(catalogue.engine, name, age, lost=lost)
                 number = publish_again(settings, name, found, roots)
-                click.echo(f"{name}: {number} pictures requeued")
+                click.echo(f"{name}: {counted(number, 'picture')} requeued")
+                if not number and stale is not None:
+                    _say_why_none(catalogue, name, stale, lost=lost)
+
+
+def _say_why_none(catalogue: Catalogue, crawl: str, stale: str, *, lost: bool) -> None:
+    """Say which pending pictures were left, and how they are taken too."""
+    from db import ledger
+
+    if pending := ledger.counts(catalogue.engine, crawl)["pending"]:
+        why = "their lease lasts" if lost else "nobody has claimed them, or their lease lasts"
+        advice = "give a shorter --stale" if lost else "--lost takes those that nobody has claimed"
+        click.echo(
+            f"{crawl}: {counted(pending, 'picture')} pending and not stale: {why} or ended less "
+            f"than {stale} ago; wait, or {advice}",
+            err=True,
+        )
 
 
 def _require_reason(catalogue: Catalogue, reason: str) -> None:

@@ -8,6 +8,7 @@ import click
 
 from commands.common import open_catalogue, output_file
 from commands.options import NEW_PATH, catalogue_option, required_crawl_option
+from rendering.text import counted
 
 
 @click.command()
@@ -30,4 +31,4 @@ def command(*, crawl: str, target: Path | None, catalogue_url: str | None) -> No
     file = target or Path(f"{crawl}.jsonl")
     with open_catalogue(catalogue_url) as catalogue, output_file(file):
         done = housekeeping.archive(catalogue.engine, crawl, file)
-    click.echo(f"{done.target}: {done.rows:,} rows, sha256 {done.sha256}")
+    click.echo(f"{done.target}: {counted(done.rows, 'row')}, sha256 {done.sha256}")

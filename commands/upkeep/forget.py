@@ -6,6 +6,7 @@ import click
 
 from commands.common import open_catalogue, user_name
 from commands.options import by_option, catalogue_option, yes_option
+from rendering.text import counted
 from worker.errors import ExitCode
 
 
@@ -50,7 +51,7 @@ def command(
         if not yes:
             click.confirm(f"Delete every row with {kind} {value!r} for good?", abort=True, err=True)
         done = housekeeping.forget(catalogue.engine, kind, value, by=by or user_name(), note=note)
-    click.echo(f"{done.rows:,} rows forgotten", err=True)
+    click.echo(f"{counted(done.rows, 'row')} forgotten", err=True)
     if done.remains is not None:
         click.echo(f"fashion-cascade: {done.remains}", err=True)
         raise click.exceptions.Exit(ExitCode.FAILED)

@@ -8,6 +8,7 @@ import click
 
 from commands.common import open_catalogue
 from commands.options import EXISTING_FILE, catalogue_option, encoding_option
+from rendering.text import counted
 
 
 @click.command()
@@ -29,4 +30,4 @@ def command(source: Path, *, encoding: str | None, catalogue_url: str | None) ->
 
     with open_catalogue(catalogue_url, create=True) as catalogue:
         done = import_file(catalogue.engine, source, encoding)
-    click.echo(f"{source}: {done.added:,} rows added, {done.present:,} were there already")
+    click.echo(f"{source}: {counted(done.added, 'row')} added, {done.present:,} were there already")

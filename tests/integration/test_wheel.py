@@ -138,7 +138,7 @@ def test_the_installed_program_writes_a_page_from_its_templates(
     run(environment / "fashion-cascade", "review", "sheet", "doubtful.html", cwd=tmp_path)
 
     page = (tmp_path / "doubtful.html").read_text(encoding="utf-8")
-    assert "<h1>1 pictures to review</h1>" in page
+    assert "<h1>1 picture to review</h1>" in page
     assert "prefers-color-scheme" in page  # the stylesheet is in it
     assert page.count("data:image/jpeg;base64,") == 1
 

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from rendering.text import markdown_table, printable, table_line, table_lines, text_table
+from rendering.text import counted, markdown_table, printable, table_line, table_lines, text_table
 
 
 def test_numbers_are_aligned_to_the_right() -> None:
@@ -51,3 +51,9 @@ def test_markdown_has_the_same_alignment() -> None:
 def test_what_a_terminal_would_obey_is_escaped() -> None:
     assert printable("größe 鞋") == "größe 鞋"
     assert printable("a\x1b[31m\n\udcff\u202e") == "a\\x1b[31m\\n\\udcff\\u202e"
+
+
+def test_one_is_not_many() -> None:
+    assert [counted(number, "picture") for number in (0, 1, 2, 1200)] == [
+        *("0 pictures", "1 picture", "2 pictures", "1,200 pictures")
+    ]

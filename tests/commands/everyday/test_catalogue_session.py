@@ -139,7 +139,7 @@ def test_export_and_import(session: Path) -> None:
     assert "3 rows added, 0 were there" in other.stdout
     assert run("query", "--catalogue", "other.db", "--count").stdout == "3\n"
     path = str(session / "spring" / "1.png")
-    assert "1 rows forgotten" in run("forget", "--path", path, "--yes").stderr
+    assert "1 row forgotten" in run("forget", "--path", path, "--yes").stderr
     assert run("query", "--count").stdout == "2\n"
     assert "2 rows, sha256" in run("archive", "--crawl", "spring").stdout
     assert run("query", "--count").stdout == "0\n"

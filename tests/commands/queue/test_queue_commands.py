@@ -71,7 +71,7 @@ def test_enqueue_status_cancel_requeue(tmp_path: Path, broker: RedisServer) -> N
     assert lines(run("quarantine", "list")) == [
         {"crawl": "spring", "path": paths[2], "attempts": 0}
     ]
-    assert "1 pictures released" in run("quarantine", "release", "--crawl", "spring").stdout
+    assert "1 picture released" in run("quarantine", "release", "--crawl", "spring").stdout
     with broker.client() as client:
         client.flushall()
     assert "spring: 2 pictures requeued" in run("requeue", "--rejected", "missing").stdout
@@ -81,6 +81,11 @@ def test_enqueue_status_cancel_requeue(tmp_path: Path, broker: RedisServer) -> N
         client.flushall()
     assert "spring: 10 pictures requeued" in run("requeue", "--stale", "0s", "--lost").stdout
     assert sorted(path for _, shard in broker.shards() for path in shard) == paths
+    none = run("requeue", "--stale", "1h", "--lost", "--crawl", "spring")
+    assert "spring: 0 pictures requeued" in none.stdout
+    assert "the queue is not empty" in none.stderr
+    assert "spring: 10 pictures pending and not stale: nobody has claimed them" in none.stderr
+    assert "ended less than 1h ago; wait, or --lost takes those" in none.stderr
     assert "10 pictures cancelled" in run("cancel", "--crawl", "spring").stdout
     assert "10 looked at, 10 enqueued" in run("enqueue", "spring").stdout
 
