@@ -38,6 +38,7 @@ PASSING = (
     *("READONLY", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"),
     "UNBLOCKED",  # it waited for a message when the server became a replica
 )
+REPLIES = ".reply.celery.pidbox"  # ends the queues of answers to `status`, which are no tasks
 REFUSED_PAUSE_SECONDS = 1.0  # else a worker would reconnect a thousand times a second
 
 
@@ -147,7 +148,7 @@ class Channel(kombu_redis.Channel):
     def _take(self, key: str, queue: str, entry: bytes) -> None:
         kept = (key, entry)
         _popped.append(kept)
-        fault = fault_of(entry)
+        fault = None if queue.endswith(REPLIES) else fault_of(entry)
         if fault is None:
             self.connection._deliver(loads(bytes_to_str(entry)), queue)
         else:
