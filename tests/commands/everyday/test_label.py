@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import running
+from tests.commands.running import run
 from tests.servers import PostgresServer
 from tests.worker.crawls import MODEL_NAME, write_crawl
 from worker.constant_model import ConstantModel
@@ -252,6 +253,31 @@ def test_a_stopped_run_exits_cleanly_and_is_resumed(tmp_path: Path, number: sign
     lines, _ = label(tmp_path, "spring")
     assert {json.loads(line)["path"] for line in lines} == {str(p) for p in pictures} - finished
     assert {status for status, _ in table(tmp_path).values()} == {"labelled"}
+
+
+@pytest.mark.parametrize("command", ["forget", "archive"])
+def test_what_was_forgotten_or_archived_comes_back_only_again(tmp_path: Path, command: str) -> None:
+    pictures = write_crawl(tmp_path / "spring", 3)
+    label(tmp_path, "spring")
+    catalogue = f"sqlite:///{tmp_path / 'catalogue.db'}"
+    if command == "forget":
+        withheld = {str(pictures[0])}
+        run("forget", "--path", str(pictures[0]), "--yes", "--catalogue", catalogue)
+    else:
+        withheld = {str(path) for path in pictures}
+        to = str(tmp_path / "spring.jsonl")
+        run("archive", "--crawl", "spring", "--to", to, "--catalogue", catalogue)
+    left = {str(path) for path in pictures} - withheld
+    lines, said = label(tmp_path, "spring", code=1)
+    assert lines == []
+    assert set(table(tmp_path)) == left
+    assert f"forgotten or archived, left out: {len(withheld)}; --again labels them" in said
+    lines, _ = label(tmp_path, "spring", "--again")
+    assert {json.loads(line)["path"] for line in lines} == withheld
+    assert set(table(tmp_path)) == withheld | left
+    lines, said = label(tmp_path, "spring")  # it is back for good
+    assert lines == []
+    assert "nothing to do: 3 pictures done before" in said
 
 
 @pytest.mark.servers
