@@ -52,8 +52,8 @@ class LabelFields:
 
     `category`, `gender` and `type` are the parts of `model_label`, None below the level where it
     stops. `second_leaf` is the most probable leaf beside `best_leaf`. `leaf_probabilities` is the
-    text of a JSON object from leaf to probability, best first. The last four are None in labels
-    of versions before 0.2.
+    text of a JSON object from leaf to probability, best first. `backend` and `backend_digest` tell
+    what the networks ran on, and its files. The last six are None in labels of versions before 0.2.
     """
 
     category: str
@@ -71,6 +71,8 @@ class LabelFields:
     second_leaf: str | None = None
     second_leaf_confidence: float | None = None
     leaf_probabilities: str | None = None
+    backend: str | None = None
+    backend_digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,8 @@ class Row:
     second_leaf: str | None = None
     second_leaf_confidence: float | None = None
     leaf_probabilities: str | None = None
+    backend: str | None = None
+    backend_digest: str | None = None
 
     def best_leaves(self) -> list[tuple[str, float | None]]:
         """The two best leaves with their own probabilities; what the row has of them.

@@ -5,6 +5,8 @@ Keras is imported only when a bundle is made, so other tests start without it.
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from cascade.bundle import Bundle
     from cascade.data.dataset import Pictures
     from cascade.training.settings import TrainingSettings
 
@@ -101,3 +104,17 @@ def adaptable_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     build_cascade(data, settings, folder / "bundle", folder / "work", 0.6)
     return folder / "bundle"
+
+
+def converted_anew(folder: Path, target: Path) -> Bundle:
+    """A copy in which LiteRT's float32 files are others, as after another conversion.
+
+    The version and the answers are the same: a byte behind its end changes no TFLite file.
+    """
+    from cascade.bundle import seal
+
+    shutil.copytree(folder, target)
+    for file in target.glob("backends/litert_float32/*.tflite"):
+        file.write_bytes(file.read_bytes() + b"\0")
+    manifest = json.loads((target / "manifest.json").read_text())
+    return seal(target, manifest["training"], manifest["figures"])

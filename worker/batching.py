@@ -35,7 +35,8 @@ CACHED_LABELS = 4096  # labels kept in memory for duplicates; the catalogue know
 # pictures by content hash: those with the same bytes are classified once
 PicturesByHash = dict[str, list["Loaded"]]
 # fields of a prediction that the catalogue keeps as they are
-_SAME_NAMES = LabelFields.__dataclass_fields__.keys() - {"model_label", "leaf_probabilities"}
+_OTHER_NAMES = {"model_label", "leaf_probabilities", "backend", "backend_digest"}
+_SAME_NAMES = LabelFields.__dataclass_fields__.keys() - _OTHER_NAMES
 RunningBatch = tuple[PicturesByHash, Future[tuple[Sequence["Prediction"], float]]]
 
 
@@ -50,13 +51,19 @@ class BatchClassifier:
         known_labels: the labels that the catalogue has already, by content hash.
         size: pictures in a batch.
         report: gets the seconds spent waiting for the decoder, and each call of the networks.
+        backend: what the networks run on, and the digest of its files; both are kept in the row.
     """
 
     def __init__(
-        self, classify: Classify, known_labels: KnownLabels, size: int, report: Report
+        self,
+        classify: Classify,
+        known_labels: KnownLabels,
+        size: int,
+        report: Report,
+        backend: tuple[str | None, str | None] = (None, None),
     ) -> None:
         self._classify, self._known_labels = classify, known_labels
-        self._size, self._report = size, report
+        self._size, self._report, self._backend = size, report, backend
         self._label_cache: dict[str, LabelFields] = {}
         self._waiting: PicturesByHash = {}
         self._running: deque[RunningBatch] = deque()
@@ -142,7 +149,7 @@ class BatchClassifier:
         self._report.batches.append((len(batch), self._size, seconds))
         outcomes = []
         for (content_hash, same), prediction in zip(batch.items(), predictions, strict=True):
-            fields = self._label_cache[content_hash] = fields_of(prediction)
+            fields = self._label_cache[content_hash] = fields_of(prediction, self._backend)
             outcomes += [labelled(loaded, fields) for loaded in same]
         surplus = max(0, len(self._label_cache) - CACHED_LABELS)
         for content_hash in list(islice(self._label_cache, surplus)):
@@ -173,8 +180,11 @@ def labelled(loaded: Loaded, fields: LabelFields) -> Outcome:
     return Outcome(loaded.path, "labelled", size, mtime, content_hash, fields=fields)
 
 
-def fields_of(prediction: Prediction) -> LabelFields:
-    """The part of a prediction that the catalogue keeps."""
+def fields_of(
+    prediction: Prediction, backend: tuple[str | None, str | None] = (None, None)
+) -> LabelFields:
+    """The part of a prediction that the catalogue keeps, and the backend that made it."""
     values = {name: getattr(prediction, name) for name in _SAME_NAMES}
     shares = json.dumps(prediction.leaf_probabilities, ensure_ascii=False)
+    values |= {"backend": backend[0], "backend_digest": backend[1]}
     return LabelFields(model_label=prediction.label, leaf_probabilities=shares, **values)

@@ -38,6 +38,7 @@ class ConstantModel:
                 f"constant:{self._taxonomy.leaves[0]}; see 'fashion-cascade taxonomy --leaves'"
             )
         self._label = label
+        self.backend = "constant"
         self.source = f"constant:{label}"
         self.version = "constant-" + hashlib.sha256(label.encode()).hexdigest()[:16]
 
@@ -54,6 +55,10 @@ class ConstantModel:
 
     def figures(self) -> dict[str, object]:
         """No figures: nothing was measured."""
+        return {}
+
+    def backend_digests(self) -> dict[str, str]:
+        """None: there are no files."""
         return {}
 
     def load(self) -> None:

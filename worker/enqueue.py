@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from db.catalogue import Catalogue
 from db.records import PendingRow
 from worker.errors import SettingsError
 from worker.model_loader import open_model
+from worker.queue.backend_digests import announce
 from worker.settings import Settings, resolve
 from worker.sources.paths import is_url, root_to_text
 from worker.sources.scan import file_state
@@ -48,12 +49,19 @@ class Publisher(Protocol):
 
 
 class CeleryPublisher:
-    """Publishes shards as messages on the broker of the settings."""
+    """Publishes shards as messages on the broker of the settings.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: where the broker is.
+        digests: by model version, the digest of each backend (`worker.queue.backend_digests`).
+    """
+
+    def __init__(
+        self, settings: Settings, digests: Mapping[str, Mapping[str, str]] | None = None
+    ) -> None:
         from worker.queue.app import client_app
 
-        self._settings = settings
+        self._settings, self._digests = settings, digests or {}
         self._app = client_app(settings)
 
     def publish(
@@ -71,7 +79,7 @@ class CeleryPublisher:
         Raises:
             BrokerUnreachable: the message was not sent; its rows are in the catalogue.
         """
-        from worker.queue import broker
+        from worker.queue import backend_digests, broker
         from worker.queue.app import PRIORITIES
         from worker.queue.messages import TASK
 
@@ -88,7 +96,11 @@ class CeleryPublisher:
         kwargs_repr = f"{{crawl: {crawl!r}, shard: {message['shard']!r}, paths: {len(paths)}}}"
         with broker.broker_errors(self._settings):
             self._app.send_task(
-                TASK, kwargs=message, kwargsrepr=kwargs_repr, priority=PRIORITIES[priority]
+                TASK,
+                kwargs=message,
+                kwargsrepr=kwargs_repr,
+                priority=PRIORITIES[priority],
+                headers=backend_digests.headers(self._digests, model_version),
             )
 
     def length(self) -> int:
@@ -133,9 +145,12 @@ class Enqueuer:
         self.seen = self.queued = self.shards = 0
         self._crawl, self._roots, self._priority = crawl, tuple(roots), priority
         self._own_catalogue, self._own_publisher = catalogue is None, publisher is None
-        self._model_version = open_model(self.settings.model).version
-        self._publisher = publisher or CeleryPublisher(self.settings)
+        model = open_model(self.settings.model)
+        self._model_version = model.version
+        digests = {model.version: model.backend_digests()}
+        self._publisher = publisher or CeleryPublisher(self.settings, digests)
         self._catalogue = catalogue or Catalogue.open(self.settings.catalogue_url)
+        announce(self._catalogue, model)
         self._rows: list[PendingRow] = []
         self._lock = threading.RLock()
         self._closed, self._stop = threading.Event(), stop or threading.Event()

@@ -12,7 +12,7 @@ from db.records import FileState
 from worker.concurrency import batch_size
 from worker.decode import Decoder, decode_thread_count
 from worker.lease_owners import this_owner
-from worker.model_loader import Model
+from worker.model_loader import Model, backend_of
 from worker.pipeline import PipelineOptions, Shard, Store, run_shards
 from worker.report import Report
 from worker.settings import Settings
@@ -75,6 +75,7 @@ class LocalRun:
             lease_seconds=self.settings.lease_seconds,
             reopen=reopen,
             again=again,
+            backend=backend_of(self.model),
             stop=self.stop,
         )
         load = (file_loader if trusted else row_loader)(self.model.preprocessing)

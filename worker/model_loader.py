@@ -40,11 +40,16 @@ class Model(Protocol):
     def source(self) -> str: ...
 
     @property
+    def backend(self) -> str: ...
+
+    @property
     def preprocessing(self) -> Preprocessing: ...
 
     def labels(self) -> list[LabelEntry]: ...
 
     def figures(self) -> dict[str, object]: ...
+
+    def backend_digests(self) -> dict[str, str]: ...
 
     def load(self) -> None: ...
 
@@ -76,6 +81,7 @@ class BundleModel:
 
     def __init__(self, name: str, backend: str = "auto", threads: int = 0) -> None:
         from cascade.backends import ON_TENSORFLOW, choose_backend
+        from cascade.backends.digests import digests
         from cascade.bundle import SHIPPED, Bundle
         from cascade.errors import CascadeError
 
@@ -83,9 +89,9 @@ class BundleModel:
             self._bundle = Bundle.open(SHIPPED if name == DEFAULT else Path(name), verify=False)
             self._preprocessing = self._bundle.preprocessing
             # refuses a backend that the bundle lacks, before any work
-            self.runs_without_tensorflow = (
-                choose_backend(self._bundle, backend) not in ON_TENSORFLOW
-            )
+            self.backend = choose_backend(self._bundle, backend)
+            self.runs_without_tensorflow = self.backend not in ON_TENSORFLOW
+            self._digests = digests(self._bundle)
         except CascadeError as error:
             raise ModelUnusable(str(error)) from error
         self._backend, self._threads = backend, threads
@@ -115,6 +121,10 @@ class BundleModel:
     def figures(self) -> dict[str, object]:
         """The figures that were measured in training."""
         return dict(self._bundle.manifest.get("figures", {}))
+
+    def backend_digests(self) -> dict[str, str]:
+        """The digest of the files of each backend, `backend` among them."""
+        return dict(self._digests)
 
     def verify(self) -> None:
         """Check the hash of each file.
@@ -174,6 +184,11 @@ class BundleModel:
         self.load()
         assert self._cascade is not None
         return self._cascade.classify(pixels)
+
+
+def backend_of(model: Model) -> tuple[str, str | None]:
+    """What the model's networks run on, and the digest of its files, if there are any."""
+    return model.backend, model.backend_digests().get(model.backend)
 
 
 def register_model(catalogue: Catalogue, model: Model) -> None:

@@ -100,6 +100,7 @@ class PipelineOptions:
         reopen: label finished rows again if their file changed or another model labelled them, and
             add rows for new files.
         again: with `reopen`, also those that were forgotten or archived.
+        backend: what the networks run on, and the digest of its files.
         stop: set it to ask for a clean stop.
     """
 
@@ -109,6 +110,7 @@ class PipelineOptions:
     lease_seconds: float = 300.0
     reopen: bool = True
     again: bool = False
+    backend: tuple[str | None, str | None] = (None, None)
     stop: threading.Event = field(default_factory=threading.Event)
 
 
@@ -166,7 +168,7 @@ def run_shards(
     if first is None:
         return ShardResult(options.stop.is_set(), 0, None)
     known_labels = partial(store.labels_by_hash, model_version=options.model_version)
-    batches = BatchClassifier(classify, known_labels, options.batch_size, report)
+    batches = BatchClassifier(classify, known_labels, options.batch_size, report, options.backend)
     run = _CrawlRun(first.crawl, first.roots, store, decode, batches, options, report)
     try:
         run.label(run.claim_files(chain([first], remaining)))

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Engine
 from db import relabelling
 from db.chunks import chunks
 from db.records import FileState
+from db.writes import backend_digests
 from worker.enqueue import CeleryPublisher
 from worker.lease_owners import expire_dead_owners
 from worker.local import LocalRun, shards
@@ -39,7 +40,7 @@ def enqueue(engine: Engine, model_version: str, settings: Settings) -> int:
     Raises:
         BrokerUnreachable: the rest was not published; run it again.
     """
-    publisher, sent = CeleryPublisher(settings), 0
+    publisher, sent = CeleryPublisher(settings, backend_digests.known(engine)), 0
     try:
         for crawl in relabelling.pending_by_crawl(engine, model_version):
             for files in chunks(_waiting_files(engine, crawl), settings.shard_size):

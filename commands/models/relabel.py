@@ -109,6 +109,7 @@ def _work(
     """Label the chosen rows, or enqueue them; False if a signal stopped it."""
     from db import relabelling
     from worker.model_loader import register_model
+    from worker.queue.backend_digests import announce
     from worker.relabel import enqueue, relabel
     from worker.report import Report
 
@@ -117,6 +118,7 @@ def _work(
     click.echo(f"{waiting:,} rows wait for model {model.version}", err=True)
     if queued:
         _publish(model, settings)
+        announce(catalogue, model)
         sent = enqueue(catalogue.engine, model.version, settings)
         click.echo(f"{sent:,} enqueued; run relabel again when the workers are done", err=True)
         return True

@@ -53,6 +53,7 @@ def command(
       fashion-cascade requeue --rejected missing --crawl spring
     """
     from db import ledger
+    from db.writes import backend_digests
     from worker.configuration.types import duration_seconds
     from worker.queue.requeue import publish_again, queue_is_empty
 
@@ -72,6 +73,7 @@ def command(
                 ledger.require_crawl(catalogue.engine, crawl)
             if rejected is not None:
                 _require_reason(catalogue, rejected)
+            digests = backend_digests.known(catalogue.engine)
             for name in [crawl] if crawl else ledger.crawl_names(catalogue.engine):
                 found: Iterable[tuple[str, str | None]]
                 if rejected is not None:
@@ -79,7 +81,7 @@ def command(
                     found = ((path, None) for path in paths)
                 else:
                     found = ledger.stale_paths(catalogue.engine, name, age, lost=lost)
-                number = publish_again(settings, name, found, roots)
+                number = publish_again(settings, name, found, roots, digests)
                 click.echo(f"{name}: {counted(number, 'picture')} requeued")
                 if not number and stale is not None:
                     _say_why_none(catalogue, name, stale, lost=lost)

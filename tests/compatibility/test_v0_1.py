@@ -35,6 +35,8 @@ EXPECTED: dict[str, Any] = json.loads((DATA / "expected.json").read_text(encodin
 LEAVES = (
     *("best_leaf_confidence", "second_leaf", "second_leaf_confidence"),
     "leaf_probabilities",
+    "backend",
+    "backend_digest",
 )
 QUERIES = [name for name, value in EXPECTED.items() if "lines" in value]
 

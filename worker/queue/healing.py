@@ -13,7 +13,7 @@ import threading
 from db import ledger
 from db.catalogue import Catalogue
 from db.errors import CatalogueError
-from db.writes import locks
+from db.writes import backend_digests, locks
 from worker.errors import WorkerError
 from worker.lease_owners import this_owner
 from worker.queue.requeue import publish_again, queue_is_empty
@@ -43,9 +43,10 @@ def publish_lost(settings: Settings, age: float | None = None) -> int:
         owner = this_owner(name=settings.worker_name)
         if not locks.take(catalogue.engine, LOCK, owner, settings.heal_seconds or 1):
             return 0
+        digests = backend_digests.known(catalogue.engine)
         for crawl in ledger.crawl_names(catalogue.engine):
             found = ledger.stale_paths(catalogue.engine, crawl, age, lost=True)
-            number = publish_again(settings, crawl, found)
+            number = publish_again(settings, crawl, found, digests=digests)
             if number:
                 log.warning(
                     "%s: %d pictures had lost their message and are requeued", crawl, number

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from worker.queue.backend_digests import HEADER, is_valid
+
 TASK = "fashion_cascade.label_shard"
 MAX_DEAD_LETTERS = 1000  # the oldest are dropped
 MAX_KEPT_BYTES = 4096  # of an entry
@@ -39,6 +41,8 @@ def _fault_of_envelope(envelope: Any) -> str | None:
         return f"no message of Celery: {type(error).__name__} {error}"
     if not isinstance(body, str) or not isinstance(tag, str):
         return "no message of Celery: expected a text as body and as delivery_tag"
+    if not is_valid(headers.get(HEADER)):
+        return f"{HEADER}: expected texts by backend, received {_shown(headers[HEADER])}"
     if not isinstance(task, str) or (task != TASK and not task.startswith("celery.")):
         return f"task {_shown(task)}: expected {TASK}"
     if "json" not in str(envelope.get("content-type")):

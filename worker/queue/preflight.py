@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from db.catalogue import Catalogue
 from worker.errors import SettingsError
-from worker.model_loader import ModelCache
+from worker.model_loader import open_model
+from worker.queue.backend_digests import require_known_files
 from worker.settings import Settings
 
 
@@ -29,8 +30,12 @@ def check_worker_can_start(settings: Settings) -> None:
             f"pool_size is {settings.pool_size} and device {settings.device}: expected one process "
             "per GPU; set pool_size to 1, and start a worker for each further GPU"
         )
-    ModelCache(settings.model, settings.model_store).default()
-    Catalogue.open(settings.catalogue_url, create=False).close()
+    model = open_model(settings.model, settings.backend)
+    catalogue = Catalogue.open(settings.catalogue_url, create=False)
+    try:
+        require_known_files(catalogue, model)
+    finally:
+        catalogue.close()
 
 
 def require_roots(settings: Settings) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from db.chunks import chunks
+from db.writes.backend_digests import Digests
 from worker.enqueue import CeleryPublisher
 from worker.queue import broker
 from worker.settings import Settings
@@ -20,9 +21,13 @@ def publish_again(
     crawl: str,
     found: Iterable[tuple[str, str | None]],
     roots: tuple[str, ...] = (),
+    digests: Mapping[str, Digests] | None = None,
 ) -> int:
-    """Publish (path, model version) pairs of a crawl and return the number of paths."""
-    publisher, total = CeleryPublisher(settings), 0
+    """Publish (path, model version) pairs of a crawl and return the number of paths.
+
+    `digests` are those of the last `enqueue` (`db.writes.backend_digests.known`).
+    """
+    publisher, total = CeleryPublisher(settings, digests), 0
     for model_version, paths in shards_by_model(found, settings.shard_size):
         publisher.publish(crawl, paths, roots=roots, model_version=model_version, priority="normal")
         total += len(paths)

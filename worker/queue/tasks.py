@@ -17,10 +17,11 @@ from db.relabelling import open_relabels
 from worker.concurrency import batch_size
 from worker.errors import HostTrouble, WorkerError
 from worker.lease_owners import expire_dead_owners
-from worker.model_loader import register_model
+from worker.model_loader import Model, backend_of, register_model
 from worker.pipeline import PipelineOptions, Shard, ShardResult, run_shard
 from worker.queue import metrics, shard_times
 from worker.queue.app import MAX_RETRY_DELAY_SECONDS, app
+from worker.queue.backend_digests import HEADER, require_same_files
 from worker.queue.lifecycle import Resources, resources
 from worker.queue.messages import TASK
 from worker.report import Report
@@ -60,7 +61,9 @@ def _label_shard(
         files = [FileState(path) for path in paths]
         work = Shard(crawl, files, effective_roots(tuple(roots), held.settings.roots))
         again = _delivered_again(self)
-        result = _run(held, work, model_version, report, relabel=relabel, delivered_again=again)
+        model = held.models.get(model_version)
+        require_same_files(held.catalogue, model, (self.request.headers or {}).get(HEADER))
+        result = _run(held, work, model, report, relabel=relabel, delivered_again=again)
     except Exception as error:
         metrics.record_failed_shard(type(error).__name__)
         context = {"crawl": crawl, "shard": shard}
@@ -109,7 +112,7 @@ def _delivered_again(task: Task) -> bool:
 def _run(
     held: Resources,
     work: Shard,
-    model_version: str | None,
+    model: Model,
     report: Report,
     *,
     relabel: bool,
@@ -121,7 +124,6 @@ def _run(
         # before the claim: a picture of this shard may kill this process too, and a lease that has
         # run out by the next delivery no longer counts as a death
         expire_dead_owners(store, name=name)
-    model = held.models.get(model_version)
     if model is not held.models.default():
         register_model(held.catalogue, model)
     options = PipelineOptions(
@@ -130,6 +132,7 @@ def _run(
         batch_size=batch_size(held.settings, model, held.settings.shard_size),
         lease_seconds=held.settings.lease_seconds,
         reopen=False,
+        backend=backend_of(model),
         stop=held.stop,
     )
     parts = {"store": store, "decode": held.decoder(model), "classify": model.classify}

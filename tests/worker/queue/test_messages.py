@@ -50,6 +50,7 @@ BAD = [
     (b'{"headers": {}, "properties": {}, "body": ""}', "no message of Celery"),
     (entry(GOOD).replace(b'"body": "', b'"body": "AAA'), "the body cannot be read"),
     (entry(GOOD, task="other.task"), "task 'other.task'"),
+    (entry(GOOD).replace(b'"lang"', b'"backend_digests": {"x": 1}, "lang"'), "backend_digests"),
     (entry(GOOD, arguments=["spring"]), "expected named fields"),
     (entry([1]), "expected named fields"),
     (entry(GOOD | {"paths": "/a.jpg"}), "paths: expected a list of texts, received '/a.jpg'"),
