@@ -19,47 +19,59 @@ from typing import Any
 
 import click
 
+from commands.groups import UncutGroup
 from worker.errors import ExitCode
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-# name -> module in commands/, in the order that --help shows them
-COMMANDS: dict[str, str] = {
-    "label": "everyday.label",
-    "query": "everyday.query",
-    "stats": "everyday.stats",
-    "status": "queue.status",
-    "enqueue": "queue.enqueue",
-    "worker": "queue.worker",
-    "up": "queue.up",
-    "requeue": "queue.requeue",
-    "cancel": "queue.cancel",
-    "quarantine": "queue.quarantine",
-    "doctor": "upkeep.doctor",
-    "review": "everyday.review",
-    "serve": "everyday.serve",
-    "export": "everyday.export",
-    "import": "upkeep.import_",
-    "relabel": "models.relabel",
-    "models": "models.models",
-    "forget": "upkeep.forget",
-    "archive": "upkeep.archive",
-    "vacuum": "upkeep.vacuum",
-    "db": "upkeep.db",
-    "train": "models.train",
-    "adapt": "models.adapt",
-    "evaluate": "models.evaluate",
-    "tune-thresholds": "models.tune_thresholds",
-    "sweep": "models.sweep",
-    "sample-crawl": "everyday.sample_crawl",
-    "taxonomy": "models.taxonomy",
-    "settings": "upkeep.settings",
-    "completion": "upkeep.completion",
-    "convert": "models.convert",
+# group -> name -> module in commands/, in the order that --help shows them
+GROUPS: dict[str, dict[str, str]] = {
+    "everyday": {
+        "label": "everyday.label",
+        "query": "everyday.query",
+        "stats": "everyday.stats",
+        "export": "everyday.export",
+        "import": "upkeep.import_",
+        "sample-crawl": "everyday.sample_crawl",
+    },
+    "queue": {
+        "enqueue": "queue.enqueue",
+        "worker": "queue.worker",
+        "up": "queue.up",
+        "status": "queue.status",
+        "requeue": "queue.requeue",
+        "cancel": "queue.cancel",
+        "quarantine": "queue.quarantine",
+    },
+    "people": {
+        "review": "everyday.review",
+        "serve": "everyday.serve",
+    },
+    "models": {
+        "train": "models.train",
+        "adapt": "models.adapt",
+        "evaluate": "models.evaluate",
+        "tune-thresholds": "models.tune_thresholds",
+        "sweep": "models.sweep",
+        "relabel": "models.relabel",
+        "models": "models.models",
+        "taxonomy": "models.taxonomy",
+        "convert": "models.convert",
+    },
+    "upkeep": {
+        "doctor": "upkeep.doctor",
+        "settings": "upkeep.settings",
+        "db": "upkeep.db",
+        "archive": "upkeep.archive",
+        "forget": "upkeep.forget",
+        "vacuum": "upkeep.vacuum",
+        "completion": "upkeep.completion",
+    },
 }
+COMMANDS = {name: module for group in GROUPS.values() for name, module in group.items()}
 
 
-class LazyGroup(click.Group):
+class LazyGroup(UncutGroup):
     """A group that imports a command's module on first use; the module defines ``command``."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -71,6 +83,13 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"commands.{COMMANDS[cmd_name]}")
         command: click.Command = module.command
         return command
+
+    def sections(self, ctx: click.Context) -> dict[str, list[str]]:
+        return {name.capitalize(): list(group) for name, group in GROUPS.items()}
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code.value), code.meaning) for code in ExitCode])
 
     def main(self, *args: Any, **options: Any) -> Any:
         prepare_home()

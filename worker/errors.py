@@ -63,7 +63,7 @@ class ExitCode(IntEnum):
         return member
 
     DONE = 0, "all done"
-    FAILED = 1, "some pictures failed"
+    FAILED = 1, "not all done: pictures failed or were left out, or a check found an error"
     USAGE = 2, "wrong usage or settings"
     BROKER = 3, "the broker cannot be reached"
     DATABASE = 4, "the database cannot be reached, or refuses"

@@ -13,6 +13,7 @@ import click
 
 from commands.common import load_settings, open_catalogue, output_file, user_name, write_page
 from commands.filters import check_filter, filter_from_options, filter_options
+from commands.groups import UncutGroup
 from commands.options import (
     EXISTING_FILE,
     NEW_FILE,
@@ -27,7 +28,7 @@ from rendering.text import counted
 from worker.errors import ExitCode
 
 
-@click.group()
+@click.group(cls=UncutGroup)
 def command() -> None:
     """Review uncertain labels and measure the accuracy.
 

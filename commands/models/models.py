@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.common import exit_codes, load_settings, open_catalogue
+from commands.groups import UncutGroup
 from commands.options import (
     EXISTING_FOLDER,
     catalogue_option,
@@ -32,7 +33,7 @@ COLUMNS = (
 )
 
 
-@click.group()
+@click.group(cls=UncutGroup)
 def command() -> None:
     """List, show, compare, switch and publish models.
 

@@ -7,6 +7,7 @@ from contextlib import closing
 import click
 
 from commands.common import exit_codes, load_settings, open_catalogue
+from commands.groups import UncutGroup
 from commands.options import (
     broker_option,
     catalogue_option,
@@ -19,7 +20,7 @@ from rendering.text import counted
 from worker.errors import ExitCode
 
 
-@click.group()
+@click.group(cls=UncutGroup)
 def command() -> None:
     """List or release pictures that crashed their workers.
 

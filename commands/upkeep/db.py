@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.common import exit_codes, load_settings
+from commands.groups import UncutGroup
 from commands.options import catalogue_option, yes_option
 from worker.errors import ExitCode
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
 
-@click.group()
+@click.group(cls=UncutGroup)
 def command() -> None:
     """Create, upgrade, downgrade and check the tables.
 
