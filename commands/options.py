@@ -27,17 +27,24 @@ AUTO_BACKEND = "TensorFlow on a GPU, else OpenVINO or LiteRT"
 
 
 def setting_option(
-    flag: str, setting: str, help: str, *, default: str | None = None, **details: Any
+    flag: str,
+    setting: str,
+    help: str,
+    *,
+    default: str | None = None,
+    aliases: tuple[str, ...] = (),
+    **details: Any,
 ) -> Decorator[Any]:
     """An option that overrides a setting and is passed to the command under the setting's name.
 
     Args:
         default: how the help shows the setting's default, where the value says too little.
+        aliases: other flags of the same option.
         details: anything else that `click.option` takes.
     """
     shown = str(BY_NAME[setting].default) if default is None else default
     return click.option(
-        flag, setting, show_default=f"setting {setting}: {shown}", help=help, **details
+        flag, *aliases, setting, show_default=f"setting {setting}: {shown}", help=help, **details
     )
 
 
@@ -70,16 +77,15 @@ batch_size_option = setting_option(
 )
 
 
-def pool_size_option(flag: str) -> Decorator[Any]:
-    """The number of worker processes, under the flag that the command uses for it."""
-    return setting_option(
-        flag,
-        "pool_size",
-        "Number of worker processes.",
-        default="0, as many as suit the machine",
-        type=click.IntRange(0),
-        metavar="N",
-    )
+pool_size_option = setting_option(
+    "--workers",
+    "pool_size",
+    "Number of worker processes.",
+    default="0, as many as suit the machine",
+    aliases=("--pool-size",),
+    type=click.IntRange(0),
+    metavar="N",
+)
 
 
 bundle_backend_option = click.option(
@@ -136,7 +142,7 @@ seed_option = click.option("--seed", type=click.IntRange(0), default=2026, help=
 
 def out_option(help: str) -> Decorator[Any]:
     """The required ``--out`` option: a path to create."""
-    return click.option("--out", type=NEW_PATH, required=True, help=help)
+    return click.option("--out", "--output", "out", type=NEW_PATH, required=True, help=help)
 
 
 def format_option(*formats: str) -> Decorator[Any]:

@@ -58,7 +58,9 @@ COLUMNS = (
 @click.option("--count", "only_count", is_flag=True, help="Print only the number of rows.")
 @record_format_option(*FORMATS, PARQUET)
 @click.option(
+    "--out",
     "--output",
+    "output",
     type=NEW_FILE,
     help="Write to this file, by default in the format of its suffix; - is standard output.",
 )

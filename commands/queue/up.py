@@ -19,7 +19,7 @@ from worker.errors import ExitCode
 @click.command()
 @click.argument("folders", nargs=-1, type=click.Path(exists=True, file_okay=False))
 @catalogue_option
-@pool_size_option("--workers")
+@pool_size_option
 @model_option
 @click.option(
     "--port",

@@ -33,7 +33,7 @@ BROKER_SECONDS = 20.0
     default="none; a worker needs at least one",
     metavar="A,B,…",
 )
-@pool_size_option("--pool-size")
+@pool_size_option
 @setting_option("--device", "device", "Device for the networks.", metavar="cpu|gpu:0|auto")
 @backend_option
 @batch_size_option

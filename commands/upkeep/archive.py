@@ -14,7 +14,13 @@ from rendering.text import counted
 @click.command()
 @required_crawl_option
 @click.option(
-    "--to", "target", type=NEW_PATH, show_default="CRAWL.jsonl", help="JSON lines file to write."
+    "--out",
+    "--output",
+    "--to",
+    "target",
+    type=NEW_PATH,
+    show_default="CRAWL.jsonl",
+    help="JSON lines file to write.",
 )
 @catalogue_option
 def command(*, crawl: str, target: Path | None, catalogue_url: str | None) -> None:

@@ -54,3 +54,23 @@ def test_all_exit_codes_are_listed_once() -> None:
     lines = [line.split(maxsplit=1) for line in codes.splitlines()]
     assert lines == [[str(code.value), code.meaning] for code in ExitCode]
     assert (ROOT / "docs" / "commands.md").read_text().count("Exit codes:\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "flags"),
+    [
+        (("query",), {"--out", "--output"}),
+        (("archive",), {"--out", "--output", "--to"}),
+        (("train",), {"--out", "--output"}),
+        (("sweep",), {"--out", "--output"}),
+        (("convert",), {"--out", "--output"}),
+        (("tune-thresholds",), {"--out", "--output"}),
+        (("worker",), {"--workers", "--pool-size"}),
+        (("up",), {"--workers", "--pool-size"}),
+    ],
+)
+def test_the_same_thing_has_the_same_name(names: tuple[str, ...], flags: set[str]) -> None:
+    context = click.Context(main)
+    command = main.get_command(context, names[0])
+    assert command is not None
+    assert flags in [set(parameter.opts) for parameter in command.params]
