@@ -97,38 +97,45 @@ class LazyGroup(UncutGroup):
         return super().main(*args, **options)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        with short_usage_errors():
+        with endings(), short_usage_errors():  # --help and --version print here
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; exit with 130 after Ctrl-C and with 141 when the reader has gone.
+        """Run the command."""
+        with endings():
+            require_current_folder()
+            with short_usage_errors():
+                return super().invoke(ctx)
 
-        A reader that closes standard output early is, for example, ``| head``.
-        """
+
+@contextmanager
+def endings() -> Iterator[None]:
+    """Exit with 130 after Ctrl-C, with 141 when the reader has gone, with 1 when output is full.
+
+    A reader that closes standard output early is, for example, ``| head``.
+    """
+    try:
         try:
-            try:
-                require_current_folder()
-                with short_usage_errors():
-                    return super().invoke(ctx)
-            finally:
-                sys.stdout.flush()  # a failure at the interpreter's exit would print a traceback
-        except KeyboardInterrupt:
-            click.echo("stopped", err=True)
-            raise click.exceptions.Exit(ExitCode.STOPPED) from None
-        except BrokenPipeError:
-            if not output_is_closed():
-                raise
-            raise click.exceptions.Exit(ExitCode.READER_GONE) from None
-        except UnicodeEncodeError as error:
-            # bytes of an argument that are not UTF-8 arrive as surrogates
-            click.echo(f"fashion-cascade: an argument is not valid text: {error}", err=True)
-            raise click.exceptions.Exit(ExitCode.USAGE) from error
-        except OSError as error:
-            if error.errno not in NO_SPACE:
-                raise
-            click.echo(f"fashion-cascade: cannot write: {error}", err=True)
-            discard_output()
-            raise click.exceptions.Exit(ExitCode.FAILED) from error
+            yield
+        finally:
+            sys.stdout.flush()  # a failure at the interpreter's exit would print a traceback
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+        raise click.exceptions.Exit(ExitCode.STOPPED) from None
+    except BrokenPipeError:
+        if not output_is_closed():
+            raise
+        raise click.exceptions.Exit(ExitCode.READER_GONE) from None
+    except UnicodeEncodeError as error:
+        # bytes of an argument that are not UTF-8 arrive as surrogates
+        click.echo(f"fashion-cascade: an argument is not valid text: {error}", err=True)
+        raise click.exceptions.Exit(ExitCode.USAGE) from error
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        click.echo(f"fashion-cascade: cannot write: {error}", err=True)
+        discard_output()
+        raise click.exceptions.Exit(ExitCode.FAILED) from error
 
 
 @contextmanager

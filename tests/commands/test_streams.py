@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
+from cli import main
 from db.catalogue import Catalogue
 from tests.commands.running import run
 from tests.db.samples import labelled, put, register
 
 ROOT = Path(__file__).parents[2]
+LOAD_A_MODEL = {"train", "evaluate", "tune-thresholds", "sweep", "convert"}
+RUN_FOR_EVER = {"worker", "up", "serve", "doctor"}
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +42,9 @@ def shell(line: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
     ("line", "code"),
     [
         ("fc query > /dev/full", 1),
+        ("fc --help > /dev/full", 1),
+        ("fc --version > /dev/full", 1),
+        ("fc query --help > /dev/full", 1),
         ("fc query >&-", 0),
         ("fc query 2>&-", 0),
         ("fc query <&-", 0),
@@ -50,6 +59,39 @@ def test_no_traceback(line: str, code: int) -> None:
     assert b"Traceback" not in done.stderr
     assert done.returncode == code
     assert done.stderr.count(b"\n") <= 2
+
+
+def text_options(
+    command: click.Command, words: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(words of a command, option with a text as its value) of each command that loads no model."""
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            if not words and name in LOAD_A_MODEL | RUN_FOR_EVER:
+                continue
+            below = command.get_command(click.Context(command), name)
+            assert below is not None
+            yield from text_options(below, (*words, name))
+        return
+    required = tuple(
+        word
+        for option in command.params
+        if option.required
+        for word in ([] if isinstance(option, click.Argument) else option.opts[:1]) + ["spring"]
+    )
+    for option in command.params:
+        takes_text = isinstance(option.type, click.types.StringParamType | click.Path)
+        if isinstance(option, click.Option) and takes_text and not option.is_flag:
+            yield (*words, *required), option.opts[0]
+
+
+def test_no_text_option_leads_to_a_traceback() -> None:
+    """Bytes that are not UTF-8 arrive as surrogates, which no database can hold."""
+    found = list(text_options(main))
+    assert len(found) > 100
+    for words, option in found:
+        done = CliRunner().invoke(main, [*words, option, "a\udcff"])
+        assert done.exception is None or isinstance(done.exception, SystemExit), (words, option)
 
 
 def test_data_is_utf8_in_a_pipe_whatever_the_locale() -> None:
