@@ -156,12 +156,14 @@ def format_option(*formats: str) -> Decorator[Any]:
     )
 
 
-def record_format_option(*formats: str) -> Decorator[Any]:
+def record_format_option(
+    *formats: str, default: str = "table on a terminal, else jsonl"
+) -> Decorator[Any]:
     """The ``--format`` option of commands that print records; None: by the output stream."""
     return click.option(
         "--format",
         "output_format",
         type=click.Choice(formats),
-        show_default="table on a terminal, else jsonl",
+        show_default=default,
         help="Output format.",
     )

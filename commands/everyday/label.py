@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -58,7 +59,7 @@ WIDTHS = {"label": 30, "best_leaf": 30, "reason": 12, "model_version": 16}  # of
 @model_option
 @backend_option
 @batch_size_option
-@record_format_option(*FORMATS)
+@record_format_option(*FORMATS, default="no records on a terminal, else jsonl")
 @click.option("--again", is_flag=True, help="Also label what was forgotten or archived.")
 @nul_option
 @encoding_option
@@ -83,9 +84,9 @@ def command(
 
     Pictures that were forgotten, and archived crawls, come back only with --again.
 
-    Prints one record for each picture on stdout and a summary on stderr. Exit code 1: some
-    pictures were rejected or left out, are leased by another worker, or are in a folder that cannot
-    be read.
+    Prints one record for each picture on stdout, on a terminal only with --format, and a summary on
+    stderr. Exit code 1: some pictures were rejected or left out, are leased by another worker, or
+    are in a folder that cannot be read.
 
     \b
     Example:
@@ -118,7 +119,9 @@ def _label(
 
     model = open_model(settings.model, settings.backend)
     catalogue = _open(settings, model)
-    writer = RecordWriter(COLUMNS, output_format, widths=WIDTHS)
+    # on a terminal the rows would push the progress and the summary out of sight
+    quiet = output_format is None and sys.stdout.isatty()
+    writer = None if quiet else RecordWriter(COLUMNS, output_format, widths=WIDTHS)
     report, skipped, stop = Report(), SkippedFiles(), threading.Event()
     run = LocalRun(catalogue, model, settings, stop)
     complete = False
@@ -127,9 +130,10 @@ def _label(
         with stops_on_signal(stop), _progress(sources, count_files) as bar:
 
             def stored(outcomes: Sequence[Outcome]) -> None:
-                with bar.external_write_mode(file=sys.stdout):
-                    writer.write(record_of(outcome, model.version) for outcome in outcomes)
-                    sys.stdout.flush()
+                if writer is not None:
+                    with bar.external_write_mode(file=sys.stdout):
+                        writer.write(record_of(outcome, model.version) for outcome in outcomes)
+                        sys.stdout.flush()
                 bar.update(len(outcomes))
 
             report.on_stored, report.on_skipped = stored, bar.update
@@ -140,6 +144,10 @@ def _label(
         # after an error, such as a full disk, that nothing was found would be no news
         if complete or report.processed or report.left or report.done:
             _summarise(report.summary(), skipped)
+    if quiet and report.processed:
+        crawls = {source.crawl for source in sources}
+        where = f" --crawl {shlex.quote(crawls.pop())}" if len(crawls) == 1 else ""
+        click.echo(f"the labels: fashion-cascade stats{where}, or query{where}", err=True)
     if stop.is_set():
         click.echo("stopped; the next run resumes from here", err=True)
         return ExitCode.STOPPED

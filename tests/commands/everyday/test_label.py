@@ -288,3 +288,34 @@ def test_into_postgresql(tmp_path: Path, postgres: PostgresServer) -> None:
     assert len(lines) == 3
     _, err = label(tmp_path, "spring", "--catalogue", url)
     assert "nothing to do: 3 pictures done before" in err
+
+
+@pytest.mark.parametrize("asked", [(), ("--format", "jsonl")])
+def test_a_terminal_shows_records_only_on_request(tmp_path: Path, asked: tuple[str, ...]) -> None:
+    write_crawl(tmp_path / "spring", 3)
+    screen, terminal = os.openpty()
+    environ = {name: value for name, value in os.environ.items() if "FASHION" not in name}
+    environ |= {"PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(tmp_path)}
+    environ |= {"FASHION_CASCADE_MODEL": MODEL_NAME}
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "label", "spring", *asked],
+        cwd=tmp_path,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=terminal,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    os.set_blocking(screen, False)
+    try:
+        shown = os.read(screen, 1 << 16)
+    except BlockingIOError:
+        shown = b""
+    os.close(terminal)
+    os.close(screen)
+    assert len(shown.splitlines()) == (3 if asked else 0)
+    assert "labelled 3, rejected 0" in done.stderr
+    hint = "the labels: fashion-cascade stats --crawl spring, or query --crawl spring\n"
+    assert (hint in done.stderr) == (not asked)
