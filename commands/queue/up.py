@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -42,8 +45,8 @@ def command(
     """Start a broker and workers on this machine.
 
     FOLDERS are enqueued. The broker is a Redis-protocol server from a pip package; it listens on
-    the loopback interface only. The queue and the workers are the same as in production. Ctrl-C
-    stops everything.
+    the loopback interface only, with a random password that only you can read. The queue and the
+    workers are the same as in production. Ctrl-C stops everything.
 
     \b
     Example:
@@ -52,8 +55,9 @@ def command(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):  # first of all, so that Ctrl-C works at any time
         signal.signal(number, lambda *_: stop.set())
-    with exit_codes():
+    with exit_codes(), _stopped_at_the_start(stop):
         from db.catalogue import Catalogue
+        from rendering.secrets import mask_url
         from worker.queue.local_broker import LocalBroker
         from worker.settings import pass_to_child
 
@@ -71,9 +75,26 @@ def command(
             environ = dict(os.environ)
             for name, value in given.items():
                 pass_to_child(environ, name, value)
-            click.echo(f"broker: {broker.url}  (FASHION_CASCADE_BROKER_URL for other commands)")
+            click.echo(f"broker: {mask_url(broker.url)}")
+            click.echo(
+                "for other commands: export FASHION_CASCADE_BROKER_URL_FILE="
+                f"{shlex.quote(str(broker.url_file.resolve()))}"
+            )
             click.echo(f"logs: {data}; Ctrl-C stops broker and workers", err=True)
             raise click.exceptions.Exit(_run(folders, environ, data, stop, until_done))
+
+
+@contextmanager
+def _stopped_at_the_start(stop: threading.Event) -> Iterator[None]:
+    """A broker that ends because Ctrl-C reached it while it started is no failure."""
+    from worker.errors import BrokerUnreachable
+
+    try:
+        yield
+    except BrokerUnreachable:
+        if not stop.is_set():
+            raise
+        raise click.exceptions.Exit(ExitCode.STOPPED) from None
 
 
 def _run(
@@ -84,8 +105,10 @@ def _run(
     until_done: bool,
 ) -> int:
     """Run worker and `enqueue`; the exit code is theirs, but not that of a worker stopped here."""
+    from worker.queue.local_broker import private_file
+
     program = [sys.executable, "-m", "cli"]
-    with (data / "worker.log").open("ab") as log:
+    with os.fdopen(private_file(data / "worker.log", append=True), "ab") as log:
         # a new session: Ctrl-C reaches only this process, which then stops the worker
         worker = subprocess.Popen(  # noqa: S603
             [*program, "worker"], env=environ, stdout=log, stderr=log, start_new_session=True

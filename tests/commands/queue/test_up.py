@@ -10,10 +10,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
+import redis
 
 from tests.commands.running import run
+from tests.redis_server import RedisServer
 from tests.worker.crawls import MODEL_NAME, write_crawl
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
@@ -92,3 +96,46 @@ def test_the_failure_of_a_worker_is_reported(monkeypatch: pytest.MonkeyPatch) ->
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 2, stderr
     assert "the worker ended with code 2" in stderr
+
+
+def test_port_with_another_server_is_refused_in_one_line(tmp_path: Path) -> None:
+    foreign = RedisServer(tmp_path / "foreign").start()
+    try:
+        process = start("spring", "--port", str(foreign.port), "--until-done")
+        _, stderr = process.communicate(timeout=120)
+        with foreign.client() as client:
+            assert client.keys("*") == []
+    finally:
+        foreign.kill()
+    assert process.returncode == 3, stderr
+    assert stderr.startswith(f"fashion-cascade: port {foreign.port}: expected it free for our own")
+    assert stderr.count("\n") == 1
+
+
+def test_broker_has_a_password_and_files_that_only_this_user_reads(tmp_path: Path) -> None:
+    data = tmp_path / ".fashion-cascade"
+    process = start("spring", "--workers", "1")
+    try:
+        assert process.stdout is not None
+        shown = process.stdout.readline() + process.stdout.readline()
+        wait_for((data / "worker.log").exists)
+        url = (data / "broker-url").read_text().strip()
+        password = str(urlsplit(url).password)
+        assert password not in shown
+        arguments = [one.cmdline() for one in psutil.Process(process.pid).children(recursive=True)]
+        assert password not in str(arguments)
+        with redis.Redis.from_url(url) as client:
+            assert client.ping()
+        stranger = redis.Redis(port=urlsplit(url).port or 0)
+        with stranger, pytest.raises(redis.exceptions.AuthenticationError):
+            stranger.ping()
+        variable = {"FASHION_CASCADE_BROKER_URL_FILE": str(data / "broker-url")}
+        status = [sys.executable, "-m", "cli", "status"]
+        assert subprocess.run(status, env=os.environ | variable, check=False).returncode == 0
+        modes = {path: path.stat().st_mode & 0o077 for path in [data, *data.rglob("*")]}
+        assert {"broker.log", "worker.log", "broker-url"} <= {path.name for path in modes}
+        assert not any(modes.values()), modes
+    finally:
+        code, stderr = interrupted(process)
+    assert code == 130, stderr
+    assert not (data / "broker-url").exists()
