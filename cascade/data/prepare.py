@@ -57,7 +57,14 @@ def taxonomy_of_folders(folder: Path) -> Taxonomy:
         if item.label not in labels and has_picture_content(Path(item.path)):
             labels.add(item.label)
     outside = {label for label in labels if label.split("/")[0] == OUT_OF_SCOPE}
-    return Taxonomy.from_labels(sorted(labels - outside), OUT_OF_SCOPE if outside else None)
+    tree = Taxonomy.from_labels(sorted(labels - outside), OUT_OF_SCOPE if outside else None)
+    if len(tree.decisions()) == 1:
+        log.warning(
+            "%s: no folder holds folders, so a label that is not sure cannot stop earlier; put "
+            "them into one folder (toys/ball, toys/car), and it stops there",
+            folder,
+        )
+    return tree
 
 
 def prepare(

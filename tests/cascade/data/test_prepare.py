@@ -161,3 +161,14 @@ def test_training_takes_the_files_that_label_takes(tmp_path: Path) -> None:
     (crawl / "scripts" / "b").write_bytes(picture)
     with pytest.raises(DatasetError, match="'scripts' is not a label"):
         read_labelled_folder(crawl, tree)
+
+
+@pytest.mark.parametrize(("above", "warned"), [("", True), ("toys", False)])
+def test_a_flat_folder_is_told_how_labels_can_stop_earlier(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, above: str, warned: bool
+) -> None:
+    for number, name in enumerate((f"{above}/ball", f"{above}/car", "out_of_scope/shirts")):
+        save(tmp_path / name.strip("/") / "1.png", number)
+    tree = taxonomy_of_folders(tmp_path)
+    assert tree.leaves == (f"{above}/ball".strip("/"), f"{above}/car".strip("/"), "out_of_scope")
+    assert ("them into one folder" in caplog.text) == warned

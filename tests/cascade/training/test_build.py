@@ -12,9 +12,11 @@ import pytest
 
 from cascade.bundle import Bundle
 from cascade.classifier import Cascade
+from cascade.conversion import convert
 from cascade.data.dataset import Item, Pictures
 from cascade.errors import BundleError, DatasetError
 from cascade.pictures.decode import Preprocessing
+from cascade.taxonomy import Taxonomy
 from cascade.training.build import TrainingData, build_cascade
 from cascade.training.recalibrate import recalibrate
 
@@ -190,3 +192,34 @@ def test_partly_known_labels_train_what_they_know(tmp_path: Path) -> None:
         given, replace(SETTINGS, epochs=2), tmp_path / "bundle", tmp_path / "work"
     )
     assert bundle.manifest["training"]["pictures"]["?/dark"] == 24
+
+
+def below_one_name(pictures: Pictures) -> Pictures:
+    """The same pictures with the labels of a flat tree below one name."""
+    items = (replace(i, label="shapes/" + i.label.replace("/", "_")) for i in pictures.items)
+    return replace(pictures, items=tuple(items))
+
+
+def test_a_flat_tree_below_one_name_says_not_sure_with_that_name(tmp_path: Path) -> None:
+    """Whatever it runs on: its primary decision has a single outcome."""
+    leaves = [f"shapes/{leaf.replace('/', '_')}" for leaf in TREE.leaves]
+    given = replace(
+        data(),
+        taxonomy=Taxonomy.from_labels(leaves),
+        train=below_one_name(shapes(160, 1)),
+        validation=below_one_name(shapes(60, 2)),
+        test=None,
+    )
+    build_cascade(given, replace(PLAIN, epochs=2), tmp_path / "trained", tmp_path / "work", 0.9)
+    drawn = shapes(80, 5).pixels
+    convert(tmp_path / "trained", tmp_path / "bundle", drawn[:20], drawn[20:40])
+    for backend in ("tensorflow", "litert_float32"):
+        cascade = Cascade.load(tmp_path / "bundle", backend=backend)
+        sure = replace(cascade.routing, thresholds={"shapes": 0.0} | dict.fromkeys(leaves, 0.0))
+        unsure = replace(sure, thresholds=dict.fromkeys(leaves, 1.0))
+        logits = cascade.logits(drawn)
+        assert {each.label for each in sure.label(logits)} <= set(leaves)
+        for each in unsure.label(logits):
+            assert (each.label, each.category, each.type) == ("shapes", "shapes", None)
+            assert each.needs_review
+            assert each.best_leaf in leaves
