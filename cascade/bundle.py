@@ -31,11 +31,15 @@ from typing import Any
 
 from cascade.decisions import Decision, DecisionSet, are_decision_entries
 from cascade.errors import BundleError, BundleTampered
+from cascade.familiarity import Familiarity
 from cascade.pictures.decode import Preprocessing
 from cascade.routing import DECODINGS, THRESHOLDS, Routing
 from cascade.taxonomy import Taxonomy
 
 FORMAT = 1
+FORMAT_FAMILIAR = 2  # calibration.json has familiarity, which older programs would not heed
+FORMATS = (FORMAT, FORMAT_FAMILIAR)
+FAMILIARITY = "familiarity"  # key of calibration.json
 MANIFEST = "manifest.json"
 SHIPPED = Path(__file__).with_name("default_bundle")
 UNHASHED = {MANIFEST}
@@ -104,12 +108,22 @@ class Bundle:
         decoding = calibration.get("decoding", THRESHOLDS)
         if decoding not in DECODINGS:
             raise self._invalid("calibration.json", f"a decoding of {', '.join(DECODINGS)}")
+        familiarity = None
+        if FAMILIARITY in calibration:
+            leaves, width = self.taxonomy.leaves, self.decisions.width
+            try:
+                familiarity = Familiarity.from_json(calibration[FAMILIARITY], leaves, width)
+            except ValueError as error:
+                raise self._invalid(
+                    "calibration.json", f"{FAMILIARITY} with a limit, means and whitening: {error}"
+                ) from None
         return Routing(
             self.taxonomy,
             self.decisions,
             temperatures=self._numbers(calibration, "temperatures"),
             thresholds=self._numbers(calibration, "thresholds"),
             decoding=decoding,
+            familiarity=familiarity,
         )
 
     @cached_property
@@ -195,12 +209,14 @@ def write_parts(folder: Path, parts: BundleParts) -> None:
 
 
 def write_calibration(folder: Path, routing: Routing) -> None:
-    """Write ``calibration.json``: temperatures, thresholds and decoding."""
-    calibration = {
+    """Write ``calibration.json``: temperatures, thresholds, decoding, and familiarity if any."""
+    calibration: dict[str, Any] = {
         "temperatures": dict(routing.temperatures),
         "thresholds": dict(routing.thresholds),
         "decoding": routing.decoding,
     }
+    if routing.familiarity is not None:
+        calibration[FAMILIARITY] = routing.familiarity.to_json(routing.taxonomy.leaves)
     write_json(folder / "calibration.json", calibration)
 
 
@@ -213,7 +229,7 @@ def seal(folder: Path, training: Mapping[str, Any], figures: Mapping[str, Any]) 
     }
     backends = sorted({name.split("/")[1] for name in files if name.startswith(BACKENDS)})
     manifest = {
-        "format": FORMAT,
+        "format": _format_of(folder),
         "version": version_of(files),
         "files": files,
         "versions": _library_versions(),
@@ -241,6 +257,13 @@ def add_card_section(folder: Path, title: str, text: str) -> Bundle:
     before = "".join(kept).rstrip("\n")
     card.write_text(f"{before}\n\n{heading}\n\n{text.strip()}\n", encoding="utf-8")
     return seal(folder, manifest.get("training", {}), manifest.get("figures", {}))
+
+
+def _format_of(folder: Path) -> int:
+    path = folder / "calibration.json"
+    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    familiar = isinstance(content, dict) and FAMILIARITY in content
+    return FORMAT_FAMILIAR if familiar else FORMAT
 
 
 def version_of(files: Mapping[str, str]) -> str:
@@ -277,9 +300,9 @@ def _load_manifest(folder: Path) -> Mapping[str, Any]:
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    if not isinstance(manifest, dict) or manifest.get("format") not in FORMATS:
         raise BundleError(
-            f"{path}: expected a bundle of format {FORMAT}, received "
+            f"{path}: expected a bundle of format {FORMAT} or {FORMAT_FAMILIAR}, received "
             f"{manifest.get('format') if isinstance(manifest, dict) else type(manifest).__name__!r}"
             "; use the release that wrote it, or train a new bundle"
         )

@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from cascade.decisions import DecisionSet
+from cascade.familiarity import Familiarity
 from cascade.taxonomy import LEVELS, Taxonomy, lineage
 
 THRESHOLDS = "thresholds"
@@ -37,7 +38,8 @@ class Prediction:
         confidence: The probability of ``label``.
         margin: The probability of ``best_leaf`` minus that of the best other leaf in the category
             or of the next category, whichever is larger; at least 0.
-        needs_review: The label is not a leaf, or its confidence is below its threshold.
+        needs_review: The label is not a leaf, its confidence is below its threshold, or the picture
+            is not familiar.
         best_leaf_confidence: The probability of ``best_leaf``.
         second_leaf: The most probable other leaf, of any category. It is more probable than
             ``best_leaf`` where that one's category spreads its probability over many leaves. None:
@@ -75,6 +77,8 @@ class Routing:
         thresholds: By path; the least probability at which the node may be a label. Default 0.
         decoding: ``thresholds`` takes the deepest node that reaches its threshold.
             ``tree_distance`` takes the node with the least expected distance from the truth.
+        familiarity: Pictures that it does not find familiar need a review, however sure the
+            cascade is. None finds all familiar.
     """
 
     taxonomy: Taxonomy
@@ -82,6 +86,7 @@ class Routing:
     temperatures: Mapping[str, float] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
     decoding: str = THRESHOLDS
+    familiarity: Familiarity | None = None
 
     def __post_init__(self) -> None:
         if self.decoding not in DECODINGS:
@@ -123,6 +128,8 @@ class Routing:
         inside[rows, best] = primary[rows, category] = -1.0  # the others are the rivals
         rivals = np.maximum(inside.max(axis=1), primary.max(axis=1)).clip(min=0.0)
         label, sure = self._stopping_nodes(category, nodes)
+        if self.familiarity is not None:
+            sure &= self.familiarity.familiar(logits, best)
         margin = (leaves[rows, best] - rivals).clip(0.0, 1.0)
         # rounding may leave 0 to 1 slightly
         leaves = leaves.clip(0.0, 1.0)

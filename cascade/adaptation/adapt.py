@@ -183,7 +183,8 @@ def _calibrated(
     here = fit_temperatures(logits[home:], fits[home:], decisions)
     reached = {d.node: fits[home:, c].any() for d, c in decisions.with_columns()}
     temperatures = {n: max(t, here[n]) if reached[n] else t for n, t in there.items()}
-    warm = replace(routing, temperatures=temperatures, thresholds={})
+    # what is familiar was told by the logits of the old heads
+    warm = replace(routing, temperatures=temperatures, thresholds={}, familiarity=None)
     nodes = tune_thresholds(warm, logits, [item.label for item in items], precision)
     return replace(warm, thresholds=thresholds_of(nodes))
 

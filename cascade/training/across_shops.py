@@ -23,7 +23,13 @@ from cascade.data.shops import split_by_shop
 from cascade.evaluation.metrics import Rate
 from cascade.evaluation.predictions import LabelledPredictions, all_logits
 from cascade.routing import THRESHOLDS, Routing
-from cascade.training.recalibrate import calibrate, check_new, write_recalibrated
+from cascade.training.recalibrate import (
+    calibrate,
+    check_new,
+    check_shared_network,
+    with_familiarity,
+    write_recalibrated,
+)
 from rendering.text import markdown_table
 
 MIN_JUDGED = 30  # sure labels of known correctness; a shop with fewer does not count in their mean
@@ -123,7 +129,11 @@ class AcrossShops:
 
 
 def fit_across_shops(
-    routing: Routing, home: Answers, shops: Mapping[str, Answers], precision: float
+    routing: Routing,
+    home: Answers,
+    shops: Mapping[str, Answers],
+    precision: float,
+    familiar: float | None = None,
 ) -> AcrossShops:
     """Fit temperatures at home and thresholds across unseen shops.
 
@@ -137,17 +147,19 @@ def fit_across_shops(
         home: Pictures of the shops of training that the network was not trained on.
         shops: Pictures of each unseen shop, at least two.
         precision: Precision that the labels stopping at each node should reach, 0 to 1.
+        familiar: The share of the pictures at home that is to be familiar; all are if None. The
+            thresholds are fitted to the familiar pictures of the unseen shops.
     """
-    fitted, nodes = _fit(routing, home, shops, precision)
+    fitted, nodes = _fit(routing, home, shops, precision, familiar)
     elsewhere = {}
     for name, answers in shops.items():
         others = {other: each for other, each in shops.items() if other != name}
-        without, _ = _fit(routing, home, others, precision)
+        without, _ = _fit(routing, home, others, precision, familiar)
         elsewhere[name] = Sure.of(without, answers)
     halves = []
     second = _second_half(home.items)
     for rows in (second, ~second):
-        half, _ = _fit(routing, home.subset(~rows), shops, precision)
+        half, _ = _fit(routing, home.subset(~rows), shops, precision, familiar)
         halves.append(Sure.of(half, home.subset(rows)))
     both = Sure(_sum([half.coverage for half in halves]), _sum([half.right for half in halves]))
     return AcrossShops(fitted, nodes, both, elsewhere)
@@ -161,6 +173,7 @@ def recalibrate_across_shops(
     shops: Sequence[str],
     *,
     decoding: str = THRESHOLDS,
+    familiar: float | None = None,
 ) -> tuple[Bundle, AcrossShops]:
     """Copy a bundle with thresholds fitted across shops; its model card begins with their worth.
 
@@ -171,18 +184,22 @@ def recalibrate_across_shops(
         precision: Precision that the labels stopping at each node should reach, 0 to 1.
         shops: The unseen shops, see ``split_by_shop``.
         decoding: How a label is chosen, see ``cascade.routing``.
+        familiar: See ``fit_across_shops``.
 
     Raises:
-        BundleError: ``out_folder`` exists.
+        BundleError: ``out_folder`` exists, or with ``familiar`` the decisions do not share one
+            network.
         DatasetError: The shops do not fit the pictures, see ``split_by_shop``.
     """
     check_new(out_folder)
     home_rows, rows_of_shop = split_by_shop(pictures.items, shops)
     cascade = Cascade.load(folder)
+    if familiar is not None:
+        check_shared_network(cascade.bundle)
     answers = Answers(all_logits(cascade, pictures.pixels), pictures.items)
     routing = replace(cascade.routing, decoding=decoding)
     by_shop = {shop: answers.subset(rows) for shop, rows in rows_of_shop.items()}
-    found = fit_across_shops(routing, answers.subset(home_rows), by_shop, precision)
+    found = fit_across_shops(routing, answers.subset(home_rows), by_shop, precision, familiar)
     facts = {
         "precision": precision,
         "tuned_on": len(pictures),
@@ -229,15 +246,25 @@ def _card_section(version: str, found: AcrossShops, precision: float) -> str:
 
 
 def _fit(
-    routing: Routing, home: Answers, shops: Mapping[str, Answers], precision: float
+    routing: Routing,
+    home: Answers,
+    shops: Mapping[str, Answers],
+    precision: float,
+    familiar: float | None,
 ) -> tuple[Routing, dict[str, NodeThreshold]]:
     at_home, _ = calibrate(routing, home.logits, home.items, precision)
+    at_home = with_familiarity(at_home, home.logits, familiar)
     logits = np.concatenate([answers.logits for answers in shops.values()])
-    labels = [item.label for answers in shops.values() for item in answers.items]
+    labels = np.array([item.label for answers in shops.values() for item in answers.items])
     sizes = np.array([len(answers.items) for answers in shops.values()])
     weights = np.repeat(1 / sizes, sizes)
+    if at_home.familiarity is not None:
+        leaves = {leaf: number for number, leaf in enumerate(routing.taxonomy.leaves)}
+        best = np.array([leaves[each.best_leaf] for each in at_home.label(logits)], int)
+        like = at_home.familiarity.familiar(logits, best)
+        logits, labels, weights = logits[like], labels[like], weights[like]
     nodes = tune_thresholds(
-        at_home, logits, labels, precision, weights=weights, home=at_home.thresholds
+        at_home, logits, labels.tolist(), precision, weights=weights, home=at_home.thresholds
     )
     return replace(at_home, thresholds=thresholds_of(nodes)), nodes
 

@@ -19,6 +19,7 @@ from cascade.evaluation.evaluate import evaluate
 from cascade.evaluation.metrics import Rate
 from cascade.evaluation.predictions import all_logits
 from cascade.evaluation.tables import rate_cells
+from cascade.familiarity import fit_familiarity
 from cascade.routing import THRESHOLDS, Routing
 from cascade.training.provenance import short_figures
 
@@ -31,7 +32,7 @@ def calibrate(
     """Fit temperatures, then thresholds.
 
     Args:
-        routing: Its own temperatures and thresholds are ignored.
+        routing: Its own temperatures, thresholds and familiarity are ignored.
         logits: ``(N, K)`` logits of the cascade, of pictures it was not trained on.
         items: The labels of those pictures.
         precision: Precision that the labels stopping at each node should reach, 0 to 1.
@@ -39,7 +40,7 @@ def calibrate(
     Returns:
         The calibrated routing, and the threshold found for each node.
     """
-    bare = replace(routing, temperatures={}, thresholds={})
+    bare = replace(routing, temperatures={}, thresholds={}, familiarity=None)
     fits = targets(items, bare.decisions, bare.taxonomy)
     routing = replace(bare, temperatures=fit_temperatures(logits, fits, bare.decisions))
     nodes = tune_thresholds(routing, logits, [item.label for item in items], precision)
@@ -60,6 +61,8 @@ def recalibrate(
     out_folder: Path,
     precision: float,
     decoding: str = THRESHOLDS,
+    *,
+    familiar: float | None = None,
 ) -> Recalibration:
     """Copy a bundle with temperatures and thresholds fitted to ``pictures``, without training.
 
@@ -69,18 +72,25 @@ def recalibrate(
         out_folder: The new bundle.
         precision: Precision that the labels stopping at each node should reach, 0 to 1.
         decoding: How a label is chosen, see ``cascade.routing``.
+        familiar: The share of ``pictures`` that is to be familiar (``cascade.familiarity``); all
+            are if None.
 
     Raises:
-        BundleError: ``out_folder`` exists.
+        BundleError: ``out_folder`` exists, or with ``familiar`` the decisions do not share one
+            network.
+        DatasetError: With ``familiar``, there are too few pictures.
     """
     check_new(out_folder)
     cascade = Cascade.load(folder)
+    if familiar is not None:
+        check_shared_network(cascade.bundle)
     logits = all_logits(cascade, pictures.pixels)
     routing, nodes = calibrate(
         replace(cascade.routing, decoding=decoding), logits, pictures.items, precision
     )
+    routing = with_familiarity(routing, logits, familiar)
     card = (folder / MODEL_CARD).read_text(encoding="utf-8") + _card_section(
-        cascade.version, pictures, precision, decoding
+        cascade.version, pictures, precision, decoding, familiar
     )
     figures = {"tuned_on": short_figures(evaluate(routing, logits, pictures.items))}
     facts = {"precision": precision, "tuned_on": len(pictures)}
@@ -88,6 +98,29 @@ def recalibrate(
         cascade.bundle, routing, out_folder, card=card, facts=facts, figures=figures
     )
     return Recalibration(bundle, nodes)
+
+
+def with_familiarity(routing: Routing, logits: np.ndarray, share: float | None) -> Routing:
+    """The routing with familiarity fitted to ``(N, K)`` logits; without if ``share`` is None.
+
+    Raises ``DatasetError`` for too few pictures.
+    """
+    routing = replace(routing, familiarity=None)
+    if share is None:
+        return routing
+    leaves = routing.taxonomy.leaves
+    number = {leaf: place for place, leaf in enumerate(leaves)}
+    best = np.array([number[each.best_leaf] for each in routing.label(logits)], int)
+    return replace(routing, familiarity=fit_familiarity(logits, best, len(leaves), share))
+
+
+def check_shared_network(bundle: Bundle) -> None:
+    """Raise ``BundleError`` if pictures do not get the logits of all decisions."""
+    if len(bundle.decisions_of_network) > 1:
+        raise BundleError(
+            f"{bundle.folder}: expected one network for all decisions; with several, a picture "
+            "does not get the logits of all, which tell whether it is familiar"
+        )
 
 
 def check_new(out_folder: Path) -> None:
@@ -142,9 +175,17 @@ def threshold_rows(nodes: Mapping[str, NodeThreshold]) -> list[list[str]]:
     ]
 
 
-def _card_section(version: str, pictures: Pictures, precision: float, decoding: str) -> str:
+def _card_section(
+    version: str, pictures: Pictures, precision: float, decoding: str, familiar: float | None
+) -> str:
+    rule = ""
+    if familiar is not None:
+        rule = (
+            f" {100 * familiar:.3g} % of the pictures are familiar by their logits; the others "
+            "need a review, however sure the cascade is."
+        )
     return (
         f"\n## Tuned again\n\nFrom model {version}: temperatures and thresholds fitted to "
         f"{len(pictures)} other pictures, for {100 * precision:.3g} % precision, decoding "
-        f"`{decoding}`. The figures above were measured before that.\n"
+        f"`{decoding}`.{rule} The figures above were measured before that.\n"
     )

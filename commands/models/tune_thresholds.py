@@ -39,11 +39,25 @@ from commands.options import (
     help="How to choose the label; tree_distance minimises the expected distance in the tree.",
 )
 @click.option(
+    "--without-source",
+    "without",
+    metavar="PATTERN",
+    multiple=True,
+    help="Leave out the sources of the manifest that match; repeatable.",
+)
+@click.option(
     "--shop",
     "shops",
     metavar="PATTERNS",
     multiple=True,
     help="A shop that the bundle never saw, by its sources, with commas; give two or more.",
+)
+@click.option(
+    "--familiar",
+    type=PRECISION,
+    metavar="FRACTION",
+    show_default="all pictures",
+    help="Share of PICTURES to find familiar; others need a review, however sure the label is.",
 )
 @format_option("table", "json")
 def command(
@@ -53,7 +67,9 @@ def command(
     split: str | None,
     precision: float,
     decoding: str,
+    without: tuple[str, ...],
     shops: tuple[str, ...],
+    familiar: float | None,
     output_format: str,
 ) -> None:
     """Fit thresholds to PICTURES and write a new bundle.
@@ -66,15 +82,21 @@ def command(
     training. Prints how many labels are sure and how many of them are right, at home and in each
     shop, measured with thresholds that were fitted without it.
 
+    With --familiar, labels of pictures that are unlike PICTURES by their logits need a review: a
+    cascade is often sure and wrong about those. With --shop, PICTURES are here those of the shops
+    of training.
+
     \b
     Example:
       fashion-cascade tune-thresholds photos/manifest.csv --split validation --precision 0.95 \\
         --out looser
+      fashion-cascade tune-thresholds photos/manifest.csv --split validation --familiar 0.95 \\
+        --out cautious
       fashion-cascade tune-thresholds photos/manifest.csv --split validation \\
         --shop 'north_*' --shop south --shop 'east,west' --out stricter
     """
     from cascade.bundle import SHIPPED, Bundle
-    from cascade.data.dataset import decode_items, read_labelled
+    from cascade.data.dataset import decode_items, read_labelled, without_sources
     from cascade.data.shops import items_across_shops
     from cascade.errors import TaxonomyError
     from cascade.training.across_shops import SHOP_HEADER, recalibrate_across_shops, shop_rows
@@ -86,19 +108,20 @@ def command(
     with exit_codes(usage=(TaxonomyError,)):
         bundle = Bundle.open(folder, verify=False)
         if shops:
-            items = items_across_shops(read_labelled(pictures, bundle.taxonomy), shops, split)
+            items = without_sources(read_labelled(pictures, bundle.taxonomy), without)
+            items = items_across_shops(items, shops, split)
             decoded = decode_items(items, bundle.preprocessing)
             tuned, across = recalibrate_across_shops(
-                folder, decoded, out, precision, shops, decoding=decoding
+                folder, decoded, out, precision, shops, decoding=decoding, familiar=familiar
             )
             nodes, total = across.nodes, across.pictures_elsewhere
             content = {"sure": across.to_json()}
             if output_format == "table":
                 click.echo(text_table(SHOP_HEADER, shop_rows(across)) + "\n")
         else:
-            items = read_labelled(pictures, bundle.taxonomy, split)
+            items = without_sources(read_labelled(pictures, bundle.taxonomy, split), without)
             decoded = decode_items(items, bundle.preprocessing)
-            found = recalibrate(folder, decoded, out, precision, decoding)
+            found = recalibrate(folder, decoded, out, precision, decoding, familiar=familiar)
             tuned, nodes, total = found.bundle, found.nodes, len(decoded)
     if output_format == "json":
         content |= {"nodes": {name: asdict(entry) for name, entry in nodes.items()}}

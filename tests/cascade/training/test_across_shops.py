@@ -53,6 +53,24 @@ def test_thresholds_fitted_at_home_fail_elsewhere_and_those_across_shops_hold() 
     assert found.home.coverage.count == 3000  # each picture once, judged without it
 
 
+def test_thresholds_are_fitted_to_familiar_pictures_only() -> None:
+    """The unseen shops have as many pictures again that look like nothing at home, all wrong."""
+    home = answers("home", 3000, 1)
+    shops = {}
+    for seed, name in enumerate("abc", 2):
+        good, odd = answers(name, 400, seed), answers(name, 400, seed + 10)
+        wrong = {"pets/cat": "toys/ball", "pets/dog": "toys/ball", "none": "pets/dog"}
+        items = (
+            Item(f"{i.path}-odd", wrong.get(i.label, "pets/cat"), "train", name) for i in odd.items
+        )
+        shops[name] = Answers(np.concatenate([good.logits, odd.logits * 4]), (*good.items, *items))
+    plain = fit_across_shops(ROUTING, home, shops, PRECISION)
+    familiar = fit_across_shops(ROUTING, home, shops, PRECISION, familiar=0.95)
+    assert plain.mean_coverage < 0.1
+    assert familiar.mean_coverage > 0.2
+    assert (familiar.mean_right or 0) > PRECISION - 0.02
+
+
 def test_no_label_stops_where_unseen_shops_show_that_it_is_never_right() -> None:
     home = answers("home", 2000, 1)
     shops = {}

@@ -171,6 +171,14 @@ def test_recalibration_changes_thresholds_and_nothing_else(built: Path, tmp_path
         recalibrate(built / "bundle", shapes(8, 1), tmp_path / "new", 0.9)
 
 
+def test_familiar_pictures_cannot_be_told_where_each_decision_has_its_own_network(
+    built: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BundleError, match="expected one network for all decisions"):
+        recalibrate(built / "bundle", shapes(400, 11), tmp_path / "new", 0.9, familiar=0.8)
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_lower_precision_stops_more_labels_at_leaves(built: Path, tmp_path: Path) -> None:
     def leaves(precision: float) -> int:
         found = recalibrate(

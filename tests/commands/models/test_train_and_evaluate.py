@@ -252,3 +252,47 @@ def test_tune_thresholds_across_shops_puts_home_and_elsewhere_first_on_the_card(
         assert set(manifest_of["figures"]) == {"tuned_on"}
     arguments = [*arguments[:-2], "--model", str(small_bundle), "--out", str(tmp_path / "third")]
     assert "at least 2 shops" in run(*arguments, exit_code=2).stderr
+
+
+def test_unfamiliar_pictures_need_a_review_and_older_programs_refuse_the_bundle(
+    drawings: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "drawings"
+    write_sample_crawl(folder, 6, 7, junk=False, labelled=True)  # 108, read by the shipped bundle
+    bundles = {}
+    for name, options in (("plain", []), ("familiar", ["--familiar", "0.7"])):
+        bundles[name] = tmp_path / name
+        run(
+            "tune-thresholds",
+            str(folder),
+            "--precision",
+            "0.6",
+            *options,
+            "--out",
+            str(tmp_path / name),
+        )
+
+    def shown(name: str) -> dict[str, dict[str, int]]:
+        arguments = ["evaluate", str(drawings), "--model", str(bundles[name]), "--format", "json"]
+        rates: dict[str, dict[str, int]] = json.loads(run(*arguments).stdout)["rates"]
+        return rates
+
+    plain, familiar = shown("plain"), shown("familiar")
+    right = "labels right, at any depth"
+    assert plain[right]["right"] == familiar[right]["right"]  # the labels stay
+    sure = "labels without review"
+    assert familiar[sure]["right"] < plain[sure]["right"]
+    manifests = [json.loads((path / "manifest.json").read_text()) for path in bundles.values()]
+    assert [each["format"] for each in manifests] == [1, 2]
+    assert (
+        "70 % of the pictures are familiar" in (bundles["familiar"] / "MODEL_CARD.md").read_text()
+    )
+    again = tmp_path / "again"  # without the option, all are familiar
+    run("tune-thresholds", str(folder), "--model", str(bundles["familiar"]), "--out", str(again))
+    assert json.loads((again / "manifest.json").read_text())["format"] == 1
+    failed = run(
+        *("tune-thresholds", str(drawings), "--familiar", "0.9", "--out", str(tmp_path / "few")),
+        exit_code=2,
+    )
+    assert "expected at least 100 pictures" in failed.stderr
+    assert not (tmp_path / "few").exists()
