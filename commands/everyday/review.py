@@ -5,9 +5,10 @@ What was applied is a batch, which `review undo` takes back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,12 +21,19 @@ from commands.options import (
     by_option,
     catalogue_option,
     encoding_option,
+    model_option,
     record_format_option,
+    seed_option,
 )
 from commands.output import FORMATS, resolve_format, write_records
-from rendering.output import is_stream
+from commands.picked import picked_rows, sampled, sheet_files
 from rendering.text import counted
 from worker.errors import ExitCode
+
+if TYPE_CHECKING:
+    from db.records import Row
+
+RANDOM = "random"  # the note of a picture that was drawn at random
 
 
 @click.group(cls=UncutGroup)
@@ -66,23 +74,100 @@ def sheet(
     Example:
       fashion-cascade review sheet doubtful.html --label 'shoes/*' --limit 100
     """
-    from commands.contact_sheets import review_sheet
-    from db.exports.review_table import write_review_table
     from db.queries import rows
 
-    if is_stream(target):
-        raise click.UsageError(f"expected a file name, as two files are written, received {target}")
-    html, table = target.with_suffix(".html"), target.with_suffix(".csv")
+    html, table = sheet_files(target)
     with open_catalogue(catalogue_url) as catalogue, output_file(html):
         wanted = filter_from_options(filters)
         wanted = check_filter(catalogue.engine, wanted)
         found = list(rows(catalogue.engine, wanted, order_by=order_by, limit=limit))
         found.sort(key=lambda row: row.label or "")
-        if table.exists():
-            raise click.UsageError(f"{table} exists and may contain corrections: use another name")
-        write_page(html, review_sheet(found, table.name, load_settings().roots))
-        write_review_table(table, found)
+        _write_sheet(html, table, found)
     click.echo(f"{html} and {table}: {counted(len(found), 'picture')}", err=True)
+
+
+def _write_sheet(
+    html: Path, table: Path, found: Sequence[Row], notes: Mapping[int, str] | None = None
+) -> None:
+    """Write both files of a sheet; the rows are sorted by label, ``notes`` are by row id."""
+    from commands.contact_sheets import review_sheet
+    from db.exports.review_table import write_review_table
+
+    if table.exists():
+        raise click.UsageError(f"{table} exists and may contain corrections: use another name")
+    write_page(html, review_sheet(found, table.name, load_settings().roots))
+    write_review_table(table, found, notes)
+
+
+@command.command()
+@click.argument("target", type=NEW_FILE)
+@click.option(
+    "--limit", type=click.IntRange(1, 5000), default=200, help="Maximum number of pictures."
+)
+@click.option(
+    "--random-share",
+    type=click.FloatRange(0, 1),
+    default=0.25,
+    metavar="FRACTION",
+    help="Share of the pictures to draw at random, marked in the column note.",
+)
+@click.option(
+    "--candidates",
+    type=click.IntRange(1),
+    default=2000,
+    metavar="N",
+    help="Number of pictures to choose from, drawn at random from those that match.",
+)
+@seed_option
+@model_option
+@filter_options
+@catalogue_option
+def pick(
+    target: Path,
+    *,
+    limit: int,
+    random_share: float,
+    candidates: int,
+    seed: int,
+    model: str | None,
+    catalogue_url: str | None,
+    **filters: Any,
+) -> None:
+    """Write a contact sheet of doubtful pictures that differ from one another.
+
+    The files are as those of `review sheet`. Of near-duplicates and of one product there is one
+    picture. A share is drawn at random from all
+    candidates and has 'random' in the column note, which is kept with the correction: only
+    this share tells how good the labels are. Pictures that somebody corrected already are left out.
+    Their files are read again, about as quickly as `label` does.
+
+    \b
+    Example:
+      fashion-cascade review pick spring.html --crawl spring --limit 200
+    """
+    from cascade.bundle import SHIPPED, Bundle
+    from db.queries import rows
+
+    html, table = sheet_files(target)
+    with open_catalogue(catalogue_url) as catalogue, output_file(html):
+        wanted = check_filter(catalogue.engine, filter_from_options(filters))
+        wanted = replace(wanted, corrected=False, status="labelled")
+        settings = load_settings(model=model)
+        bundle = Bundle.open(SHIPPED if settings.model == "default" else settings.model)
+        found = picked_rows(
+            sampled(rows(catalogue.engine, wanted), candidates, seed),
+            bundle,
+            settings,
+            limit=limit,
+            random_share=random_share,
+            seed=seed,
+        )
+        found.sort(key=lambda each: each[0].label or "")
+        notes = {row.id: RANDOM for row, at_random in found if at_random}
+        _write_sheet(html, table, [row for row, _ in found], notes)
+    click.echo(
+        f"{html} and {table}: {counted(len(found), 'picture')}, {len(notes)} at random", err=True
+    )
 
 
 @command.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,20 @@ REQUIRED = ("id", "label", "correct_label")
 CONFIRM = "ok"  # as correct_label: the label is right
 
 
-def write_review_table(file: Path, rows: Iterable[Row]) -> None:
-    """Write one line for each row; the columns correct_label and note are empty."""
+def write_review_table(
+    file: Path, rows: Iterable[Row], notes: Mapping[int, str] | None = None
+) -> None:
+    """Write one line for each row; correct_label is empty, and so is note without one of ``notes``.
+
+    ``notes`` are by row id.
+    """
     with open_output(file) as binary:
         write_row = csv_line_writer(lambda line: binary.write(line.encode()))
         write_row(WRITTEN)
         for row in rows:
             leaves = [value for leaf in row.best_leaves() for value in leaf]
             leaves += [None] * (len(LEAVES) - len(leaves))
-            values = (row.id, row.path, row.label, *leaves, "", "")
+            values = (row.id, row.path, row.label, *leaves, "", (notes or {}).get(row.id, ""))
             write_row([to_cell(value) for value in values])
 
 
