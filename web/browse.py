@@ -6,7 +6,6 @@ import hashlib
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -87,10 +86,10 @@ async def pixels(request: Request) -> Response:
     frame = {"small": SMALL, "large": LARGE}.get(request.path_params["size"])
     if frame is None:
         raise HTTPException(404, "expected small or large")
-    path = await run_in_threadpool(_path_of, site.engine, _row_id(request))
-    if path is None:
+    row_id = _row_id(request)
+    made = await site.thumbnails.make(lambda: _path_of(site.engine, row_id), frame)
+    if made is None:
         raise HTTPException(404, "there is no such picture")
-    made = await site.thumbnails.make(path, frame)
     if made.jpeg is None:
         text = render("placeholder.svg", package="web", reason=made.reason)
         return Response(text, 200, {"Cache-Control": "no-store"}, "image/svg+xml")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -58,13 +58,24 @@ class Thumbnails:
         """End the threads; what waits is dropped."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def make(self, path: str, frame: Preprocessing = SMALL) -> Thumbnail:
-        """The picture at a row's path in a white frame; never raises because of the file."""
+    async def make(
+        self, path_of: Callable[[], str | None], frame: Preprocessing = SMALL
+    ) -> Thumbnail | None:
+        """The picture at a row's path in a white frame; never raises because of the file.
+
+        Args:
+            path_of: looks the path up, in the same thread as all else; None: no such row.
+            frame: the size of the JPEG, and the limits.
+        """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self.make_now, path, frame)
+        return await loop.run_in_executor(self._pool, self._make, path_of, frame)
+
+    def _make(self, path_of: Callable[[], str | None], frame: Preprocessing) -> Thumbnail | None:
+        path = path_of()
+        return None if path is None else self.make_now(path, frame)
 
     def make_now(self, path: str, frame: Preprocessing = SMALL) -> Thumbnail:
-        """Like `make`, in this thread."""
+        """The picture at a path, made in this thread."""
         contents = read_row(path, frame.max_bytes, self._roots)
         if contents.data is None:
             return Thumbnail(None, None, contents.reason, contents.detail)

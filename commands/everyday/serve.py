@@ -66,7 +66,7 @@ def command(
     from web.app import make_app
     from web.disk_cache import DiskCache
     from web.hosts import Hosts, is_loopback
-    from web.site import Site
+    from web.site import Site, limit_memory
     from web.thumbnails import Thumbnails
 
     with exit_codes():
@@ -80,6 +80,7 @@ def command(
     if not is_loopback(host):
         check_exposure(host, settings)
     with open_catalogue(catalogue_url) as catalogue, listen(host, port) as listener:
+        limit_memory(catalogue.engine)
         cache = DiskCache(cache_folder or _user_cache())
         site = Site(
             catalogue.engine,

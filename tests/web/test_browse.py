@@ -8,6 +8,7 @@ from html import unescape
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import fsspec
 import httpx
 import pytest
 from PIL import Image
@@ -18,6 +19,7 @@ from db.queries import Filter, rows
 from tests.db.samples import MODEL, labelled, put, register, rejected, sandals
 from tests.pictures import RED, encoded, solid
 from tests.web.serving import served
+from web.site import CACHE_KIB, limit_memory
 
 
 def tiles(page: str) -> list[int]:
@@ -179,6 +181,34 @@ def test_a_forged_hash_finds_no_picture_in_the_cache(catalogue: Catalogue, tmp_p
         put(catalogue, [forged], MODEL, "spring")
         number = id_of(catalogue, "/elsewhere/secret.jpg")
         assert reason_of(client.get(f"/pictures/{number}/small?v={digest}")) == "outside root"
+
+
+def test_pictures_of_an_object_store_are_shown_below_its_root(
+    catalogue: Catalogue, tmp_path: Path
+) -> None:
+    store = fsspec.filesystem("memory")
+    for name in ("shown/red.jpg", "hidden/red.jpg"):
+        store.pipe(f"/page/{name}", encoded(solid(RED), "JPEG"))
+    expected = {
+        "memory://page/shown/red.jpg": "image/jpeg",
+        "memory://page/hidden/red.jpg": "image/svg+xml",
+        "memory://page/shown/../hidden/red.jpg": "image/svg+xml",
+        "memory://page/shown/gone.jpg": "image/svg+xml",
+    }
+    put(register(catalogue), [labelled(path) for path in expected], MODEL, "spring")
+    with served(catalogue, tmp_path, roots=["memory://page/shown"]) as client:
+        for path, kind in expected.items():
+            found = client.get(f"/pictures/{id_of(catalogue, path)}/small")
+            assert found.headers["content-type"].startswith(kind), path
+
+
+def test_a_page_of_sqlite_keeps_little_in_memory(tmp_path: Path) -> None:
+    opened = Catalogue.open(f"sqlite:///{tmp_path / 'catalogue.db'}")
+    limit_memory(opened.engine)
+    with opened.engine.connect() as connection:
+        (kept,) = connection.exec_driver_sql("PRAGMA cache_size").fetchone() or (0,)
+    assert kept == -CACHE_KIB
+    opened.close()
 
 
 def test_only_rows_have_pictures(catalogue: Catalogue, tmp_path: Path) -> None:
