@@ -8,6 +8,7 @@ import click
 
 from commands.common import exit_codes
 from commands.options import out_option, pictures_argument, seed_option
+from commands.own_taxonomy import hint_at_folders, taxonomy_for, taxonomy_option
 
 
 @click.command()
@@ -38,7 +39,7 @@ from commands.options import out_option, pictures_argument, seed_option
 )
 @click.option("--epochs", type=click.IntRange(1), default=10, help="Epochs of each trial.")
 @seed_option
-@click.option("--taxonomy", type=click.Path(exists=True), help="Your own taxonomy file.")
+@taxonomy_option
 def command(
     pictures: Path,
     node: str,
@@ -62,12 +63,12 @@ def command(
     Example:
       fashion-cascade sweep photos/manifest.csv --node glasses --out sweeps/glasses
       fashion-cascade sweep photos --node shoes --out s --param dense=none,512 --param dropout=0,0.5
+      fashion-cascade sweep toys --taxonomy folders --node primary --out sweeps/toys
       tensorboard --logdir sweeps
     """
     from cascade.data.prepare import prepare
     from cascade.errors import CascadeError
     from cascade.pictures.decode import Preprocessing
-    from cascade.taxonomy import SHIPPED, Taxonomy
     from cascade.training.sweep import (
         ORIGINAL_GRID,
         PicturesBySize,
@@ -80,15 +81,17 @@ def command(
 
     log_to_stderr()
     with exit_codes(usage=(CascadeError, ValueError)):
-        tree, preprocessing = Taxonomy.load(taxonomy or SHIPPED), Preprocessing()
+        tree, preprocessing = taxonomy_for(pictures, taxonomy), Preprocessing()
         decisions = {decision.node or "primary": decision for decision in tree.decisions()}
         if node not in decisions:
+            own = "; for categories of your own, add --taxonomy folders" if not taxonomy else ""
             raise click.UsageError(
-                f"--node: expected one of {', '.join(decisions)}, received {node!r}"
+                f"--node: expected one of {', '.join(decisions)}, received {node!r}{own}"
             )
         space = parse_space(params) or ORIGINAL_GRID
         plan = SweepPlan(decisions[node], tree, space, architecture, epochs, seed, trials)
-        splits = prepare(pictures, tree, preprocessing, seed)
+        with hint_at_folders(pictures, taxonomy):
+            splits = prepare(pictures, tree, preprocessing, seed)
         sizes = PicturesBySize(splits.train, splits.validation, preprocessing)
         ranked = run_sweep(plan, sizes, out)
     click.echo(ranking(ranked), nl=False)

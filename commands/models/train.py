@@ -17,6 +17,7 @@ from commands.options import (
     out_option,
     seed_option,
 )
+from commands.own_taxonomy import hint_at_folders, load_taxonomy, taxonomy_for, taxonomy_option
 
 if TYPE_CHECKING:
     from cascade.data.prepare import DatasetSplits
@@ -68,12 +69,7 @@ def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) 
     show_default="combined",
     help="One decision for gender and type together, or one for each.",
 )
-@click.option(
-    "--taxonomy",
-    metavar="FILE",
-    show_default="the shipped taxonomy",
-    help="Your own taxonomy file; 'folders' makes the taxonomy from the folders.",
-)
+@taxonomy_option
 @click.option(
     "--epochs",
     type=click.IntRange(1),
@@ -173,7 +169,9 @@ def command(
         settings = settings if epochs is None else replace(settings, epochs=epochs)
         settings = settings if form is None else replace(settings, form=form)
         preprocessing = _parse_input_size(input_size)
-        splits, tree = _prepare_splits(pictures, from_catalogue, taxonomy, seed, preprocessing)
+        with hint_at_folders(pictures, taxonomy):
+            sources = (pictures, from_catalogue, taxonomy)
+            splits, tree = _prepare_splits(*sources, seed, preprocessing)
         data = replace(_training_data(splits, tree, work, drawings, preprocessing), terms=terms)
         if teachers:
             from cascade.training.distillation import with_teachers
@@ -202,17 +200,17 @@ def _prepare_splits(
 
     if from_catalogue is None:
         assert pictures is not None
-        tree = _taxonomy_for(pictures, taxonomy)
+        tree = taxonomy_for(pictures, taxonomy)
         return prepare(pictures, tree, preprocessing, seed), tree
     rows = corrected_rows(from_catalogue)
     if pictures is None:
         if taxonomy == "folders":
             tree = taxonomy_of_labels(corrected_labels(rows))
         else:
-            tree = _load_taxonomy(taxonomy)
+            tree = load_taxonomy(taxonomy)
         corrections = corrected_pictures(rows, tree, preprocessing)
         return prepare_corrections(corrections, tree, seed), tree
-    tree = _taxonomy_for(pictures, taxonomy)
+    tree = taxonomy_for(pictures, taxonomy)
     corrections = corrected_pictures(rows, tree, preprocessing)
     splits = prepare(pictures, tree, preprocessing, seed)
     splits, added = with_corrections(splits, corrections)
@@ -246,15 +244,3 @@ def _parse_input_size(size: str | None) -> Preprocessing:
     if len(parts) != 2 or not all(part.isdigit() and int(part) >= 16 for part in parts):
         raise ValueError(f"--input-size: expected WIDTHxHEIGHT of 16 or more, received {size!r}")
     return Preprocessing(width=int(parts[0]), height=int(parts[1]))
-
-
-def _taxonomy_for(pictures: Path, taxonomy: str | None) -> Taxonomy:
-    from cascade.data.prepare import taxonomy_of_folders
-
-    return taxonomy_of_folders(pictures) if taxonomy == "folders" else _load_taxonomy(taxonomy)
-
-
-def _load_taxonomy(taxonomy: str | None) -> Taxonomy:
-    from cascade.taxonomy import SHIPPED, Taxonomy
-
-    return Taxonomy.load(taxonomy or SHIPPED)

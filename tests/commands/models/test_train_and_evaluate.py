@@ -142,7 +142,10 @@ def test_evaluate_reports_pictures_that_cannot_be_read(small_bundle: Path, tmp_p
         (["train", "{empty}", "--out", "{out}"], 2, "no pictures"),
         (["train", "{wrong}", "--out", "{out}", "--taxonomy", "folders"], 2, "two leaves"),
         (["train", "{wrong}", "--out", "{out}", "--experiment", "huge"], 2, "original-l2"),
+        (["train", "{wrong}", "--out", "{out}"], 2, "of your own, add --taxonomy folders"),
         (["sweep", "{wrong}", "--node", "hats", "--out", "{out}"], 2, "trousers_jeans"),
+        (["sweep", "{wrong}", "--node", "hats", "--out", "{out}"], 2, "add --taxonomy folders"),
+        (["sweep", "{wrong}", "--node", "shoes", "--out", "{out}"], 2, "add --taxonomy folders"),
         (["sweep", "{wrong}", "--node", "shoes", "--out", "{out}", "--param", "x=1"], 2, "NAME="),
     ],
 )
@@ -185,6 +188,16 @@ def test_a_folder_of_folders_becomes_a_bundle(tmp_path: Path) -> None:
     shown = run("evaluate", str(tmp_path / "squares"), "--model", str(tmp_path / "bundle")).stdout
     assert "15 pictures" in shown
     assert "is there already" in run(*arguments, exit_code=2).stderr
+
+
+def test_folders_of_your_own_are_swept(tmp_path: Path) -> None:
+    squares(tmp_path / "squares")
+    out = tmp_path / "sweep"
+    arguments = ["sweep", str(tmp_path / "squares"), "--taxonomy", "folders", "--node", "shapes"]
+    arguments += ["--param", "filters_number=4,8", "--epochs", "1", "--out", str(out)]
+    said = run(*arguments).stdout
+    assert "filters_number" in said
+    assert len(list(out.glob("*/"))) >= 2
 
 
 def test_experiments_are_listed() -> None:
