@@ -53,6 +53,14 @@ def load_settings(**options: Any) -> Settings:
     return resolved.settings
 
 
+def bundle_folder(settings: Settings) -> Path:
+    """The folder of the bundle that the setting `model` names."""
+    from cascade.bundle import SHIPPED
+    from worker.model_loader import DEFAULT
+
+    return SHIPPED if settings.model == DEFAULT else Path(settings.model)
+
+
 @contextmanager
 def open_catalogue(catalogue_url: str | None, *, create: bool = False) -> Iterator[Catalogue]:
     """Open the catalogue that the option or the settings name; errors become exit codes."""

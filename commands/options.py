@@ -88,19 +88,6 @@ pool_size_option = setting_option(
 )
 
 
-bundle_backend_option = click.option(
-    "--backend",
-    type=click.Choice(CHOICES),
-    show_default=f"{AUTO}: {AUTO_BACKEND}",
-    help=BACKEND_HELP,
-)
-bundle_option = click.option(
-    "--model",
-    metavar="BUNDLE",
-    envvar="FASHION_CASCADE_MODEL",
-    show_default="the shipped bundle",
-    help="Folder of the bundle.",
-)
 crawl_option = click.option(
     "--crawl", metavar="NAME", show_default="all crawls", help="Only this crawl."
 )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.common import exit_codes
-from commands.options import PRECISION, bundle_option, out_option
+from commands.common import bundle_folder, exit_codes, load_settings
+from commands.options import PRECISION, model_option, out_option
 from worker.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ HEADER = ("measure", "before", "after", "95 % interval", "pictures", "better", "
 @click.option("--crawl", metavar="NAME", help="Only corrections of this crawl.")
 @click.option("--shop", metavar="NAME", help="Only corrections of this shop.")
 @out_option("Folder of the new bundle.")
-@bundle_option
+@model_option
 @click.option(
     "--precision",
     type=PRECISION,
@@ -62,7 +62,7 @@ def command(
       fashion-cascade adapt --from-catalogue catalogue.db --crawl spring --out spring-bundle
       fashion-cascade relabel --all --model spring-bundle --diff
     """
-    from cascade.bundle import SHIPPED, Bundle
+    from cascade.bundle import Bundle
     from commands.corrected import corrected_pictures, corrected_rows
     from worker.native_libraries import suppress_startup_messages
 
@@ -77,7 +77,7 @@ def command(
         )
 
         check_free(out)
-        bundle = Bundle.open(model or SHIPPED)
+        bundle = Bundle.open(bundle_folder(load_settings(model=model)))
         pictures = corrected_pictures(rows, bundle.taxonomy, bundle.preprocessing)
         features = corrected_features(bundle, pictures)
         trial = try_out(bundle, features, product_groups(pictures), precision)

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from commands.common import exit_codes, output_file, write_page
+from commands.common import bundle_folder, exit_codes, load_settings, output_file, write_page
 from commands.options import (
     NEW_FOLDER,
     NEW_PATH,
-    bundle_backend_option,
-    bundle_option,
+    backend_option,
     format_option,
+    model_option,
     pictures_argument,
     split_option,
 )
@@ -24,8 +24,8 @@ from worker.errors import ExitCode
 
 @click.command()
 @pictures_argument
-@bundle_option
-@bundle_backend_option
+@model_option
+@backend_option
 @split_option
 @click.option(
     "--without-source",
@@ -68,8 +68,6 @@ def command(
       fashion-cascade evaluate photos/manifest.csv --without-source 'zappos_*'
       fashion-cascade evaluate photos/test --compare older-bundle --format json
     """
-    from cascade.backends import AUTO
-    from cascade.bundle import SHIPPED
     from cascade.classifier import Cascade
     from cascade.data.dataset import decode_items, read_labelled, without_sources
     from cascade.errors import TaxonomyError
@@ -89,7 +87,8 @@ def command(
 
     usage = (TaxonomyError,)
     with exit_codes(usage), suppress_startup_messages():
-        cascade = Cascade.load(model or SHIPPED, backend=backend or AUTO)
+        settings = load_settings(model=model, backend=backend)
+        cascade = Cascade.load(bundle_folder(settings), backend=settings.backend)
         rival = Cascade.load(compare) if compare else None
     with exit_codes(usage):
         items = without_sources(read_labelled(pictures, cascade.taxonomy, split), without)

@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from commands.common import exit_codes
+from commands.common import bundle_folder, exit_codes, load_settings
 from commands.options import (
     PRECISION,
-    bundle_option,
     format_option,
+    model_option,
     out_option,
     pictures_argument,
     split_option,
@@ -23,7 +23,7 @@ from commands.options import (
 @click.command()
 @pictures_argument
 @out_option("Folder of the new bundle.")
-@bundle_option
+@model_option
 @split_option
 @click.option(
     "--precision",
@@ -95,7 +95,7 @@ def command(
       fashion-cascade tune-thresholds photos/manifest.csv --split validation \\
         --shop 'north_*' --shop south --shop 'east,west' --out stricter
     """
-    from cascade.bundle import SHIPPED, Bundle
+    from cascade.bundle import Bundle
     from cascade.data.dataset import decode_items, read_labelled, without_sources
     from cascade.data.shops import items_across_shops
     from cascade.errors import TaxonomyError
@@ -103,9 +103,9 @@ def command(
     from cascade.training.recalibrate import HEADER, recalibrate, threshold_rows
     from rendering.text import text_table
 
-    folder = Path(model or SHIPPED)
     content: dict[str, Any] = {}
     with exit_codes(usage=(TaxonomyError,)):
+        folder = bundle_folder(load_settings(model=model))
         bundle = Bundle.open(folder, verify=False)
         if shops:
             items = without_sources(read_labelled(pictures, bundle.taxonomy), without)

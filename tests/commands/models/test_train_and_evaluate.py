@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cascade.bundle import SHIPPED
+from cascade.bundle import SHIPPED, Bundle
 from cascade.drawings import write_sample_crawl
 from cascade.evaluation.evaluate import ConfusionMatrix
 from cascade.evaluation.plots import confusion_csv
@@ -112,6 +112,28 @@ def test_evaluate_writes_the_page_and_the_figures(
     taken = ("--figures", str(tmp_path / "taken"))
     said = run("evaluate", str(drawings), "--model", str(small_bundle), *taken, exit_code=2)
     assert "coverage.png" in said.stderr
+
+
+@pytest.mark.parametrize("place", [".env", "fashion-cascade.toml"])
+def test_the_setting_of_the_model_is_used(
+    small_bundle: Path,
+    drawings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FASHION_CASCADE_MODEL", raising=False)
+    name = "FASHION_CASCADE_MODEL" if place == ".env" else "model"
+    Path(place).write_text(f'{name}="{small_bundle}"\n')
+    done = run("evaluate", str(drawings), "--format", "json")
+    version = Bundle.open(small_bundle).version
+    assert json.loads(done.stdout)["model"] == version
+    run("tune-thresholds", str(drawings), "--precision", "0.6", "--out", "tuned")
+    weights = Path("networks", "0.npz")
+    assert Path("tuned", weights).read_bytes() == (small_bundle / weights).read_bytes()
+    shipped = run("evaluate", str(drawings), "--model", str(SHIPPED), "--format", "json").stdout
+    assert json.loads(shipped)["model"] != version
 
 
 def test_a_confusion_matrix_with_any_names_is_read_back() -> None:
