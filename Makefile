@@ -13,7 +13,7 @@ INSTALL := $(BIN)/python $(PIP) -c constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help label test test-heavy test-faults fuzz test-lowest check hooks docs readme-picture page-pictures train \
-	evaluate bench bench-accuracy benchmark-enqueue soak constraints clean
+	evaluate bench bench-accuracy bench-page benchmark-enqueue soak constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -93,6 +93,9 @@ bench: $(VENV)/.benchmarks $(VENV)/ray/.ready $(VENV)/celery-batches/.ready ## m
 
 bench-accuracy: $(VENV)/.benchmarks ## measure accuracy against processor time for BUNDLES="one two"
 	$(BIN)/python -m benchmarks.accuracy $(BUNDLES) --photos $(TEST_PHOTOS)
+
+bench-page: $(VENV)/.test ## measure the page's queries and corrections on five million rows; kept in runs/page
+	$(BIN)/python -m benchmarks.catalogue_page
 
 benchmark-enqueue: $(VENV)/.test ## measure enqueueing: paths per second from a manifest of five million
 	$(BIN)/python -m benchmarks.enqueue

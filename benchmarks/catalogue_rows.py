@@ -71,14 +71,16 @@ def zipf(number: int) -> np.ndarray[Any, Any]:
     return np.asarray(weights / weights.sum())
 
 
-def made_rows(rows: int, chunk: int = CHUNK) -> Iterator[list[Row]]:
-    """The rows in order of time, `chunk` at a time; the same rows for the same number."""
+def made_rows(
+    rows: int, chunk: int = CHUNK, rows_a_minute: int = ROWS_A_MINUTE
+) -> Iterator[list[Row]]:
+    """The rows in order of time, `chunk` at a time; the same rows for the same numbers."""
     seen: list[str] = []
     for start in range(0, rows, chunk):
-        yield _chunk(start, min(chunk, rows - start), rows, seen)
+        yield _chunk(start, min(chunk, rows - start), rows, seen, rows_a_minute)
 
 
-def _chunk(start: int, size: int, rows: int, seen: list[str]) -> list[Row]:
+def _chunk(start: int, size: int, rows: int, seen: list[str], rows_a_minute: int) -> list[Row]:
     chance = np.random.default_rng(start)
     leaf = chance.choice(len(LEAVES), size, p=zipf(len(LEAVES))).tolist()
     sure = (1 - chance.random((3, size)) ** 16 * 0.7).round(6).tolist()
@@ -97,15 +99,23 @@ def _chunk(start: int, size: int, rows: int, seen: list[str]) -> list[Row]:
         elif again[i] > 0.98 and len(seen) < 1_000_000:
             seen.append(digest)
         confidences = (sure[0][i], sure[1][i], sure[2][i])
+        at = _time(start + i, rows, rows_a_minute)
         made.append(
-            _row(start + i, rows, shop[i], leaf[i], confidences, margin[i], fate[i], digest)
+            _row(start + i, rows, at, shop[i], leaf[i], confidences, margin[i], fate[i], digest)
         )
     return made
+
+
+def _time(number: int, rows: int, rows_a_minute: int) -> datetime:
+    """When a row was labelled; a month without crawls precedes each crawl but the first."""
+    since_start = timedelta(microseconds=number * 60_000_000 // rows_a_minute)
+    return START + since_start + timedelta(days=30 * (number // -(-rows // CRAWLS)))
 
 
 def _row(
     number: int,
     rows: int,
+    at: datetime,
     shop: int,
     leaf: int,
     sure: tuple[float, float, float],
@@ -114,7 +124,6 @@ def _row(
     digest: str,
 ) -> Row:
     crawl = number // -(-rows // CRAWLS)
-    at = START + timedelta(microseconds=number * 60_000_000 // ROWS_A_MINUTE, days=30 * crawl)
     path = f"/data/crawl-{crawl}/shop-{shop:03d}/product-{number // 4:08d}/{number:09d}.jpg"
     from_manifest = crawl % 4 == 3
     url = f"https://shop-{shop:03d}.example/products/{number // 4}/{number}.jpg"
@@ -158,9 +167,16 @@ def _unlabelled(fate: float, model: str, at: datetime, *, last: bool) -> Row:
 
 
 def fill(
-    catalogue: Catalogue, rows: int, report: Callable[[str], None] = lambda text: None
+    catalogue: Catalogue,
+    rows: int,
+    report: Callable[[str], None] = lambda text: None,
+    *,
+    rows_a_minute: int = ROWS_A_MINUTE,
 ) -> None:
-    """Load the rows into the empty `catalogue`; about 50,000 per second."""
+    """Load the rows into the empty `catalogue`; about 50,000 per second.
+
+    The rows were labelled at `rows_a_minute`: at few, they are spread over many days.
+    """
     for model in MODELS:
         catalogue.register_model(model, LABELS)
     engine = catalogue.engine
@@ -171,7 +187,7 @@ def fill(
         )
     with engine.connect() as connection:
         load = _load_sqlite if engine.dialect.name == "sqlite" else _load_postgresql
-        load(connection, rows, report)
+        load(connection, rows, report, rows_a_minute)
     with writing(engine) as connection:
         report("corrections, history, counters")
         _add_related_rows(connection)
@@ -187,7 +203,9 @@ def fill(
     engine.dispose()
 
 
-def _load_sqlite(connection: Connection, rows: int, report: Callable[[str], None]) -> None:
+def _load_sqlite(
+    connection: Connection, rows: int, report: Callable[[str], None], rows_a_minute: int
+) -> None:
     raw: Any = connection.connection.driver_connection
     for pragma in ("foreign_keys = OFF", "cache_size = -1000000", "synchronous = OFF"):
         raw.execute(f"PRAGMA {pragma}")
@@ -196,7 +214,7 @@ def _load_sqlite(connection: Connection, rows: int, report: Callable[[str], None
     marks = ", ".join("?" * len(COLUMNS))
     with _without_indexes(connection):
         done = 0
-        for chunk in made_rows(rows):
+        for chunk in made_rows(rows, rows_a_minute=rows_a_minute):
             raw.execute("BEGIN IMMEDIATE")
             raw.executemany(
                 f"INSERT INTO catalogue ({', '.join(COLUMNS)}) VALUES ({marks})",
@@ -216,13 +234,15 @@ def _sqlite_value(value: Any) -> Any:
     return value
 
 
-def _load_postgresql(connection: Connection, rows: int, report: Callable[[str], None]) -> None:
+def _load_postgresql(
+    connection: Connection, rows: int, report: Callable[[str], None], rows_a_minute: int
+) -> None:
     outside = connection.execution_options(isolation_level="AUTOCOMMIT")
     outside.execute(sa.text("SET session_replication_role = replica"))
     raw: Any = connection.connection.driver_connection
     with _without_indexes(outside):
         done = 0
-        for chunk in made_rows(rows):
+        for chunk in made_rows(rows, rows_a_minute=rows_a_minute):
             with (
                 raw.cursor() as cursor,
                 cursor.copy(f"COPY catalogue ({', '.join(COLUMNS)}) FROM STDIN") as copy,

@@ -130,6 +130,8 @@ def conditions(
         value = getattr(wanted, name)
         if value is not None:
             clauses.append(_pattern_condition(connection, name, value))
+    if "labelled_at" not in without:
+        clauses += time_conditions(wanted, catalogue.c.labelled_at)
     return clauses + _range_conditions(wanted) + _flag_conditions(wanted)
 
 
@@ -182,10 +184,16 @@ def _range_conditions(wanted: Filter) -> list[Condition]:
             clauses.append(measure >= low)
         if high is not None:
             clauses.append(measure <= high)
+    return clauses
+
+
+def time_conditions(wanted: Filter, labelled_at: sa.ColumnElement[Any]) -> list[Condition]:
+    """The conditions on the time of the label, which may be written in another way."""
+    clauses: list[Condition] = []
     if wanted.labelled_after is not None:
-        clauses.append(catalogue.c.labelled_at >= wanted.labelled_after)
+        clauses.append(labelled_at >= wanted.labelled_after)
     if wanted.labelled_before is not None:
-        clauses.append(catalogue.c.labelled_at < wanted.labelled_before)
+        clauses.append(labelled_at < wanted.labelled_before)
     return clauses
 
 

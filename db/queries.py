@@ -311,6 +311,7 @@ def _page(
             found = connection.execute(query).all()
             if len(found) == limit:
                 return found
+        index_pages.walk_indexes(connection)
     return connection.execute(_query(connection, wanted, order, limit, after)).all()
 
 
@@ -337,6 +338,6 @@ def _query(
 def _id_range(
     connection: Connection, wanted: Filter, order: _Order, after: list[Any] | None
 ) -> index_pages.IdRange:
-    """The ids of the filter's crawl that follow the row `after`."""
-    found = index_pages.crawl_id_range(connection, wanted)
+    """The ids of the filter's crawl, model and times that follow the row `after`."""
+    found = index_pages.id_range(connection, wanted)
     return found.after(None if after is None else after[0], descending=order.descending)

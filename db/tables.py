@@ -253,6 +253,14 @@ _index(
     sqlite_where="needs_review = 1",
 )
 _index("ix_catalogue_corrected", catalogue.c.id, where="human_label IS NOT NULL")
+# a page of a model's rows, and pages in order of confidence and margin
+for _name in ("model_version", "confidence", "margin"):
+    _index(
+        f"ix_catalogue_{_name}",
+        catalogue.c[_name],
+        catalogue.c.id,
+        where=f"{_name} IS NOT NULL",
+    )
 
 
 def _log_table(name: str, *columns: sa.Column[Any]) -> sa.Table:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from benchmarks.catalogue_plans import explained, first_page
 from benchmarks.catalogue_reads import documented
-from benchmarks.catalogue_rows import MODELS, fill
+from benchmarks.catalogue_rows import MODELS, START, fill
 from db import index_pages
 from db.catalogue import Catalogue
 from db.queries import Filter, page
 from db.records import Outcome, PendingRow
+from db.session import reading
 from tests.db.samples import put
 
 ROWS = 20_000
@@ -49,6 +52,45 @@ def test_first_page_without_filter_needs_no_sort(catalogue: Catalogue, order_by:
     said = plan(catalogue, lambda: page(catalogue.engine, Filter(), order_by=order_by)).lower()
     assert "sort" not in said
     assert "b-tree" not in said
+
+
+@pytest.mark.parametrize(
+    ("index", "wanted", "order_by"),
+    [
+        ("model_version", Filter(model_version=MODELS[0]), "-id"),
+        ("confidence", Filter(), "confidence"),
+        ("margin", Filter(), "margin"),
+    ],
+)
+def test_pages_of_an_earlier_model_and_in_other_orders_use_their_index(
+    catalogue: Catalogue,
+    monkeypatch: pytest.MonkeyPatch,
+    index: str,
+    wanted: Filter,
+    order_by: str,
+) -> None:
+    monkeypatch.setattr(index_pages, "ROWS_SCANNED_FIRST", 0)
+    fill(catalogue, ROWS)
+    said = plan(catalogue, lambda: page(catalogue.engine, wanted, order_by=order_by, limit=60))
+    assert f"ix_catalogue_{index}" in said
+    assert "sort" not in said.lower() or index == "model_version"
+
+
+def test_ids_are_bounded_by_model_and_day(catalogue: Catalogue) -> None:
+    """The first model labelled the first half of the rows; a day holds a few of them."""
+    fill(catalogue, ROWS, rows_a_minute=1)
+    with reading(catalogue.engine) as connection:
+        of_model = index_pages.id_range(connection, Filter(model_version=MODELS[0]))
+        day = Filter(labelled_after=START, labelled_before=START + timedelta(days=1))
+        of_day = index_pages.id_range(connection, day)
+        none = index_pages.id_range(connection, replace(day, model_version=MODELS[1]))
+    assert of_model == index_pages.IdRange(0, ROWS // 2 + 1)
+    assert of_day.below is not None
+    assert of_day.below <= 24 * 60 + 1
+    assert none.above is not None
+    assert none.below is not None
+    assert none.above >= none.below - 1
+    assert page(catalogue.engine, replace(day, model_version=MODELS[1])).rows == []
 
 
 def test_batch_of_a_new_crawl_is_found_by_its_keys(catalogue: Catalogue) -> None:
