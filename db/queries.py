@@ -288,15 +288,20 @@ class _Order:
             if self.name == "labelled_at":
                 values[0] = datetime.fromisoformat(values[0])
             numbers = values[1:] if self.name in ("label", "labelled_at") else values
-            if not all(isinstance(value, int | float) for value in numbers):
+            if not all(map(_is_storable_number, numbers)):
                 raise ValueError(token)
             if self.name == "label" and not (isinstance(values[0], str) and storable(values[0])):
                 raise ValueError(token)
-        except (ValueError, TypeError, binascii.Error) as error:
+        except (ValueError, TypeError, RecursionError, binascii.Error) as error:
             raise InvalidQuery(
                 f"expected the 'next' of a page in the same order, received {token!r}"
             ) from error
         return values
+
+
+def _is_storable_number(value: Any) -> bool:
+    """Whether a column can hold the number: anybody may write a token."""
+    return type(value) in (int, float) and -(2**63) <= value < 2**63  # not NaN, not True
 
 
 def _page(

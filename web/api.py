@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from db import corrections
 from db.browsing import QUERY_SECONDS, picture, window
 from db.errors import InvalidQuery
-from db.filters import label_entries
+from db.filters import label_entries, storable
 from db.queries import count, stats
 from db.records import Row
 from db.session import reading
@@ -102,6 +102,8 @@ def _labels(request: Request) -> Response:
 
 def _batches(request: Request) -> Response:
     by = request.query_params.get("by") or None
+    if not storable(by):
+        return as_json({"batches": []})
     found = corrections.batches(site_of(request).engine, by=by, seconds=QUERY_SECONDS)
     return as_json({"batches": [vars(each) for each in found]})
 

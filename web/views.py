@@ -62,8 +62,7 @@ class View:
                 raise InvalidQuery(f"expected {name!r} once, received it twice")
             values[name] = _parsed(name, text)
         if "day" in values:
-            day = values.pop("day")
-            values |= {"labelled_after": day, "labelled_before": day + timedelta(days=1)}
+            values["labelled_after"], values["labelled_before"] = values.pop("day")
         shown = {name: values.pop(name) for name in ("sort", "size", "at") if name in values}
         return cls(Filter(**values, levels=tuple(sorted(set(levels))) or None), **shown)
 
@@ -129,9 +128,10 @@ def _parsed(name: str, text: str) -> Any:
             return {"true": True, "false": False}[text]
         if name in TIMES:
             moment = datetime.fromisoformat(text)
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
         if name == "day":
-            return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
+            start = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
+            return start, start + timedelta(days=1)
         if name in FRACTIONS:
             value = float(text)
             if not 0 <= value <= 1:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 from urllib.parse import parse_qsl
@@ -20,6 +20,7 @@ from starlette.routing import Route
 from db import corrections, ledger
 from db.corrections import Choice, Done
 from db.errors import InvalidRecord
+from db.filters import storable
 from web.access import LONGEST_NAME, caller_of
 from web.responses import as_json
 from web.site import Site, site_of
@@ -102,7 +103,22 @@ def _object(body: bytes) -> Body:
         found = None
     if not isinstance(found, dict):
         raise InvalidRecord("expected a JSON object")
+    if not all(storable(value) for value in _values(found)):
+        raise InvalidRecord("expected text without NUL and lone surrogates")
     return found
+
+
+def _values(found: Any) -> Iterator[Any]:
+    """All values and names in a JSON value, however deep."""
+    left = [found]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left += [*value.keys(), *value.values()]
+        elif isinstance(value, list):
+            left += value
+        else:
+            yield value
 
 
 _REQUIRED: Any = object()
