@@ -24,9 +24,16 @@ class RedisServer:
     """A server on the loopback. With `data` it keeps everything in an append-only file."""
 
     def __init__(
-        self, folder: Path, *, data: bool = True, policy: str = "noeviction", password: str = ""
+        self,
+        folder: Path,
+        *,
+        data: bool = True,
+        policy: str = "noeviction",
+        password: str = "",
+        socket: Path | None = None,
     ) -> None:
         self.folder, self.data, self.policy, self.password = folder, data, policy, password
+        self.socket = socket
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -50,6 +57,7 @@ class RedisServer:
             "appendfsync": "always",
             "maxmemory-policy": self.policy,
             "requirepass": self.password,
+            "unixsocket": self.socket or "",
         }
         arguments = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
         with (self.folder / "log").open("ab") as log:

@@ -79,7 +79,8 @@ class Settings:
     broker_url: str = _setting(
         "redis://127.0.0.1:6379/0",
         types.url,
-        "The broker: redis://:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS.",
+        "The broker: redis://:PASSWORD@HOST:PORT/NUMBER, rediss:// for TLS, "
+        "redis+socket:///PATH for a Unix socket.",
         url=True,
     )
     queue: str = _setting("fashion-cascade", types.text, "Name of the queue on the broker.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rendering.secrets import ENCODE, is_unambiguous, mask_message, mask_url
 from worker.errors import BrokerUnreachable
 from worker.queue.app import PRIORITY_SEPARATOR, PRIORITY_STEPS, client_app
+from worker.queue.broker_urls import client_url
 from worker.queue.messages import dead_letters_key
 from worker.settings import Settings
 
@@ -44,14 +45,15 @@ def connect(settings: Settings) -> Iterator[redis.Redis]:
     import redis
 
     invalid = BrokerUnreachable(
-        f"the broker's URL: expected redis://:PASSWORD@HOST:PORT/NUMBER; {ENCODE}"
+        "the broker's URL: expected redis://:PASSWORD@HOST:PORT/NUMBER or "
+        f"redis+socket:///PATH; {ENCODE}"
     )
     if not is_unambiguous(settings.broker_url):  # settings made in Python were not parsed
         raise invalid
     with broker_errors(settings):
         try:
             connection = redis.Redis.from_url(
-                settings.broker_url, socket_connect_timeout=10, socket_timeout=10
+                client_url(settings.broker_url), socket_connect_timeout=10, socket_timeout=10
             )
         except ValueError:  # its text may hold a part of the password
             raise invalid from None

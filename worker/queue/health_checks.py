@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from db.errors import CatalogueError
 from rendering.secrets import mask_url
@@ -19,11 +18,6 @@ from worker.settings import Settings
 OK, WARNING, ERROR = "ok", "warning", "error"
 MIN_FREE_DISK_BYTES = 1 << 30
 MAX_CLOCK_SKEW_SECONDS = 5.0
-MIN_REDIS_VERSION = (6, 2)
-NO_BROKER = (
-    "fashion-cascade up starts one with workers on this machine; or start Redis and set "
-    "FASHION_CASCADE_BROKER_URL; label needs none"
-)
 
 
 @dataclass(frozen=True)
@@ -38,8 +32,10 @@ class CheckResult:
 
 def run_checks(settings: Settings) -> Iterator[CheckResult]:
     """Run all checks, in the order in which they are shown."""
+    from worker.queue.broker_checks import check_broker
+
     checks: tuple[Callable[[Settings], Iterator[CheckResult]], ...] = (
-        _broker,
+        check_broker,
         _catalogue,
         _model,
         _roots,
@@ -50,61 +46,6 @@ def run_checks(settings: Settings) -> Iterator[CheckResult]:
     )
     for check in checks:
         yield from check(settings)
-
-
-def _broker(settings: Settings) -> Iterator[CheckResult]:
-    from worker.queue import broker
-
-    try:
-        with broker.connect(settings) as client:
-            untyped: Any = client  # the types of its answers differ between releases
-            server = untyped.info()
-            policy = untyped.config_get("maxmemory-policy")
-            seconds, micro = untyped.time()
-    except WorkerError as error:
-        yield CheckResult("broker", ERROR, str(error), NO_BROKER)
-        return
-    version = str(server.get("redis_version", "0"))
-    old = tuple(int(part) for part in version.split(".")[:2]) < MIN_REDIS_VERSION
-    yield CheckResult(
-        "broker version",
-        WARNING if old else OK,
-        f"{server.get('server_name', 'redis')}, speaks Redis {version}",
-        f"use Redis {MIN_REDIS_VERSION[0]}.{MIN_REDIS_VERSION[1]} or later, or Valkey"
-        if old
-        else "",
-    )
-    evicts = policy.get("maxmemory-policy") != "noeviction"
-    yield CheckResult(
-        "eviction policy",
-        ERROR if evicts else OK,
-        str(policy.get("maxmemory-policy")),
-        "Redis may evict messages: CONFIG SET maxmemory-policy noeviction" if evicts else "",
-    )
-    keeps = server.get("aof_enabled") == 1
-    yield CheckResult(
-        "broker data",
-        OK if keeps else WARNING,
-        "append-only file" if keeps else "lost in a restart",
-        "" if keeps else "set appendonly yes; otherwise run requeue --stale --lost after restarts",
-    )
-    skew = abs(seconds + micro / 1e6 - time.time())
-    yield _clock("clock of the broker", skew)
-    yield from _dead_letters(settings)
-
-
-def _dead_letters(settings: Settings) -> Iterator[CheckResult]:
-    from worker.queue.broker import dead_letters
-    from worker.queue.messages import dead_letters_key
-
-    number, newest = dead_letters(settings)
-    key = dead_letters_key(settings.queue)
-    yield CheckResult(
-        "dead letters",
-        WARNING if number else OK,
-        f"{number} messages that no worker can read; the newest: {newest}" if number else "none",
-        f"see who sends them: LRANGE {key} 0 9; then DEL {key}" if number else "",
-    )
 
 
 def _catalogue(settings: Settings) -> Iterator[CheckResult]:
@@ -131,12 +72,12 @@ def _catalogue(settings: Settings) -> Iterator[CheckResult]:
             else:
                 query = sqlalchemy.text("SELECT extract(epoch FROM clock_timestamp())")
                 there = float(connection.execute(query).scalar_one())
-                yield _clock("clock of the catalogue", abs(there - time.time()))
+                yield clock("clock of the catalogue", abs(there - time.time()))
     finally:
         catalogue.close()
 
 
-def _clock(name: str, skew: float) -> CheckResult:
+def clock(name: str, skew: float) -> CheckResult:
     is_wrong = skew > MAX_CLOCK_SKEW_SECONDS
     return CheckResult(
         name,

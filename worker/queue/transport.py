@@ -73,6 +73,13 @@ class _Connection(_PassingRefusals, redis.Connection):
     pass
 
 
+def _with_passing_refusals(connection: type[Any]) -> type[Any]:
+    """The class of a Unix socket, which Kombu does not let a transport choose."""
+    if issubclass(connection, _PassingRefusals):
+        return connection
+    return type("_SocketConnection", (_PassingRefusals, connection), {})
+
+
 class _TlsConnection(_PassingRefusals, redis.SSLConnection):
     pass
 
@@ -118,6 +125,11 @@ class Channel(kombu_redis.Channel):
     QoS = _QoS
     connection_class = _Connection
     connection_class_ssl = _TlsConnection
+
+    def _connparams(self, asynchronous: bool = False) -> Any:
+        parameters = super()._connparams(asynchronous=asynchronous)
+        connection = parameters["connection_class"]
+        return parameters | {"connection_class": _with_passing_refusals(connection)}
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         while _popped:
