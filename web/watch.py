@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SECONDS = 2.0  # between two events
 RATE_SECONDS = 30.0
 MOST_WATCHERS = 30
+EVENTS_PER_STREAM = 300  # ten minutes
 STATUSES = ("labelled", "rejected", "quarantined", "cancelled", "pending")
 
 
@@ -90,7 +91,8 @@ class Watch:
             self._watchers += 1
             try:
                 shown = ""
-                while True:
+                # a browser comes back by itself, and is then asked again whether it has logged in
+                for _ in range(EVENTS_PER_STREAM):
                     piece = await run_in_threadpool(self.piece)
                     if piece != shown:
                         shown = piece

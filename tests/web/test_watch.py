@@ -67,6 +67,15 @@ def test_events_come_when_a_crawl_changes(
         pieces.close()  # type: ignore[attr-defined]
 
 
+def test_a_stream_ends_so_that_a_browser_must_show_its_session_again(
+    store: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "SECONDS", 0.01)
+    monkeypatch.setattr(watch, "EVENTS_PER_STREAM", 3)
+    with served(store, tmp_path) as client:
+        assert len(list(events(client))) == 1  # one piece, and then "still there" twice
+
+
 def test_rejected_pictures_are_labelled_again_and_quarantined_ones_released(
     store: Catalogue, tmp_path: Path, settings: Settings
 ) -> None:
