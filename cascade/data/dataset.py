@@ -161,7 +161,11 @@ def _item(
 
 
 def read_labelled(
-    source: str | Path, taxonomy: Taxonomy | None, split: str | None = None
+    source: str | Path,
+    taxonomy: Taxonomy | None,
+    split: str | None = None,
+    *,
+    encoding: str | None = None,
 ) -> list[Item]:
     """Read a folder of labels or a manifest.
 
@@ -169,6 +173,7 @@ def read_labelled(
         source: A folder or a file.
         taxonomy: The tree of the labels; None takes labels as they are.
         split: Of a manifest, only the items of this split; of a folder, the split of all items.
+        encoding: Of a manifest, see `tabular.lines.text_lines`.
 
     Raises:
         DatasetError: There are no pictures, or a label is not in the taxonomy.
@@ -176,7 +181,9 @@ def read_labelled(
     if not Path(source).is_file():
         return read_labelled_folder(source, taxonomy, split)
     items = [
-        i for i in read_labelled_manifest(source, taxonomy) if split is None or i.split == split
+        item
+        for item in read_labelled_manifest(source, taxonomy, encoding)
+        if split is None or item.split == split
     ]
     if not items:
         raise DatasetError(

@@ -68,7 +68,12 @@ def taxonomy_of_folders(folder: Path) -> Taxonomy:
 
 
 def prepare(
-    source: Path, taxonomy: Taxonomy, preprocessing: Preprocessing, seed: int
+    source: Path,
+    taxonomy: Taxonomy,
+    preprocessing: Preprocessing,
+    seed: int,
+    *,
+    encoding: str | None = None,
 ) -> DatasetSplits:
     """Read, decode, group and split labelled pictures.
 
@@ -81,11 +86,12 @@ def prepare(
         taxonomy: The tree of the labels.
         preprocessing: How pictures are decoded.
         seed: Of the splits.
+        encoding: Of a manifest, see `tabular.lines.text_lines`.
 
     Raises:
         DatasetError: A group is in two splits, or a label has too few groups.
     """
-    pictures = _read(source, taxonomy, preprocessing)
+    pictures = _read(source, taxonomy, preprocessing, encoding)
     items = pictures.items
     if not any(item.group for item in items):
         log.info("looking for near duplicates among %d pictures", len(items))
@@ -122,11 +128,13 @@ def with_drawings(
     return Pictures(train.items + drawn.items, np.concatenate([train.pixels, drawn.pixels]))
 
 
-def _read(source: Path, taxonomy: Taxonomy, preprocessing: Preprocessing) -> Pictures:
+def _read(
+    source: Path, taxonomy: Taxonomy, preprocessing: Preprocessing, encoding: str | None
+) -> Pictures:
     if source.suffix.lower() == ".npz":
         return read_npz(source, taxonomy, preprocessing)
     if source.is_file():
-        return decode_items(read_labelled_manifest(source, taxonomy), preprocessing)
+        return decode_items(read_labelled_manifest(source, taxonomy, encoding), preprocessing)
     if (source / "train").is_dir():
         items = [
             item

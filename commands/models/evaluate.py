@@ -13,6 +13,7 @@ from commands.options import (
     NEW_FOLDER,
     NEW_PATH,
     backend_option,
+    encoding_option,
     format_option,
     model_option,
     pictures_argument,
@@ -27,6 +28,7 @@ from worker.errors import ExitCode
 @model_option
 @backend_option
 @split_option
+@encoding_option
 @click.option(
     "--without-source",
     "without",
@@ -49,6 +51,7 @@ def command(
     model: str | None,
     backend: str | None,
     split: str | None,
+    encoding: str | None,
     without: tuple[str, ...],
     compare: str | None,
     html: Path | None,
@@ -91,7 +94,8 @@ def command(
         cascade = Cascade.load(bundle_folder(settings), backend=settings.backend)
         rival = Cascade.load(compare) if compare else None
     with exit_codes(usage):
-        items = without_sources(read_labelled(pictures, cascade.taxonomy, split), without)
+        items = read_labelled(pictures, cascade.taxonomy, split, encoding=encoding)
+        items = without_sources(items, without)
         decoded = decode_items(items, cascade.preprocessing)
     for item, reason in decoded.rejected:
         click.echo(f"left out: {item.path}: {reason}", err=True)

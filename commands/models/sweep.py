@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from commands.common import exit_codes
-from commands.options import out_option, pictures_argument, seed_option
+from commands.options import encoding_option, out_option, pictures_argument, seed_option
 from commands.own_taxonomy import hint_at_folders, taxonomy_for, taxonomy_option
 
 
@@ -40,6 +40,7 @@ from commands.own_taxonomy import hint_at_folders, taxonomy_for, taxonomy_option
 @click.option("--epochs", type=click.IntRange(1), default=10, help="Epochs of each trial.")
 @seed_option
 @taxonomy_option
+@encoding_option
 def command(
     pictures: Path,
     node: str,
@@ -50,6 +51,7 @@ def command(
     epochs: int,
     seed: int,
     taxonomy: str | None,
+    encoding: str | None,
 ) -> None:
     """Search hyperparameters for the network of one decision.
 
@@ -91,7 +93,7 @@ def command(
         space = parse_space(params) or ORIGINAL_GRID
         plan = SweepPlan(decisions[node], tree, space, architecture, epochs, seed, trials)
         with hint_at_folders(pictures, taxonomy):
-            splits = prepare(pictures, tree, preprocessing, seed)
+            splits = prepare(pictures, tree, preprocessing, seed, encoding=encoding)
         sizes = PicturesBySize(splits.train, splits.validation, preprocessing)
         ranked = run_sweep(plan, sizes, out)
     click.echo(ranking(ranked), nl=False)

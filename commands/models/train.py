@@ -14,6 +14,7 @@ from commands.options import (
     EXISTING_PATH,
     NEW_PATH,
     PRECISION,
+    encoding_option,
     out_option,
     seed_option,
 )
@@ -115,6 +116,7 @@ def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) 
 @click.option(
     "--terms", default="", metavar="TEXT", help="Terms of use of the pictures, for the model card."
 )
+@encoding_option
 def command(
     pictures: Path | None,
     from_catalogue: str | None,
@@ -132,6 +134,7 @@ def command(
     precision: float,
     drawings: int,
     terms: str,
+    encoding: str | None,
 ) -> None:
     """Train a cascade on PICTURES and write it as a bundle.
 
@@ -170,7 +173,7 @@ def command(
         settings = settings if form is None else replace(settings, form=form)
         preprocessing = _parse_input_size(input_size)
         with hint_at_folders(pictures, taxonomy):
-            sources = (pictures, from_catalogue, taxonomy)
+            sources = (pictures, from_catalogue, taxonomy, encoding)
             splits, tree = _prepare_splits(*sources, seed, preprocessing)
         data = replace(_training_data(splits, tree, work, drawings, preprocessing), terms=terms)
         if teachers:
@@ -186,6 +189,7 @@ def _prepare_splits(
     pictures: Path | None,
     from_catalogue: str | None,
     taxonomy: str | None,
+    encoding: str | None,
     seed: int,
     preprocessing: Preprocessing,
 ) -> tuple[DatasetSplits, Taxonomy]:
@@ -201,7 +205,7 @@ def _prepare_splits(
     if from_catalogue is None:
         assert pictures is not None
         tree = taxonomy_for(pictures, taxonomy)
-        return prepare(pictures, tree, preprocessing, seed), tree
+        return prepare(pictures, tree, preprocessing, seed, encoding=encoding), tree
     rows = corrected_rows(from_catalogue)
     if pictures is None:
         if taxonomy == "folders":
@@ -212,7 +216,7 @@ def _prepare_splits(
         return prepare_corrections(corrections, tree, seed), tree
     tree = taxonomy_for(pictures, taxonomy)
     corrections = corrected_pictures(rows, tree, preprocessing)
-    splits = prepare(pictures, tree, preprocessing, seed)
+    splits = prepare(pictures, tree, preprocessing, seed, encoding=encoding)
     splits, added = with_corrections(splits, corrections)
     click.echo(
         f"{added.trained:,} corrections are trained on; they replace {added.replaced:,} labels of "

@@ -12,6 +12,7 @@ import click
 from commands.common import bundle_folder, exit_codes, load_settings
 from commands.options import (
     PRECISION,
+    encoding_option,
     format_option,
     model_option,
     out_option,
@@ -25,6 +26,7 @@ from commands.options import (
 @out_option("Folder of the new bundle.")
 @model_option
 @split_option
+@encoding_option
 @click.option(
     "--precision",
     type=PRECISION,
@@ -65,6 +67,7 @@ def command(
     out: Path,
     model: str | None,
     split: str | None,
+    encoding: str | None,
     precision: float,
     decoding: str,
     without: tuple[str, ...],
@@ -108,7 +111,8 @@ def command(
         folder = bundle_folder(load_settings(model=model))
         bundle = Bundle.open(folder, verify=False)
         if shops:
-            items = without_sources(read_labelled(pictures, bundle.taxonomy), without)
+            items = read_labelled(pictures, bundle.taxonomy, encoding=encoding)
+            items = without_sources(items, without)
             items = items_across_shops(items, shops, split)
             decoded = decode_items(items, bundle.preprocessing)
             tuned, across = recalibrate_across_shops(
@@ -119,7 +123,8 @@ def command(
             if output_format == "table":
                 click.echo(text_table(SHOP_HEADER, shop_rows(across)) + "\n")
         else:
-            items = without_sources(read_labelled(pictures, bundle.taxonomy, split), without)
+            items = read_labelled(pictures, bundle.taxonomy, split, encoding=encoding)
+            items = without_sources(items, without)
             decoded = decode_items(items, bundle.preprocessing)
             found = recalibrate(folder, decoded, out, precision, decoding, familiar=familiar)
             tuned, nodes, total = found.bundle, found.nodes, len(decoded)

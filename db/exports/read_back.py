@@ -21,6 +21,7 @@ from db.session import writing
 from db.tables import CONFIDENCES, catalogue, path_key
 from db.writes import bulk, leases, registry
 from db.writes.row_values import ROW_NAMES, checked_confidence, checked_text
+from rendering.text import did_you_mean
 from tabular.errors import TabularError
 from tabular.read import read_rows
 from tabular.values import integer, number, text_of, time_of, truth
@@ -87,6 +88,7 @@ def _row(place: str, record: Mapping[str, Any]) -> dict[str, Any]:
         else:
             row["label_of_parts"] = row["human_label"] or row["model_label"]
         row["attempts"] = row["attempts"] or 0
+        row["place"] = place
         _check(row)
     except (ValueError, InvalidRecord) as error:
         raise ExportError(f"{place}: {error}; nothing was added") from error
@@ -165,7 +167,12 @@ def _import(connection: Connection, rows: list[dict[str, Any]]) -> int:
 
 
 def _register(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Register the models and labels of the rows."""
+    """Register the models and labels of the rows; take what is no column out of them."""
+    human_labels: dict[str, str] = {}  # the first place of each
+    for row in rows:
+        place = row.pop("place")
+        if row["human_label"] is not None:
+            human_labels.setdefault(row["human_label"], place)
     entries = {
         label: LabelEntry(
             label, row["category"], row["gender"], row["type"], label == row["best_leaf"]
@@ -186,12 +193,14 @@ def _register(connection: Connection, rows: list[dict[str, Any]]) -> None:
     if entries or versions - known:
         for version in sorted(versions):
             registry.register(connection, version, list(entries.values()), None, {})
-    human = {row["human_label"] for row in rows if row["human_label"] is not None}
-    if unknown := human - registry.label_names(connection):
-        raise UnknownLabel(
-            f"expected labels of a registered taxonomy, received {sorted(unknown)}; "
-            "first label a picture with a model that has them"
-        )
+    registered = registry.label_names(connection)
+    for label, place in human_labels.items():
+        if label not in registered:
+            raise UnknownLabel(
+                f"{place}: human_label: expected a label of a registered taxonomy, received "
+                f"{label!r}{did_you_mean(label, registered)}; correct it, or first label a picture "
+                "with a model that has it; nothing was added"
+            )
 
 
 def _entry_of_path(label: str, known: Sequence[LabelEntry]) -> LabelEntry:

@@ -136,6 +136,35 @@ def test_the_setting_of_the_model_is_used(
     assert json.loads(shipped)["model"] != version
 
 
+def test_a_manifest_in_another_encoding_is_read_on_request(
+    small_bundle: Path, drawings: Path, tmp_path: Path
+) -> None:
+    lines = [
+        f"{path},{path.parent.relative_to(drawings)},validation,Müller"
+        for path in sorted(drawings.rglob("*.jpg"))
+    ]
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_bytes("\n".join(["path,label,split,source", *lines]).encode("cp1252"))
+    model = ("--model", str(small_bundle))
+    out, work = ("--out", str(tmp_path / "out")), ("--precision", "0.6")
+    for words in (
+        ("evaluate", str(manifest), *model),
+        ("tune-thresholds", str(manifest), *model, *out, *work),
+        ("train", str(manifest), *out),
+        ("sweep", str(manifest), "--node", "shoes", *out),
+    ):
+        said = run(*words, exit_code=2).stderr
+        assert "manifest.csv, line 2" in said
+        assert "--encoding cp1252" in said
+    cp1252 = ("--encoding", "cp1252")
+    asked = (*model, "--without-source", "Müller", *cp1252)
+    assert "no pictures are left" in run("evaluate", str(manifest), *asked, exit_code=2).stderr
+    for words in (("train",), ("sweep", "--node", "shoes")):
+        said = run(words[0], str(manifest), *words[1:], *out, *cp1252, exit_code=2).stderr
+        assert "no picture in train" in said
+    run("tune-thresholds", str(manifest), *model, *out, *work, *cp1252)
+
+
 def test_a_confusion_matrix_with_any_names_is_read_back() -> None:
     names = ("plain", "a,b", 'a"b', "a\rb", "a\nb", " é")
     counts = np.arange(36).reshape(6, 6)

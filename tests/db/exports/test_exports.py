@@ -178,7 +178,11 @@ def strip(row: Row) -> dict[str, Any]:
         ("crawl,path,status\nc,/a,pending,more", ExportError, "line 2"),
         ("crawl,path,status\nc,,pending", ExportError, "line 2"),
         ("crawl,path,status,confidence\nc,/a,pending,7", ExportError, "line 2: confidence"),
-        ("crawl,path,status,human_label\nc,/a,pending,hats", UnknownLabel, "hats"),
+        (
+            "crawl,path,status,human_label\nc,/a,pending,shoes\n\nc,/b,pending,hats",
+            UnknownLabel,
+            "line 2: human_label.*'shoes'",
+        ),
     ],
 )
 def test_import_of_an_invalid_file(
