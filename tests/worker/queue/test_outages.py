@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -16,7 +17,7 @@ from db.catalogue import Catalogue
 from db.queries import Filter, count
 from db.records import FileState, Outcome
 from tests.redis_server import RedisServer
-from tests.servers import PostgresServer, start_postgres
+from tests.servers import DURABLE, PostgresServer, postgres_server, start_postgres
 from tests.worker.crawls import Crawl
 from tests.worker.queues import SECONDS, Queue
 
@@ -27,9 +28,26 @@ ROOM_PAGES = 8  # of 4 KiB, on the disk that fills up: for some pictures, not fo
 WRITERS, SHARDS, PATHS = 6, 10, 20
 
 
+@pytest.fixture
+def durable() -> Iterator[PostgresServer]:
+    """A server of its own, whose answered commits outlive a stop."""
+    with postgres_server(DURABLE) as server:
+        yield server
+
+
+@pytest.fixture
+def durable_queue(
+    tmp_path: Path, broker: RedisServer, durable: PostgresServer, fault_model: str
+) -> Iterator[Queue]:
+    made = Queue(tmp_path, broker, durable.new_url(), fault_model)
+    yield made
+    made.close()
+
+
 def test_postgresql_stopped_in_the_middle(
-    queue: Queue, crawl: Crawl, postgres: PostgresServer
+    durable_queue: Queue, crawl: Crawl, durable: PostgresServer
 ) -> None:
+    queue, postgres = durable_queue, durable
     expected = queue.fill(crawl)
     queue.start_worker(SLOW="0.03")
     queue.wait_for_some()
@@ -39,7 +57,7 @@ def test_postgresql_stopped_in_the_middle(
         queue.wait(lambda: "shard will be retried" in queue.logs(), "the worker to notice")
         time.sleep(max(0.0, stopped + POSTGRESQL_STOPPED_SECONDS - time.monotonic()))
     finally:
-        postgres.process = start_postgres(postgres.folder, postgres.binaries).process
+        postgres.process = start_postgres(postgres.folder, postgres.binaries, DURABLE).process
     assert queue.statuses()["pending"] > 0
     queue.wait_for_the_end()
     queue.check(expected)
