@@ -107,3 +107,21 @@ def test_a_crawl_among_many_is_suggested() -> None:
     store.close()
     said = run("cancel", "--crawl", "sprung", exit_code=2).stderr
     assert said.endswith("and 2 older; did you mean spring?\n")
+
+
+def test_a_misspelt_correction_is_named_with_its_line_and_the_label_that_was_meant() -> None:
+    run("review", "sheet", "sheet.html")
+    header, *rows = Path("sheet.csv").read_text(encoding="utf-8-sig").splitlines()
+    column = header.split(",").index("correct_label")
+    for written, meant in (
+        ("shoes/female/sandal", "shoes/female/sandals"),
+        ("Glases/optical", "glasses/optical"),
+        ("boots", "shoes/male/boots"),
+    ):
+        cells = rows[0].split(",")
+        cells[column] = written
+        Path("sheet.csv").write_text("\n".join([header, "", ",".join(cells), *rows[1:]]))
+        said = run("review", "apply", "sheet.csv", exit_code=2).stderr
+        assert "sheet.csv, line 3 (row " in said
+        assert f"did you mean {meant}" in said
+    assert run("query", "--corrected", "--count").stdout == "0\n"
