@@ -41,8 +41,9 @@ from db.tables import corrections
 from tests.servers import prepared, start_postgres
 
 ROWS_A_MINUTE = 12  # a crawl of 500,000 rows takes a month
-FACET_FILTERS = 40
-FACET_LIMIT = 1.0  # seconds
+FACET_FILTERS = 20
+OTHER_ORDERS = 20  # filters in the orders without a target
+FACET_LIMIT, FACET_TARGET = 0.95, 1.0  # seconds; stopping takes some time
 SINGLE = 200  # corrections of one row
 BULK = Filter(crawl="crawl-3", shop="shop-006")  # 11,374 of 5 million rows
 NAME = "benchmark"
@@ -120,11 +121,12 @@ def pages(engine: Engine, drawn: Sequence[Filter], slowest: int) -> None:
         say(f"first page, {sort}", first, 0.1)
     for sort in SORTS:
         target = 0.1 if sort == "newest" else None
-        cold = [page_seconds(engine, wanted, sort) for wanted in drawn]
-        again = [page_seconds(engine, wanted, sort) for wanted in drawn]
+        asked = drawn if sort == "newest" else drawn[:OTHER_ORDERS]
+        cold = [page_seconds(engine, wanted, sort) for wanted in asked]
+        again = [page_seconds(engine, wanted, sort) for wanted in asked]
         say(f"filtered page, {sort}: first time", cold, target)
         say(f"filtered page, {sort}: second time", again, target)
-        ranked = sorted(zip(again, cold, drawn, strict=True), key=lambda item: -item[0])
+        ranked = sorted(zip(again, cold, asked, strict=True), key=lambda item: -item[0])
         for seconds, before, wanted in ranked[:slowest]:
             print(f"    {before * 1e3:8.1f} {seconds * 1e3:8.1f} ms {given(wanted)}")
 
@@ -148,10 +150,10 @@ def facets(engine: Engine, drawn: Sequence[Filter]) -> None:
             if facet(engine, wanted, name, seconds=FACET_LIMIT) is None:
                 late[name] = late.get(name, 0) + 1
             seconds.append(time.perf_counter() - began)
-    say("a facet's counts, or stopped", seconds, FACET_LIMIT)
+    say("a facet's counts, or stopped", seconds, FACET_TARGET)
     quick = sum(second <= 0.2 for second in seconds) / len(seconds)
     stopped = ", ".join(f"{name} {number}" for name, number in late.items()) or "none"
-    print(f"    {quick:.0%} of {len(seconds)} within 0.2 s; stopped after 1 s: {stopped}")
+    print(f"    {quick:.0%} of {len(seconds)} within 0.2 s; stopped: {stopped}")
     say(
         "progress of a filter",
         [timed(lambda: progress(engine, wanted)) for wanted in drawn],  # noqa: B023
@@ -178,7 +180,7 @@ def writes(engine: Engine, chance: random.Random) -> None:
     say("undo of these", back, None)
     relabel, back = [], []
     rows = count(engine, BULK)
-    for label in LEAVES[:5]:
+    for label in LEAVES[:3]:
         began = time.perf_counter()
         done = correct_all(engine, BULK, label, NAME, rows)
         relabel.append(time.perf_counter() - began)

@@ -13,6 +13,7 @@ shift the pages.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -220,11 +221,13 @@ def _log(table: sa.Table, row_id: int, names: tuple[str, ...]) -> sa.Select[Any]
 def _flag(engine: Engine, wanted: Filter, name: str, seconds: float) -> dict[str | None, int]:
     """The counts of 'true', by index, and of 'false': the rest.
 
-    The two queries may see different rows while others write, so the rest is never below 0.
+    The two queries may see different rows while others write, so the rest is never below 0. They
+    share the time limit.
     """
     flag: dict[str, Any] = {name: True}
+    end = time.monotonic() + seconds
     yes = count(engine, replace(wanted, **flag), seconds=seconds)
-    every = stats(engine, wanted, seconds=seconds)
+    every = stats(engine, wanted, seconds=max(0.0, end - time.monotonic()))
     # only labelled rows are confident or doubtful; any row can be without a correction
     total = sum(c.rows for c in every if name == "corrected" or c.status == "labelled")
     return {"true": yes, "false": max(0, total - yes)}
