@@ -26,7 +26,7 @@ from db.filters import Filter, label_entries
 from db.session import reading
 from rendering.output import partial_path
 
-# bounds the memory: a row is 35 columns of Python objects until Arrow converts it
+# bounds the memory: a row is dozens of columns of Python objects until Arrow converts it
 ROWS_PER_GROUP = 20_000
 NO_CATEGORY = "none"
 # columns with few distinct values, worth a dictionary
