@@ -40,13 +40,27 @@ def file_system(url: str) -> tuple[Any, str]:
     return system, str(path)
 
 
+def _picture_store(url: str) -> tuple[Any, str]:
+    """`file_system`, for pictures: web sites are left to programs that crawl them politely.
+
+    Raises:
+        InputError: the address is one of the web, or `file_system` raises it.
+    """
+    if re.match(r"(.*::)?https?://", url, re.IGNORECASE):
+        raise InputError(
+            f"{mask_url(url)}: expected a folder, a file or an object store, received an address "
+            "of the web, which is not fetched; use img2dataset or Scrapy, then label its folder"
+        )
+    return file_system(url)
+
+
 def walk(url: str) -> Iterator[FileState]:
     """Yield the files below a URL, folder by folder.
 
     Raises:
         RootGone: the store does not answer.
     """
-    system, path = file_system(url)
+    system, path = _picture_store(url)
     url, path = url.rstrip("/"), path.rstrip("/")
     try:
         for _, _, files in system.walk(path, detail=True, on_error="raise"):
@@ -61,7 +75,7 @@ def walk(url: str) -> Iterator[FileState]:
 
 def root_is_available(url: str) -> bool:
     """Whether there is anything below the URL."""
-    system, path = file_system(url)
+    system, path = _picture_store(url)
     try:
         return bool(system.ls(path, detail=False))
     except Exception:  # noqa: BLE001 - each library of a store has its own errors
@@ -90,7 +104,7 @@ def read(url: str, max_bytes: int, roots: Sequence[str]) -> Contents:
         detail = f"not below {', '.join(map(mask_url, roots))}"
         return Contents(reason="outside_root", detail=detail)
     try:
-        system, path = file_system(url)
+        system, path = _picture_store(url)
         about = system.info(path)
         size = about.get("size")
         if size is not None and size > max_bytes:

@@ -84,6 +84,18 @@ def test_an_unknown_protocol_is_refused() -> None:
         list(walk("nosuch://bucket"))
 
 
+@pytest.mark.parametrize("url", ["https://shop.example/a", "HTTP://u:secret@h/", "zip::http://h/"])
+def test_addresses_of_the_web_are_not_fetched(url: str) -> None:
+    with pytest.raises(InputError, match="use img2dataset or Scrapy") as caught:
+        list(walk(url))
+    assert "secret" not in str(caught.value)
+    with pytest.raises(InputError, match="use img2dataset or Scrapy"):
+        root_is_available(url)
+    loaded = load(url, Preprocessing(), ())
+    assert loaded.reason == "unreadable"
+    assert "use img2dataset or Scrapy" in str(loaded.detail)
+
+
 @pytest.mark.parametrize("url", ["memory://secret-token@nowhere/x", "nothing://secret-token@b/x"])
 def test_a_token_in_the_url_is_not_shown(url: str) -> None:
     with pytest.raises((RootGone, InputError)) as caught:
