@@ -6,6 +6,7 @@ What was applied is a batch, which `review undo` takes back.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from db.records import Row
 
 RANDOM = "random"  # the note of a picture that was drawn at random
+PICKED_COLUMNS = ("id", "label", "best_leaf", "confidence", "margin", "note", "path")
 
 
 @click.group(cls=UncutGroup)
@@ -100,7 +102,7 @@ def _write_sheet(
 
 
 @command.command()
-@click.argument("target", type=NEW_FILE)
+@click.argument("target", type=NEW_FILE, required=False)
 @click.option(
     "--limit", type=click.IntRange(1, 5000), default=200, help="Maximum number of pictures."
 )
@@ -121,15 +123,17 @@ def _write_sheet(
 @seed_option
 @model_option
 @filter_options
+@record_format_option(*FORMATS, default="prints nothing, needs TARGET")
 @catalogue_option
 def pick(
-    target: Path,
+    target: Path | None,
     *,
     limit: int,
     random_share: float,
     candidates: int,
     seed: int,
     model: str | None,
+    output_format: str | None,
     catalogue_url: str | None,
     **filters: Any,
 ) -> None:
@@ -139,17 +143,24 @@ def pick(
     picture. A share is drawn at random from all
     candidates and has 'random' in the column note, which is kept with the correction: only
     this share tells how good the labels are. Pictures that somebody corrected already are left out.
-    Their files are read again, about as quickly as `label` does.
+    Their files are read again, about as quickly as `label` does. With --format the chosen pictures
+    are printed, and TARGET may be left out.
 
     \b
     Example:
       fashion-cascade review pick spring.html --crawl spring --limit 200
+      fashion-cascade review pick --crawl spring --format jsonl
     """
     from cascade.bundle import SHIPPED, Bundle
     from db.queries import rows
 
-    html, table = sheet_files(target)
-    with open_catalogue(catalogue_url) as catalogue, output_file(html):
+    if target is None and output_format is None:
+        raise click.UsageError("expected TARGET or --format, received neither: name a new file")
+    files = sheet_files(target) if target else None
+    with (
+        open_catalogue(catalogue_url) as catalogue,
+        output_file(files[0]) if files else nullcontext(),
+    ):
         wanted = check_filter(catalogue.engine, filter_from_options(filters))
         wanted = replace(wanted, corrected=False, status="labelled")
         settings = load_settings(model=model)
@@ -164,10 +175,13 @@ def pick(
         )
         found.sort(key=lambda each: each[0].label or "")
         notes = {row.id: RANDOM for row, at_random in found if at_random}
-        _write_sheet(html, table, [row for row, _ in found], notes)
-    click.echo(
-        f"{html} and {table}: {counted(len(found), 'picture')}, {len(notes)} at random", err=True
-    )
+        if files:
+            _write_sheet(*files, [row for row, _ in found], notes)
+    if output_format:
+        records = (vars(row) | {"note": notes.get(row.id)} for row, _ in found)
+        write_records(records, PICKED_COLUMNS, output_format)
+    written = f"{files[0]} and {files[1]}: " if files else ""
+    click.echo(f"{written}{counted(len(found), 'picture')}, {len(notes)} at random", err=True)
 
 
 @command.command()

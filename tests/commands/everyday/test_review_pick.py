@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -41,6 +42,14 @@ def test_pick_writes_a_sheet_and_marks_the_random_ones(
     assert "may contain corrections" in again.stderr
     run(*asked, "other.html", "--limit", "24")
     assert table("other.csv") == lines  # the same seed
+    printed = run(*asked, "--limit", "24", "--format", "jsonl")
+    records = [json.loads(line) for line in printed.stdout.splitlines()]
+    assert [(str(each["id"]), each["note"] or "") for each in records] == [
+        (line["id"], line["note"]) for line in lines
+    ]
+    assert not list(Path().glob("*.jsonl")) and len(list(Path().glob("*.csv"))) == 2
+    neither = run(*asked, "--limit", "24", exit_code=2)
+    assert "expected TARGET or --format" in neither.stderr
 
     text = Path("sheet.csv").read_text().replace(",random\n", "ok,random\n")
     Path("sheet.csv").write_text(text)
