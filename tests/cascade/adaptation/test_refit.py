@@ -119,6 +119,24 @@ def test_no_fold_sees_its_own_group(trained: np.ndarray) -> None:
     np.testing.assert_allclose(apart.after[0.5], (apart.before + apart.after[1.0]) / 2, atol=1e-4)
 
 
+def test_labels_that_nobody_could_learn_gain_only_where_they_were_seen() -> None:
+    """Labels at random, each equally often: heads that call all equally likely are the best."""
+    random = np.random.default_rng(11)
+    labels = random.permutation(np.repeat(TREE.leaves, 25))
+    fits = targets([Item("", str(label)) for label in labels], DECISIONS, TREE)
+    values = random.normal(0, 3, (len(labels), FEATURES)).astype(np.float32)
+    nonsense, undecided = Labelled(values, fits), np.zeros((FEATURES + 1, DECISIONS.width))
+    groups = [f"{n}" for n in range(len(labels))]
+    unlabelled = Labelled(pictures(500, 12).values, np.ones((500, DECISIONS.width), np.float32))
+    refitter = Refitter(undecided, unlabelled, DECISIONS)
+    found = cross_validate(refitter, nonsense, groups)
+    before = losses(found.before, fits, DECISIONS)
+    seen = logits_of(refitter.refit(nonsense), values)
+    assert Gain.of(before, losses(seen, fits, DECISIONS), groups).sure
+    unseen = Gain.of(before, losses(found.after[1.0], fits, DECISIONS), groups)
+    assert unseen.mean < -unseen.error
+
+
 def test_losses_are_negative_log_probabilities_of_what_is_known() -> None:
     fits = targets([Item("", "pets/cat"), Item("", "pets")], DECISIONS, TREE)
     found = losses(np.zeros((2, DECISIONS.width)), fits, DECISIONS)

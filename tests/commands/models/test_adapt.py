@@ -130,19 +130,6 @@ def test_files_that_changed_are_counted_and_nothing_to_learn_is_refused(
     assert "at least 10 different products" in few.stderr
 
 
-def test_labels_that_nobody_could_learn_are_refused(
-    adaptable_bundle: Path, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    leaves = Bundle.open(adaptable_bundle).taxonomy.leaves
-    random = np.random.default_rng(5)
-    review(adaptable_bundle, shop / "new", lambda _, __: leaves[random.integers(len(leaves))])
-    asked = ("adapt", "--from-catalogue", "catalogue.db", "--model", str(adaptable_bundle))
-    found = run(*asked, "--out", "out", exit_code=1)
-    assert "it is not clear that adapting helps" in found.stderr
-    assert list(tmp_path.glob("out*")) == []
-
-
 def test_a_bundle_that_cannot_be_adapted_says_so(
     small_bundle: Path, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
