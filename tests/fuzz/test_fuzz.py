@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import random
 import signal
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.fuzz import faulty, pictures, targets
+from db.exports.review_table import write_review_table
+from tests.fuzz import faulty, pictures, targets, texts
 from tests.fuzz.known import is_known
 from tests.fuzz.runner import Runner, Tally, fuzz
 
@@ -37,6 +39,13 @@ def test_what_is_mutated_is_valid_before(kind: str) -> None:
     for data in pictures.valid(kind):
         with Image.open(io.BytesIO(data)) as image:
             image.load()
+
+
+def test_a_review_sheet_that_is_mutated_has_the_columns_that_are_written(tmp_path: Path) -> None:
+    write_review_table(tmp_path / "sheet.csv", [])
+    written = (tmp_path / "sheet.csv").read_text().strip().split(",")
+    assert list(texts.columns("review_csv")) == written
+    assert set(texts.good_row("review_csv", random.Random(0))) == set(written)
 
 
 def test_chunks_that_are_not_mutated_give_the_file_back() -> None:

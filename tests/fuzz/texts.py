@@ -8,6 +8,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from db.exports import review_table
+
 LONG, DEEP = 200_000, 3_000
 CELLS = (
     *("", " ", "ok", "TRUE", "=1+1", "'-", "NULL", "None", "nan", "NaN", "inf", "1e999", "-0"),
@@ -60,7 +62,7 @@ COLUMNS = {
     "manifest_csv": ("path", "url", "shop", "product_id"),
     "manifest_jsonl": ("path", "url", "shop", "product_id"),
     "manifest_parquet": ("path", "url", "shop", "product_id"),
-    "review_csv": ("id", "path", "label", "confidence", "correct_label", "note"),
+    "review_csv": review_table.WRITTEN,
     "training_csv": ("path", "label", "split", "shop", "product_id", "source"),
 }
 IMPORT = (
@@ -88,8 +90,9 @@ def good_row(kind: str, rng: random.Random) -> dict[str, Any]:
             "created_at": "2026-11-25T10:00:00Z", "updated_at": "2026-11-25T10:00:00Z",
         }  # fmt: skip
     if kind == "review_csv":
-        row = {"id": 1, "path": None, "label": label, "confidence": 0.5}
-        return row | {"correct_label": "ok", "note": ""}
+        leaves = (label, 0.5, "shoes/female/boots", 0.25)
+        row = {"id": 1, "path": None, "label": label, "correct_label": "ok", "note": ""}
+        return row | dict(zip(review_table.LEAVES, leaves, strict=True))
     if kind == "training_csv":
         return {"path": "1.jpg", "label": label, "split": "train", "shop": "a", "product_id": "1"}
     return {
