@@ -6,14 +6,12 @@ import json
 
 import click
 
-from commands.common import exit_codes
-from commands.options import format_option
+from commands.common import bundle_folder, exit_codes, load_settings
+from commands.options import format_option, model_option
 
 
 @click.command()
-@click.option(
-    "--model", metavar="BUNDLE", show_default="the shipped bundle", help="Folder of the bundle."
-)
+@model_option
 @click.option("--leaves", is_flag=True, help="Print one leaf per line, in the order of the index.")
 @format_option("tree", "json")
 def command(model: str | None, leaves: bool, output_format: str) -> None:
@@ -24,10 +22,10 @@ def command(model: str | None, leaves: bool, output_format: str) -> None:
       fashion-cascade taxonomy
       fashion-cascade taxonomy --leaves
     """
-    from cascade.bundle import SHIPPED, Bundle
+    from cascade.bundle import Bundle
 
     with exit_codes():
-        tree = Bundle.open(model or SHIPPED, verify=False).taxonomy
+        tree = Bundle.open(bundle_folder(load_settings(model=model)), verify=False).taxonomy
     if leaves:
         for leaf in tree.leaves:
             click.echo(leaf)

@@ -134,6 +134,10 @@ def test_the_setting_of_the_model_is_used(
     assert Path("tuned", weights).read_bytes() == (small_bundle / weights).read_bytes()
     shipped = run("evaluate", str(drawings), "--model", str(SHIPPED), "--format", "json").stdout
     assert json.loads(shipped)["model"] != version
+    # both bundles have the same tree, so the folder tells them apart
+    assert "shoes" in run("taxonomy").stdout
+    Path(place).write_text(f'{name}="absent"\n')
+    assert "absent" in run("taxonomy", exit_code=5).stderr
 
 
 def test_a_manifest_in_another_encoding_is_read_on_request(
