@@ -71,7 +71,7 @@ def _label_shard(
         # somebody must grant, mend or upgrade something: the shard waits for it
         level = logging.ERROR if isinstance(error, PERMANENT) else logging.WARNING
         log.log(level, "shard will be retried: %s", error, extra=context, exc_info=unexpected)
-        _retry(self, min(MAX_RETRY_DELAY_SECONDS, 2.0 ** min(self.request.retries, 6)), error)
+        _retry(self, 2.0 ** min(self.request.retries, 6), error)
         return
     seconds = time.monotonic() - report.started
     metrics.record_shard(report, seconds)
@@ -92,8 +92,7 @@ def _label_shard(
         _retry(self, 0.0, None)
     elif result.busy or result.put_off:
         put_off_seconds = (result.put_off_seconds or PUT_OFF_SECONDS) if result.put_off else 0.0
-        pause = max(result.busy_seconds or 0.0, put_off_seconds) + 0.5
-        _retry(self, min(MAX_RETRY_DELAY_SECONDS, pause), None)
+        _retry(self, max(result.busy_seconds or 0.0, put_off_seconds) + 0.5, None)
 
 
 # a shard whose process died is sent again after `default_retry_delay`: soon, since the leases of a
@@ -166,11 +165,22 @@ def _contains(allowed: str, root: str) -> bool:
     return f"{root}/".startswith(allowed.rstrip("/") + "/")
 
 
+def longest_pause(visibility_timeout: float) -> float:
+    """The longest pause of a shard, in seconds.
+
+    A worker holds the message meanwhile. Beyond the visibility timeout Redis would deliver it a
+    second time, and each of the two would be retried: the copies would double with every pause.
+    """
+    return min(MAX_RETRY_DELAY_SECONDS, visibility_timeout / 2)
+
+
 def _retry(task: Task, pause_seconds: float, error: BaseException | None) -> None:
     """Send the shard again; if the broker refuses it, requeue this message instead.
 
     Celery itself would drop the message then.
     """
+    options = task.app.conf.broker_transport_options
+    pause_seconds = min(pause_seconds, longest_pause(options["visibility_timeout"]))
     try:
         limit = WITHOUT_LIMIT if isinstance(error, HostTrouble) else MAX_RETRIES
         retry = task.retry(countdown=pause_seconds, throw=False, max_retries=limit)

@@ -20,7 +20,7 @@ from tests.worker.crawls import MODEL_NAME
 from tests.worker.queues import ROOT
 from worker.decode import require_available_root
 from worker.errors import RootGone
-from worker.queue.tasks import effective_roots
+from worker.queue.tasks import effective_roots, longest_pause
 
 
 def test_a_message_cannot_widen_the_roots(tmp_path: Path) -> None:
@@ -104,3 +104,8 @@ def test_a_shard_delivered_again_looks_for_the_dead_before_its_pictures(
         held = connection.execute(query, {"path": str(paths[0])}).one()
     engine.dispose()
     assert tuple(held) == (1, 1)
+
+
+def test_a_pause_ends_before_the_message_is_delivered_again() -> None:
+    assert longest_pause(visibility_timeout=20) == 10.0
+    assert longest_pause(visibility_timeout=300) == 60.0
