@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from db import clocks
+from db.chunks import chunks
 from db.errors import InvalidRecord
+from db.filters import FAILED_ROWS, Filter, conditions
 from db.records import STATUSES
 from db.session import reading, writing
 from db.tables import STATUS_LITERALS, catalogue, catalogue_summary, crawls, path_key
@@ -18,6 +21,18 @@ from rendering.text import did_you_mean
 
 PATHS_PER_PAGE = 10_000
 CRAWLS_IN_MESSAGE = 10
+IDS_PER_STATEMENT = 500
+REOPENABLE = ("rejected", "quarantined")
+_FAILED = (FAILED_ROWS, catalogue.c.status.in_(REOPENABLE))  # the first for its index
+
+
+class Reopened(NamedTuple):
+    """A row that is pending again. `status` is the one before: rejected or quarantined."""
+
+    id: int
+    crawl: str
+    path: str
+    status: str
 
 
 def counts(engine: Engine, crawl: str | None = None) -> dict[str, int]:
@@ -202,3 +217,59 @@ def _reopen(engine: Engine, crawl: str, chosen: sa.ColumnElement[bool]) -> list[
         values = {**PENDING_AGAIN, **raised, "updated_at": clocks.now(connection)}
         changed = connection.execute(statement.values(**values).returning(catalogue.c.path))
         return list(changed.scalars())
+
+
+def reopen_rows(engine: Engine, ids: Sequence[int]) -> list[Reopened]:
+    """Make those of the rows `ids` pending that are rejected or quarantined; return these."""
+    found: list[Reopened] = []
+    with writing(engine) as connection:
+        for chunk in chunks(sorted(set(ids)), IDS_PER_STATEMENT):
+            found += _reopen_chosen(connection, _failed().where(catalogue.c.id.in_(chunk)))
+    return found
+
+
+def reopen_filter(engine: Engine, wanted: Filter, expected: int) -> Iterator[list[Reopened]]:
+    """Make the rejected and quarantined rows of a filter pending, and yield them in pages.
+
+    Each page is a transaction of its own, in the order of ids, and is yielded when it is committed:
+    what a caller does with it, it need not do with all rows at once. A row that is rejected again
+    meanwhile is not reopened twice.
+
+    Raises:
+        InvalidRecord: the filter has another number of such rows than `expected`, which a person
+            confirmed. Nothing is reopened.
+    """
+    with reading(engine) as connection:
+        where = conditions(connection, wanted)
+        rows = sa.select(sa.func.count()).select_from(catalogue).where(*_FAILED, *where)
+        number = int(connection.execute(rows).scalar_one())
+    if number != expected:
+        raise InvalidRecord(
+            f"nothing was changed: expected {expected:,} rejected and quarantined rows of this "
+            f"filter, as confirmed, found {number:,}; look at them again and confirm their number"
+        )
+    last = 0
+    while True:
+        with writing(engine) as connection:
+            query = _failed().where(catalogue.c.id > last, *where).limit(PATHS_PER_PAGE)
+            page = _reopen_chosen(connection, query)
+        if not page:
+            return
+        last = page[-1].id
+        yield page
+
+
+def _failed() -> sa.Select[tuple[int, str, str, str]]:
+    """The rejected and quarantined rows, in the order of ids, locked."""
+    columns = [catalogue.c[name] for name in Reopened._fields]
+    return sa.select(*columns).where(*_FAILED).order_by(catalogue.c.id).with_for_update()
+
+
+def _reopen_chosen(connection: sa.Connection, chosen: sa.Select[Any]) -> list[Reopened]:
+    found = [Reopened(*row) for row in connection.execute(chosen)]
+    values = {**PENDING_AGAIN, "generation": catalogue.c.generation + 1}
+    values["updated_at"] = clocks.now(connection)
+    for chunk in chunks(found, IDS_PER_STATEMENT):
+        ids = catalogue.c.id.in_([row.id for row in chunk])
+        connection.execute(sa.update(catalogue).where(ids).values(**values))
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -12,12 +13,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from db.browsing import QUERY_SECONDS, SORTS, picture, window
+from db.records import FAILED_STATUSES, Row
 from db.session import reading
 from db.tables import catalogue
 from rendering.html import render
 from web import facets, responses
 from web.assets import FOREVER
-from web.site import site_of
+from web.site import Site, site_of
 from web.thumbnails import LARGE, SMALL
 from web.tiles import leaf_probabilities, tile
 from web.views import View
@@ -35,6 +37,7 @@ def grid(request: Request) -> Response:
         "browse.html",
         view=view,
         tiles=[tile(row) for row in found.rows],
+        can_requeue=_can_requeue(site, found.rows),
         previous=found.previous and view.address(at=found.previous),
         next=found.next and view.address(at=found.next),
         first=view.address() if view.at is not None else None,
@@ -42,6 +45,12 @@ def grid(request: Request) -> Response:
         sorts=[(name, view.address(sort=name), name == view.sort) for name in SORTS],
         searches=_searches(view),
     )
+
+
+def _can_requeue(site: Site, rows: Sequence[Row]) -> bool:
+    """Whether any of these rows can be put into the queue again."""
+    has_queue = site.settings is not None and not site.read_only
+    return has_queue and any(row.status in FAILED_STATUSES for row in rows)
 
 
 def _searches(view: View) -> list[tuple[str, str, str]]:
@@ -74,6 +83,7 @@ def one_picture(request: Request) -> Response:
         "picture.html",
         found=found,
         tile=tile(found.row),
+        can_requeue=_can_requeue(site, [found.row]),
         same=[tile(row) for row in found.same_bytes],
         leaf_probabilities=leaf_probabilities(found.row),
         fields=[(name, value) for name, value in vars(found.row).items() if value is not None],

@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import closing
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -18,9 +19,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from db import corrections, ledger
+from db.chunks import chunks
 from db.corrections import Choice, Done
 from db.errors import InvalidRecord
 from db.filters import storable
+from db.ledger import Reopened
 from web.access import LONGEST_NAME, caller_of
 from web.responses import as_json
 from web.site import Site, site_of
@@ -59,41 +62,76 @@ def _undo(site: Site, body: Body, by: str) -> Any:
 
 
 def _requeue(site: Site, body: Body, by: str) -> Any:
-    """Rejected rows of a crawl, for one reason, are labelled again."""
-    from worker.queue import broker
-    from worker.queue.requeue import publish_again
+    """Rejected and quarantined rows are labelled again: of `ids`, of a filter, or of a crawl.
 
+    Quarantined ones get a shard each, so that another crash affects no other picture. A page of
+    rows is published when it is pending again; nothing is reopened while no broker answers.
+    """
+    if "ids" in body:
+        ids = _field(body, "ids", list)
+        if not 1 <= len(ids) <= MOST_CHOICES or not all(map(_is_id, ids)):
+            raise InvalidRecord(f"ids: expected 1 to {MOST_CHOICES} ids of rows")
+        with _publisher(site) as publish:
+            found = ledger.reopen_rows(site.engine, ids)
+            done = publish(found)
+        return done | {"left": sorted(set(ids) - {row.id for row in found})}
+    if "where" in body:
+        wanted = View.parse(parse_qsl(_field(body, "where", str), keep_blank_values=True)).wanted
+        expected, sums = _field(body, "expected", int), Counter(requeued=0, released=0)
+        with _publisher(site) as publish:
+            for page in ledger.reopen_filter(site.engine, wanted, expected):
+                sums.update(publish(page))
+        return dict(sums)
     crawl, reason = _field(body, "crawl", str), _field(body, "reason", str)
-    settings = _queue(site)
     ledger.require_crawl(site.engine, crawl)
-    broker.queue_length(settings)  # nothing is reopened while no broker answers
-    paths = ledger.reopen_rejected(site.engine, crawl, reason)
-    return {"requeued": publish_again(settings, crawl, ((path, None) for path in paths))}
+    with _publisher(site) as publish:
+        paths = ledger.reopen_rejected(site.engine, crawl, reason)
+        done = publish([ledger.Reopened(0, crawl, path, "rejected") for path in paths])
+    return {"requeued": done["requeued"]}
 
 
 def _release(site: Site, body: Body, by: str) -> Any:
     """Quarantined rows of a crawl are tried again, each in a shard of its own."""
-    from worker.enqueue import CeleryPublisher
-    from worker.queue import broker
-
     crawl = _field(body, "crawl", str)
     paths = _field(body, "paths", list, [])
     if not all(isinstance(path, str) for path in paths):
         raise InvalidRecord("paths: expected a list of texts")
-    settings = _queue(site)
     ledger.require_crawl(site.engine, crawl)
-    broker.queue_length(settings)
-    released = ledger.release_quarantined(site.engine, crawl, paths)
-    with closing(CeleryPublisher(settings)) as publisher:
-        for path in released:
-            publisher.publish(crawl, [path], roots=(), model_version=None, priority="normal")
-    return {"released": len(released)}
+    with _publisher(site) as publish:
+        paths = ledger.release_quarantined(site.engine, crawl, paths)
+        done = publish([ledger.Reopened(0, crawl, path, "quarantined") for path in paths])
+    return {"released": done["released"]}
 
 
-def _queue(site: Site) -> Any:
+@contextmanager
+def _publisher(site: Site) -> Iterator[Callable[[Sequence[Reopened]], dict[str, int]]]:
+    """A function that puts reopened rows into the queue, and counts them.
+
+    Raises:
+        BrokerUnreachable: before anything is reopened, if the broker does not answer.
+    """
+    from worker.enqueue import CeleryPublisher
+    from worker.queue import broker
+
     if site.settings is None:
         raise InvalidRecord("there is no queue")
-    return site.settings
+    settings = site.settings
+    broker.queue_length(settings)
+    with closing(CeleryPublisher(settings)) as publisher:
+
+        def publish(rows: Sequence[Reopened]) -> dict[str, int]:
+            shards: dict[tuple[str, str], list[str]] = {}
+            for row in rows:
+                shards.setdefault((row.status, row.crawl), []).append(row.path)
+            sums = {"rejected": 0, "quarantined": 0}
+            for (status, crawl), all_paths in shards.items():
+                size = settings.shard_size if status == "rejected" else 1
+                for paths in chunks(all_paths, size):
+                    publisher.publish(crawl, paths, roots=(), model_version=None, priority="normal")
+                sums[status] += len(all_paths)
+            return {"requeued": sums["rejected"], "released": sums["quarantined"]}
+
+        yield publish
 
 
 def _object(body: bytes) -> Body:
@@ -149,10 +187,14 @@ def _choices(found: list[Any]) -> list[Choice]:
         if not isinstance(each, dict):
             raise InvalidRecord("choices: expected objects with id, label and seen")
         number = _field(each, "id", int)
-        if not 0 <= number < 2**63:
+        if not _is_id(number):
             raise InvalidRecord("id: expected the id of a row")
         choices.append(Choice(number, _label(each, "label"), _label(each, "seen")))
     return choices
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def _done(done: Done) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from db.catalogue import Catalogue
-from db.records import LabelEntry, LabelFields, Outcome, PendingRow
+from db.records import FileState, LabelEntry, LabelFields, Outcome, PendingRow
 
 MODEL = "model-1"
 OTHER_MODEL = "model-2"
@@ -104,3 +104,14 @@ def put(
 def sandals(**changes: object) -> LabelFields:
     """`SANDALS` with other values."""
     return replace(SANDALS, **changes)  # type: ignore[arg-type]
+
+
+def quarantine(store: Catalogue, path: str, crawl: str = CRAWL) -> None:
+    """Add a row whose picture killed the workers that ran it alone."""
+    store.add_pending(crawl, [PendingRow(path)], None)
+    claim = (crawl, [FileState(path, 10, 1.5)])
+    store.claim(*claim, "first", DEAD_AT_ONCE, MODEL)
+    for life in ("second", "third"):
+        assert store.claim_alone(crawl, path, life, LEASE_SECONDS, MODEL)
+        store.expire(life)
+    assert store.claim(*claim, "last", LEASE_SECONDS, MODEL).quarantined == [path]

@@ -87,7 +87,8 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=6,
 )
-fields = st.sampled_from(["by", "choices", "note", "where", "label", "expected", "batch", "crawl"])
+names_of_fields = ["by", "choices", "note", "where", "label", "expected", "batch", "crawl", "ids"]
+fields = st.sampled_from(names_of_fields)
 choices = st.lists(
     st.fixed_dictionaries({"id": values, "label": values, "seen": values}), max_size=3
 )

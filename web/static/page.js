@@ -229,6 +229,13 @@ function open(dialog) {
   return closed(dialog);
 }
 
+function confirmed(question, yes) {
+  const dialog = document.querySelector(".confirm");
+  dialog.querySelector("h2").textContent = question;
+  dialog.querySelector("[value=yes]").textContent = yes;
+  return open(dialog).then((answer) => answer === "yes");
+}
+
 async function name(again = false) {
   const given = meta("user") || (again ? "" : localStorage.getItem("name"));
   if (given) return given;
@@ -327,15 +334,55 @@ async function relabelFilter() {
   if (!label) return;
   const { rows } = await counted;
   const number = rows.toLocaleString("en");
-  const dialog = document.querySelector(".confirm");
-  dialog.querySelector("h2").textContent = `Relabel all ${number} pictures of this filter as ${label}?`;
-  if ((await open(dialog)) !== "yes") return;
+  if (!(await confirmed(`Relabel all ${number} pictures of this filter as ${label}?`, "Relabel"))) return;
   await save(async () => {
     say(`saving ${number} …`);
     const done = await ask("corrections", { by, where, label, expected: rows });
     sessionStorage.setItem("said", `${done.changed.toLocaleString("en")} saved: ${label}`);
   });
   if (sessionStorage.getItem("said")) location.reload();
+}
+
+// rejected and quarantined pictures go into the queue again
+const pictures = (n) => `${n.toLocaleString("en")} picture${n === 1 ? "" : "s"}`;
+const hasFailed = (tile) => ["rejected", "quarantined"].includes(tile.dataset.status);
+
+async function requeueChosen() {
+  const chosen = (one ? [one] : picked()).filter(hasFailed);
+  if (!chosen.length) return say("first select rejected or quarantined pictures (x)", true);
+  if (!(await confirmed(`Label ${pictures(chosen.length)} again?`, "Label again"))) return;
+  await save(async () => {
+    const done = await ask("requeue", { ids: chosen.map((tile) => Number(tile.dataset.id)) });
+    clearPicks();
+    for (const tile of chosen) {
+      if (done.left.includes(Number(tile.dataset.id))) {
+        mark(tile, "refused", "changed since");
+        continue;
+      }
+      tile.dataset.status = "pending";
+      const badge = tile.querySelector(".badge.rejected, .badge.quarantined");
+      badge.className = "badge";
+      badge.textContent = "pending";
+      mark(tile, "queued");
+    }
+    say(`${pictures(done.requeued + done.released)} will be labelled again`);
+  });
+}
+
+async function requeueFilter() {
+  const { counts } = await ask(`stats${location.search}`);
+  const failed = counts.filter((each) => ["rejected", "quarantined"].includes(each.status));
+  const expected = failed.reduce((sum, each) => sum + each.rows, 0);
+  const question = `Label all ${pictures(expected)} of this filter again that are rejected or quarantined?`;
+  if (!(await confirmed(question, "Label again"))) return;
+  let isDone = false;
+  await save(async () => {
+    say(`queueing ${pictures(expected)} …`);
+    const done = await ask("requeue", { where: location.search.slice(1), expected });
+    sessionStorage.setItem("said", `${pictures(done.requeued + done.released)} will be labelled again`);
+    isDone = true;
+  });
+  if (isDone) location.reload();
 }
 
 function select(tile, on) {
@@ -360,6 +407,8 @@ const ACTS = {
   search: () => relabel(),
   "page-right": () => correct(tiles().filter((t) => t.dataset.label && !t.dataset.human).map((t) => [t, t.dataset.label])),
   filter: relabelFilter,
+  again: requeueChosen,
+  "filter-again": requeueFilter,
   undo,
   name: () => name(true),
   help: () => open(document.querySelector(".help")),
