@@ -6,7 +6,6 @@ it needs when it runs, so ``--help`` answers at once.
 
 from __future__ import annotations
 
-import errno
 import importlib
 import io
 import os
@@ -15,14 +14,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from commands.groups import UncutGroup
+from rendering.output import NO_SPACE
 from worker.errors import ExitCode
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 # group -> name -> module in commands/, in the order that --help shows them
 GROUPS: dict[str, dict[str, str]] = {
@@ -199,7 +200,8 @@ def prepare_streams() -> None:
     """Open closed standard streams on nothing; data in pipes and files is UTF-8.
 
     Python has None for a stream that was closed by the caller, and the next file that is opened
-    would get its number.
+    would get its number. A message that standard error does not take is dropped: the exit code
+    stays the documented one.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
@@ -211,6 +213,24 @@ def prepare_streams() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         encoding = sys.stdout.encoding if sys.stdout.isatty() else "utf-8"
         sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
+    original = sys.__stderr__
+    if original is not None and sys.stderr is original:  # not captured in this process
+        sys.stderr = io.TextIOWrapper(
+            io.BufferedWriter(DroppingFile(original.fileno(), "w", closefd=False)),
+            encoding=original.encoding,
+            errors="backslashreplace",
+            line_buffering=True,
+        )
+
+
+class DroppingFile(io.FileIO):
+    """A file that drops what it cannot take: a full disk, a pipe whose reader has gone."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return memoryview(data).nbytes
 
 
 def version() -> str:

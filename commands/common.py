@@ -115,12 +115,13 @@ def output_file(target: Path) -> Iterator[None]:
     Folders that were made here are removed again if the block fails and left them empty.
 
     Raises:
+        OutputFailed: the disk is full or fails.
         ExportError: the folder cannot be made or written to, or writing failed inside the block.
     """
     import sqlite3
 
-    from db.errors import ExportError
-    from rendering.output import file_behind, is_stdout, is_stream
+    from db.errors import ExportError, OutputFailed
+    from rendering.output import NO_SPACE, file_behind, is_stdout, is_stream
 
     folder = file_behind(target).parent
     stream = is_stream(target)
@@ -137,9 +138,17 @@ def output_file(target: Path) -> Iterator[None]:
             raise  # cli.py handles it
         raise ExportError(f"{target}: the reader of the pipe is gone") from error
     except (OSError, sqlite3.Error) as error:  # sqlite3: the file that is written
+        full = getattr(error, "errno", None) in NO_SPACE
+        if full and is_stdout(target):
+            raise  # cli.py handles it
+        # SQLite calls a file that reached its greatest size an I/O error
+        of_sqlite = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if full or of_sqlite in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+            raise OutputFailed(
+                f"{target} cannot be written: {error}; free space, or name a file on another disk"
+            ) from error
         raise ExportError(
-            f"{target} cannot be written: {error}; name a file in a folder that is writable, on a "
-            "disk that is not full"
+            f"{target} cannot be written: {error}; name a file in a folder that is writable"
         ) from error
     finally:
         for each in new:

@@ -13,6 +13,7 @@
     ├── UnknownLabel          a label of no registered taxonomy
     ├── InvalidRecord         a value that the catalogue cannot store
     ├── ExportError           an export or import that is not possible as requested
+    │   └── OutputFailed      its disk is full or fails: not wrong usage (exit code 1)
     └── InvalidQuery          an invalid order, grouping or page token
 
 `mapped` converts those errors of SQLAlchemy and of the drivers that a user can fix. Any other is a
@@ -84,6 +85,10 @@ class InvalidQuery(CatalogueError):
 
 class ExportError(CatalogueError):
     """An export or import that is not possible as requested."""
+
+
+class OutputFailed(ExportError):
+    """The disk that an output is written to is full, or fails."""
 
 
 _SERVER = (

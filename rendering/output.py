@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 STDOUT = "-"
 _STDOUT_DESCRIPTOR = 1
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LINKS_FOLLOWED = 40  # as Linux does
 _DESCRIPTOR = re.compile(rf"/(?:dev/fd|proc/(?:self|thread-self|{os.getpid()})/fd)/(\d+)")
 

@@ -63,7 +63,7 @@ class ExitCode(IntEnum):
         return member
 
     DONE = 0, "all done"
-    FAILED = 1, "not all done: pictures failed or were left out, or a check found an error"
+    FAILED = 1, "not all done: pictures failed or were left out, a check failed, or a disk was full"
     USAGE = 2, "wrong usage or settings"
     BROKER = 3, "the broker cannot be reached"
     DATABASE = 4, "the database cannot be reached, or refuses"
@@ -103,6 +103,7 @@ def exit_code_table() -> Mapping[type[Exception], ExitCode]:
         db.InvalidRecord: ExitCode.USAGE,
         db.InvalidQuery: ExitCode.USAGE,
         db.ExportError: ExitCode.USAGE,
+        db.OutputFailed: ExitCode.FAILED,  # as for a standard output that is full
         WorkerError: ExitCode.FAILED,
         SettingsError: ExitCode.USAGE,
         InputError: ExitCode.USAGE,

@@ -55,6 +55,9 @@ def export_sqlite(
         if label := next((name for name in (FINAL_LABEL, "label") if name in layout.columns), None):
             connection.execute(f"CREATE INDEX by_label ON catalogue ({label})")
         connection.commit()
-    finally:
+    except BaseException:
         connection.close()
+        partial.unlink()  # of no use, and it may have filled the disk
+        raise
+    connection.close()
     return finish_file(target, rows)

@@ -33,6 +33,7 @@ EXPECTED = {
     "InvalidRecord": 2,
     "InvalidQuery": 2,
     "ExportError": 2,
+    "OutputFailed": 1,
     "WorkerError": 1,
     "SettingsError": 2,
     "InputError": 2,

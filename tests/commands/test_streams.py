@@ -52,6 +52,16 @@ def shell(line: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
         ("fc query --shop \"$(printf 'a\\377')\"", 0),
         ("fc query --limit 99999999999999999999", 2),
         ("fc query --limit 9223372036854775806", 0),
+        ("fc query 2> /dev/full", 0),
+        ("fc query --limit x 2> /dev/full", 2),
+        ("fc query --catalogue absent/x.db 2> /dev/full", 4),
+        ("fc query --catalogue absent/x.db 2>&-", 4),
+        ("fc query > /dev/full 2> /dev/full", 1),
+        ("fc export --format csv - > /dev/full", 1),
+        ("fc export --format parquet - > /dev/full", 1),
+        ("fc export --format csv /dev/full", 1),
+        ("fc export --format csv /dev/stdout > /dev/full", 1),
+        ("fc query --format csv --output - > /dev/full", 1),
     ],
 )
 def test_no_traceback(line: str, code: int) -> None:
@@ -59,6 +69,24 @@ def test_no_traceback(line: str, code: int) -> None:
     assert b"Traceback" not in done.stderr
     assert done.returncode == code
     assert done.stderr.count(b"\n") <= 2
+
+
+def test_a_disk_that_is_full_is_no_wrong_usage(place: Path) -> None:
+    """No file may grow beyond 40 kB here, which is enough to read the catalogue."""
+    store = Catalogue.open("sqlite:///catalogue.db")
+    put(store, [labelled(f"/{number}.jpg") for number in range(1500)])
+    store.close()
+    for line in (
+        "export out.csv",
+        "export out.db",
+        "export out.xlsx",
+        "query --output out.jsonl",
+        "review sheet --limit 1000 sheet.html",
+    ):
+        done = shell(f"ulimit -f 80; fc {line}")
+        assert b"cannot be written" in done.stderr, line
+        assert (done.returncode, done.stderr.count(b"\n")) == (1, 1), line
+    assert {path.name for path in place.iterdir()} <= {"catalogue.db", "out.csv.partial"}
 
 
 def text_options(
