@@ -23,16 +23,25 @@ PATHS_PER_PAGE = 10_000
 CRAWLS_IN_MESSAGE = 10
 IDS_PER_STATEMENT = 500
 REOPENABLE = ("rejected", "quarantined")
+_REOPENED: dict[str, Any] = {
+    **PENDING_AGAIN,
+    "model_version": catalogue.c.model_version,  # what was asked for, as in its message
+    "generation": catalogue.c.generation + 1,
+}
 _FAILED = (FAILED_ROWS, catalogue.c.status.in_(REOPENABLE))  # the first for its index
 
 
 class Reopened(NamedTuple):
-    """A row that is pending again. `status` is the one before: rejected or quarantined."""
+    """A row that is pending again, for the same model.
+
+    `status` is the one before: rejected or quarantined.
+    """
 
     id: int
     crawl: str
     path: str
     status: str
+    model_version: str | None
 
 
 def counts(engine: Engine, crawl: str | None = None) -> dict[str, int]:
@@ -195,28 +204,31 @@ def cancel(engine: Engine, crawl: str) -> int:
         return connection.execute(statement).rowcount
 
 
-def reopen_rejected(engine: Engine, crawl: str, reason: str) -> list[str]:
-    """Make the rows of `crawl` rejected for `reason` pending again; return their paths."""
-    chosen = sa.and_(catalogue.c.status == "rejected", catalogue.c.reason == reason)
-    return _reopen(engine, crawl, chosen)
+def reopen_rejected(engine: Engine, crawl: str, reason: str) -> list[Reopened]:
+    """Make the rows of `crawl` that were rejected for `reason` pending again."""
+    return _reopen(engine, crawl, "rejected", catalogue.c.reason == reason)
 
 
-def release_quarantined(engine: Engine, crawl: str, paths: Sequence[str] = ()) -> list[str]:
-    """Make quarantined rows of `crawl` (all, or those of `paths`) pending; return their paths."""
-    chosen: sa.ColumnElement[bool] = catalogue.c.status == "quarantined"
-    if paths:
-        keys = [path_key(path) for path in paths]
-        chosen = sa.and_(chosen, catalogue.c.path_key.in_(keys))
-    return _reopen(engine, crawl, chosen)
+def release_quarantined(engine: Engine, crawl: str, paths: Sequence[str] = ()) -> list[Reopened]:
+    """Make quarantined rows of `crawl` (all, or those of `paths`) pending."""
+    keys = [path_key(path) for path in paths]
+    return _reopen(
+        engine, crawl, "quarantined", catalogue.c.path_key.in_(keys) if keys else sa.true()
+    )
 
 
-def _reopen(engine: Engine, crawl: str, chosen: sa.ColumnElement[bool]) -> list[str]:
+def _reopen(
+    engine: Engine, crawl: str, status: str, chosen: sa.ColumnElement[bool]
+) -> list[Reopened]:
+    columns = [catalogue.c[name] for name in ("id", "crawl", "path", "model_version")]
     with writing(engine) as connection:
-        statement = sa.update(catalogue).where(catalogue.c.crawl == crawl, chosen)
-        raised = {"generation": catalogue.c.generation + 1}
-        values = {**PENDING_AGAIN, **raised, "updated_at": clocks.now(connection)}
-        changed = connection.execute(statement.values(**values).returning(catalogue.c.path))
-        return list(changed.scalars())
+        changed = connection.execute(
+            sa.update(catalogue)
+            .where(catalogue.c.crawl == crawl, catalogue.c.status == status, chosen)
+            .values(**_REOPENED, updated_at=clocks.now(connection))
+            .returning(*columns)
+        )
+        return [Reopened(row.id, row.crawl, row.path, status, row.model_version) for row in changed]
 
 
 def reopen_rows(engine: Engine, ids: Sequence[int]) -> list[Reopened]:
@@ -259,7 +271,7 @@ def reopen_filter(engine: Engine, wanted: Filter, expected: int) -> Iterator[lis
         yield page
 
 
-def _failed() -> sa.Select[tuple[int, str, str, str]]:
+def _failed() -> sa.Select[Any]:
     """The rejected and quarantined rows, in the order of ids, locked."""
     columns = [catalogue.c[name] for name in Reopened._fields]
     return sa.select(*columns).where(*_FAILED).order_by(catalogue.c.id).with_for_update()
@@ -267,8 +279,7 @@ def _failed() -> sa.Select[tuple[int, str, str, str]]:
 
 def _reopen_chosen(connection: sa.Connection, chosen: sa.Select[Any]) -> list[Reopened]:
     found = [Reopened(*row) for row in connection.execute(chosen)]
-    values = {**PENDING_AGAIN, "generation": catalogue.c.generation + 1}
-    values["updated_at"] = clocks.now(connection)
+    values = {**_REOPENED, "updated_at": clocks.now(connection)}
     for chunk in chunks(found, IDS_PER_STATEMENT):
         ids = catalogue.c.id.in_([row.id for row in chunk])
         connection.execute(sa.update(catalogue).where(ids).values(**values))

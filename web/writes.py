@@ -19,11 +19,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from db import corrections, ledger
-from db.chunks import chunks
 from db.corrections import Choice, Done
 from db.errors import InvalidRecord
 from db.filters import storable
 from db.ledger import Reopened
+from db.writes import backend_digests
 from web.access import LONGEST_NAME, caller_of
 from web.responses import as_json
 from web.site import Site, site_of
@@ -85,8 +85,7 @@ def _requeue(site: Site, body: Body, by: str) -> Any:
     crawl, reason = _field(body, "crawl", str), _field(body, "reason", str)
     ledger.require_crawl(site.engine, crawl)
     with _publisher(site) as publish:
-        paths = ledger.reopen_rejected(site.engine, crawl, reason)
-        done = publish([ledger.Reopened(0, crawl, path, "rejected") for path in paths])
+        done = publish(ledger.reopen_rejected(site.engine, crawl, reason))
     return {"requeued": done["requeued"]}
 
 
@@ -98,8 +97,7 @@ def _release(site: Site, body: Body, by: str) -> Any:
         raise InvalidRecord("paths: expected a list of texts")
     ledger.require_crawl(site.engine, crawl)
     with _publisher(site) as publish:
-        paths = ledger.release_quarantined(site.engine, crawl, paths)
-        done = publish([ledger.Reopened(0, crawl, path, "quarantined") for path in paths])
+        done = publish(ledger.release_quarantined(site.engine, crawl, paths))
     return {"released": done["released"]}
 
 
@@ -112,24 +110,19 @@ def _publisher(site: Site) -> Iterator[Callable[[Sequence[Reopened]], dict[str, 
     """
     from worker.enqueue import CeleryPublisher
     from worker.queue import broker
+    from worker.queue.requeue import publish_reopened
 
     if site.settings is None:
         raise InvalidRecord("there is no queue")
-    settings = site.settings
-    broker.queue_length(settings)
-    with closing(CeleryPublisher(settings)) as publisher:
+    size = site.settings.shard_size
+    broker.queue_length(site.settings)
+    digests = backend_digests.known(site.engine)
+    with closing(CeleryPublisher(site.settings, digests)) as publisher:
 
         def publish(rows: Sequence[Reopened]) -> dict[str, int]:
-            shards: dict[tuple[str, str], list[str]] = {}
-            for row in rows:
-                shards.setdefault((row.status, row.crawl), []).append(row.path)
-            sums = {"rejected": 0, "quarantined": 0}
-            for (status, crawl), all_paths in shards.items():
-                size = settings.shard_size if status == "rejected" else 1
-                for paths in chunks(all_paths, size):
-                    publisher.publish(crawl, paths, roots=(), model_version=None, priority="normal")
-                sums[status] += len(all_paths)
-            return {"requeued": sums["rejected"], "released": sums["quarantined"]}
+            publish_reopened(publisher, rows, size)
+            found = Counter(row.status for row in rows)
+            return {"requeued": found["rejected"], "released": found["quarantined"]}
 
         yield publish
 

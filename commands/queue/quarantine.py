@@ -65,6 +65,8 @@ def release_command(
 ) -> None:
     """Enqueue quarantined pictures again: PATHS, or all.
 
+    Each is labelled by the model that it was enqueued for.
+
     Exit code 1: some of PATHS are not quarantined in this crawl.
 
     \b
@@ -72,7 +74,9 @@ def release_command(
       fashion-cascade quarantine release --crawl spring /data/spring/a.jpg
     """
     from db import ledger
+    from db.writes import backend_digests
     from worker.enqueue import CeleryPublisher
+    from worker.queue.requeue import publish_reopened
     from worker.sources.paths import is_url, to_text
 
     with exit_codes(), open_catalogue(catalogue_url) as catalogue:
@@ -81,12 +85,13 @@ def release_command(
             path if is_url(path) or path.startswith("file://") else to_text(path) for path in paths
         ]
         ledger.require_crawl(catalogue.engine, crawl)
-        released = ledger.release_quarantined(catalogue.engine, crawl, named)
-        with closing(CeleryPublisher(settings)) as publisher:
-            for path in released:  # one shard each: another crash affects no other picture
-                publisher.publish(crawl, [path], roots=(), model_version=None, priority="normal")
+        digests = backend_digests.known(catalogue.engine)
+        with closing(CeleryPublisher(settings, digests)) as publisher:
+            rows = ledger.release_quarantined(catalogue.engine, crawl, named)
+            publish_reopened(publisher, rows, settings.shard_size)
+        released = {row.path for row in rows}
         click.echo(f"{crawl}: {counted(len(released), 'picture')} released")
-        if others := sorted(set(named) - set(released)):
+        if others := sorted(set(named) - released):
             for path in others:
                 click.echo(f"fashion-cascade: not quarantined in {crawl}: {path}", err=True)
             raise click.exceptions.Exit(ExitCode.FAILED)

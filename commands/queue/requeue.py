@@ -44,8 +44,8 @@ def command(
     """Enqueue unfinished pictures again.
 
     Use it after a broker or a worker has failed. It is safe to repeat: no picture is labelled
-    twice. --lost has an effect only while the queue is empty, because the messages of unclaimed
-    rows may still be in the queue.
+    twice. Each picture is labelled by the model that it was enqueued for. --lost has an effect only
+    while the queue is empty, because the messages of unclaimed rows may still be in the queue.
 
     \b
     Example:
@@ -77,8 +77,8 @@ def command(
             for name in [crawl] if crawl else ledger.crawl_names(catalogue.engine):
                 found: Iterable[tuple[str, str | None]]
                 if rejected is not None:
-                    paths = ledger.reopen_rejected(catalogue.engine, name, rejected)
-                    found = ((path, None) for path in paths)
+                    rows = ledger.reopen_rejected(catalogue.engine, name, rejected)
+                    found = [(row.path, row.model_version) for row in rows]
                 else:
                     found = ledger.stale_paths(catalogue.engine, name, age, lost=lost)
                 number = publish_again(settings, name, found, roots, digests)

@@ -272,7 +272,8 @@ def test_quarantine_is_reported_by_the_claim_that_made_it(store: Catalogue) -> N
         assert store.expire(f"life {life}") == 1
     assert claim(store, "/a", owner="last").quarantined == ["/a"]
     assert claim(store, "/a", owner="last").done == ["/a"]
-    assert ledger.release_quarantined(store.engine, CRAWL) == ["/a"]
+    (released,) = ledger.release_quarantined(store.engine, CRAWL)
+    assert (released.path, released.status, released.model_version) == ("/a", "quarantined", MODEL)
     assert [file.path for file in claim(store, "/a", owner="last").todo] == ["/a"]
 
 

@@ -10,7 +10,7 @@ from db.check import check
 from db.errors import InvalidRecord
 from db.queries import Filter, rows
 from db.records import PendingRow
-from tests.db.samples import CRAWL, labelled, put, quarantine, register, rejected
+from tests.db.samples import CRAWL, MODEL, labelled, put, quarantine, register, rejected
 
 
 @pytest.fixture
@@ -44,8 +44,8 @@ def test_of_chosen_rows_only_rejected_and_quarantined_ones_are_reopened(store: C
     found = ledger.reopen_rows(store.engine, [*chosen, chosen[0], 10**9])
     assert [tuple(row) for row in found] == sorted(
         [
-            (ids["/cut"], CRAWL, "/cut", "rejected"),
-            (ids["/poison"], CRAWL, "/poison", "quarantined"),
+            (ids["/cut"], CRAWL, "/cut", "rejected", MODEL),
+            (ids["/poison"], CRAWL, "/poison", "quarantined", MODEL),
         ]
     )
     assert statuses(store) == BEFORE | {"/cut": "pending", "/poison": "pending"}

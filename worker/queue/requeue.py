@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 
 from db.chunks import chunks
+from db.ledger import Reopened
 from db.writes.backend_digests import Digests
-from worker.enqueue import CeleryPublisher
+from worker.enqueue import CeleryPublisher, Publisher
 from worker.queue import broker
 from worker.settings import Settings
 
@@ -27,11 +29,29 @@ def publish_again(
 
     `digests` are those of the last `enqueue` (`db.writes.backend_digests.known`).
     """
-    publisher, total = CeleryPublisher(settings, digests), 0
-    for model_version, paths in shards_by_model(found, settings.shard_size):
-        publisher.publish(crawl, paths, roots=roots, model_version=model_version, priority="normal")
-        total += len(paths)
+    total = 0
+    with closing(CeleryPublisher(settings, digests)) as publisher:
+        for model_version, paths in shards_by_model(found, settings.shard_size):
+            publisher.publish(
+                crawl, paths, roots=roots, model_version=model_version, priority="normal"
+            )
+            total += len(paths)
     return total
+
+
+def publish_reopened(publisher: Publisher, rows: Iterable[Reopened], shard_size: int) -> None:
+    """Publish rows that were rejected or quarantined, each for the model that it had.
+
+    Quarantined ones get a shard each, so that another crash affects no other picture.
+    """
+    shards: dict[tuple[str, str, str | None], list[str]] = {}
+    for row in rows:
+        shards.setdefault((row.status, row.crawl, row.model_version), []).append(row.path)
+    for (status, crawl, model_version), found in shards.items():
+        for paths in chunks(found, 1 if status == "quarantined" else shard_size):
+            publisher.publish(
+                crawl, paths, roots=(), model_version=model_version, priority="normal"
+            )
 
 
 def shards_by_model(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -11,15 +14,25 @@ import sqlalchemy as sa
 
 from cascade.backends import LITERT_FLOAT32, OPENVINO_FLOAT32, TENSORFLOW, installed
 from cascade.backends.digests import digests
-from cascade.bundle import Bundle
+from cascade.bundle import SHIPPED, Bundle, seal
 from db.catalogue import Catalogue
+from db.queries import Filter, rows
 from db.writes.backend_digests import known
 from tests.bundles import converted_anew
-from tests.worker.crawls import Crawl
+from tests.redis_server import RedisServer
+from tests.web.serving import served
+from tests.web.test_access import csrf, origin
+from tests.worker.crawls import Crawl, write_crawl
 from tests.worker.queues import SECONDS, Queue
 from worker.errors import ModelUnusable
 from worker.model_loader import open_model
-from worker.queue.backend_digests import announce, require_known_files, require_same_files
+from worker.queue.backend_digests import (
+    HEADER,
+    announce,
+    require_known_files,
+    require_same_files,
+)
+from worker.settings import Settings
 
 FAST = OPENVINO_FLOAT32 if installed(OPENVINO_FLOAT32) else LITERT_FLOAT32
 
@@ -33,6 +46,27 @@ def backends(queue: Queue) -> Counter[tuple[str | None, str | None]]:
             return Counter((row[0], row[1]) for row in connection.execute(query))
     finally:
         engine.dispose()
+
+
+def asked(broker: RedisServer) -> dict[str, tuple[str, dict[str, str]]]:
+    """(model version, digests) in the message of each path that waits; the messages are taken."""
+    found = {}
+    with broker.client() as client:
+        for key in client.keys("fashion-cascade*"):  # one list a priority
+            while message := client.rpop(key):
+                envelope = json.loads(message)
+                _, fields, _ = json.loads(base64.b64decode(envelope["body"]))
+                asked_for = (fields["model_version"], envelope["headers"].get(HEADER))
+                found |= dict.fromkeys(fields["paths"], asked_for)
+    return found
+
+
+def change(catalogue_url: str, sql: str) -> None:
+    """Change rows by plain SQL."""
+    engine = sa.create_engine(catalogue_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text(sql))
+    engine.dispose()
 
 
 def log_of(queue: Queue, name: str) -> str:
@@ -65,6 +99,50 @@ def test_files_that_differ_are_refused_until_they_are_enqueued_with(
     require_same_files(catalogue, other, asked)
     with pytest.raises(ModelUnusable):
         require_known_files(catalogue, right)
+
+
+@pytest.mark.servers
+@pytest.mark.timeout(SECONDS)
+def test_pictures_that_are_enqueued_again_ask_for_the_same_bundle(
+    tmp_path: Path, broker: RedisServer
+) -> None:
+    """As many ways as there are: `requeue` and `quarantine release`, and both on the page."""
+    second = tmp_path / "second"
+    shutil.copytree(SHIPPED, second)
+    calibration = second / "calibration.json"
+    calibration.write_text(calibration.read_text() + "\n")  # a change of the version
+    seal(second, {}, {})
+    queue = Queue(tmp_path, broker, f"sqlite:///{tmp_path / 'catalogue.db'}")
+    for bundle in (SHIPPED, second):
+        write_crawl(queue.pictures / bundle.name, 2)
+        queue.run("enqueue", queue.pictures / bundle.name, "--crawl", "spring", "--model", bundle)
+    wanted = asked(broker)
+    assert len(wanted) == 4
+    assert len({version for version, _ in wanted.values()}) == 2
+    assert all(digests for _, digests in wanted.values())
+    rejected = "UPDATE catalogue SET status = 'rejected', reason = 'missing'"
+    quarantined = "UPDATE catalogue SET status = 'quarantined', reason = 'worker_died'"
+    for sql, words in (
+        (rejected, ("requeue", "--rejected", "missing")),
+        (quarantined, ("quarantine", "release", "--crawl", "spring")),
+    ):
+        change(queue.catalogue_url, sql)
+        queue.run(*words)
+        assert asked(broker) == wanted
+    catalogue = Catalogue.open(queue.catalogue_url)
+    with served(catalogue, tmp_path, settings=Settings(broker_url=broker.url)) as client:
+        headers = origin(client) | {"X-CSRF-Token": csrf(client)}
+        ids = [row.id for row in rows(catalogue.engine, Filter())]
+        for sql, name, body in (
+            (rejected, "requeue", {"crawl": "spring", "reason": "missing"}),
+            (quarantined, "release", {"crawl": "spring"}),
+            (rejected, "requeue", {"where": "crawl=spring", "expected": 4}),
+            (quarantined, "requeue", {"ids": ids}),
+        ):
+            change(queue.catalogue_url, sql)
+            assert client.post(f"/api/v1/{name}", json=body, headers=headers).is_success
+            assert asked(broker) == wanted
+    catalogue.close()
 
 
 @pytest.mark.servers
