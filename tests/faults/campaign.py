@@ -2,8 +2,9 @@
 
 ``python -m tests.faults.campaign --schedules 100 --pictures 160 --jobs 2``
 
-``--seed N`` runs one schedule again. The report has one JSON line a schedule; a table of recovery
-times by fault is printed in the end. Exit code 1: something that is promised did not hold.
+``--seed N`` runs one schedule again. The report has one JSON line a schedule, with the commit that
+ran; a table of recovery times by fault is printed in the end. ``--resume`` goes on with the report
+of a campaign that was stopped. Exit code 1: something that is promised did not hold.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import queue
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -163,6 +165,7 @@ def campaign(
 ) -> list[dict[str, Any]]:
     """Run schedules, `jobs` at a time, each job with a PostgreSQL of its own."""
     lines: list[dict[str, Any]] = []
+    commit = commit_of(ROOT)
     report.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="fashion-faults-"))
@@ -180,6 +183,7 @@ def campaign(
                 line = run_schedule(plan, folder / str(plan.seed), server, crawl, pictures, model)
             finally:
                 servers.put(server)
+            line["commit"] = commit
             with TALLY, report.open("a") as file:
                 lines.append(line)
                 file.write(json.dumps(line) + "\n")
@@ -190,6 +194,22 @@ def campaign(
         with ThreadPoolExecutor(jobs) as pool:
             list(pool.map(one, plans))
     return lines
+
+
+def commit_of(folder: Path) -> str:
+    """The commit of a checkout, with a plus sign if files differ from it."""
+    command = ["git", "-C", str(folder), "describe", "--always", "--abbrev=12", "--exclude=*"]
+    said = subprocess.run(
+        [*command, "--dirty=+"], capture_output=True, text=True, check=False
+    ).stdout
+    return said.strip() or "unknown"
+
+
+def lines_of(report: Path) -> list[dict[str, Any]]:
+    """The schedules in a report."""
+    if not report.exists():
+        return []
+    return [json.loads(line) for line in report.read_text().splitlines()]
 
 
 def table(lines: list[dict[str, Any]]) -> str:
@@ -242,12 +262,16 @@ def main() -> None:
     parser.add_argument("--only", help="choose from these faults, with commas between them")
     parser.add_argument("--report", type=Path, default=Path("runs/faults.jsonl"))
     parser.add_argument("--keep", type=Path, help="an empty folder; logs stay there")
+    parser.add_argument("--resume", action="store_true", help="skip seeds that the report has")
     given = parser.parse_args()
     seeds = given.seed or range(given.first, given.first + given.schedules)
     faults = tuple(given.only.split(",")) if given.only else FAULTS
     print(f"patience {PATIENCE_SECONDS:.0f} s, {given.pictures} pictures a schedule", flush=True)
-    plans = [schedule(seed, faults) for seed in seeds]
-    lines = campaign(plans, given.pictures, given.jobs, given.report, keep=given.keep)
+    lines = lines_of(given.report) if given.resume else []
+    done = {line["seed"] for line in lines}
+    plans = [schedule(seed, faults) for seed in seeds if seed not in done]
+    if plans:
+        lines += campaign(plans, given.pictures, given.jobs, given.report, keep=given.keep)
     print(table(lines))
     sys.exit(any(line["violations"] for line in lines))
 

@@ -5,7 +5,10 @@ The campaign at full size: ``make test-faults``.
 
 from __future__ import annotations
 
+import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,11 +148,32 @@ def test_traces_of_servers_in_trouble_are_told_from_others(tmp_path: Path) -> No
     assert unknown_traces(log) == {"KeyError: 'path'": 1}
 
 
+def test_a_campaign_that_was_stopped_goes_on_with_its_report(tmp_path: Path) -> None:
+    """All of its seeds have run: their lines are counted, and nothing starts."""
+    report = tmp_path / "report.jsonl"
+    moment = {"faults": ["root_away"], "recovery_seconds": 1.5}
+    lines = [
+        {"seed": seed, "pictures": 160, "moments": [moment], "violations": found}
+        for seed, found in ((1, []), (2, ["a row is lost"]))
+    ]
+    report.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    command = [sys.executable, "-m", "tests.faults.campaign", "--schedules", "2", "--resume"]
+    done = subprocess.run(
+        [*command, "--report", str(report)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert "| root_away | 2 | 1.5 | 1.5 | 1.5 |" in done.stdout
+    assert (
+        "2 schedules, 2 faults, 320 pictures: 1 schedules with violations, seeds [2]" in done.stdout
+    )
+    assert len(report.read_text().splitlines()) == 2
+
+
 @pytest.mark.servers
 @pytest.mark.slow
 def test_a_short_schedule_holds_all_that_is_promised(tmp_path: Path) -> None:
     report = tmp_path / "report.jsonl"
     (line,) = campaign([SHORT], 64, 1, report, keep=tmp_path / "worlds")
     assert line["violations"] == line["remedies"] == []
-    assert len(report.read_text().splitlines()) == 1
+    assert json.loads(report.read_text())["commit"]
     assert "1 schedules, 4 faults, 64 pictures: 0 schedules with violations" in table([line])
