@@ -1,11 +1,12 @@
 # CPU image. Built in two stages, so that the final one has no compiler and no pip cache.
-FROM python:3.12-slim-bookworm AS build
+ARG PYTHON_IMAGE=python:3.12.8-slim-bookworm
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /source
 COPY . .
 RUN python -m venv /opt/fashion-cascade \
     && /opt/fashion-cascade/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt .
 
-FROM python:3.12-slim-bookworm
+FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="fashion-cascade" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin fashion

@@ -13,7 +13,6 @@ import pwd
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -39,6 +38,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "enqueue": "queue.enqueue",
         "worker": "queue.worker",
         "up": "queue.up",
+        "probe": "queue.probe",
         "status": "queue.status",
         "requeue": "queue.requeue",
         "cancel": "queue.cancel",
@@ -235,17 +235,33 @@ class DroppingFile(io.FileIO):
 
 def version() -> str:
     """The installed version, or a note that the checkout is not installed."""
+    from importlib import metadata  # takes as long as all other imports here together
+
     try:
         return metadata.version("fashion-cascade")
     except metadata.PackageNotFoundError:
         return "0 (not installed)"
 
 
+def show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted and not ctx.resilient_parsing:
+        click.echo(f"fashion-cascade, version {version()}")
+        ctx.exit()
+
+
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
-@click.version_option(version(), prog_name="fashion-cascade")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=show_version,
+    help="Show the version and exit.",
+)
 def main() -> None:
     """Label crawled shop pictures with a hierarchy of labels, in a SQL catalogue.
 

@@ -21,11 +21,14 @@ _hints_given: set[str] = set()  # each is printed once a process
 
 
 @contextmanager
-def exit_codes(usage: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def exit_codes(
+    usage: tuple[type[Exception], ...] = (), *, json_lines: bool = False
+) -> Iterator[None]:
     """Print an error of the rooms as one line and exit with its code; other errors pass through.
 
     Args:
         usage: classes that mean wrong arguments in this command, whatever the table says.
+        json_lines: print the error as a line of a log in JSON.
     """
     try:
         yield
@@ -33,7 +36,12 @@ def exit_codes(usage: tuple[type[Exception], ...] = ()) -> Iterator[None]:
         code = ExitCode.USAGE if isinstance(error, usage) else exit_code_of(error)
         if code is None:
             raise
-        click.echo(f"fashion-cascade: {error}", err=True)
+        if json_lines:
+            from worker import logs
+
+            logs.write_line("fashion-cascade", logs.ERROR, str(error))
+        else:
+            click.echo(f"fashion-cascade: {error}", err=True)
         raise click.exceptions.Exit(code) from error
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -63,10 +64,44 @@ def test_images_run_as_an_ordinary_user(name: str) -> None:
 
 
 def test_every_variable_names_a_setting(compose: Any) -> None:
-    known = {setting.variable for setting in SETTINGS}
+    known = {v for setting in SETTINGS for v in (setting.variable, setting.file_variable)}
     for service in compose["services"].values():
         used = {name for name in service.get("environment", {}) if name.startswith("FASHION_")}
         assert used <= known
+
+
+def test_no_password_is_in_an_environment_and_each_is_a_secret(compose: Any) -> None:
+    for name, service in compose["services"].items():
+        values = " ".join(map(str, service.get("environment", {}).values()))
+        assert not re.search(r"://[^/]*:[^/]*@|\$\{\w*PASSWORD", values), name
+        named = set(re.findall(r"/run/secrets/(\w+)", values))
+        assert named <= set(service.get("secrets", [])) <= set(compose["secrets"])
+    for secret in compose["secrets"]:
+        assert f"secrets/{secret}" in (ROOT / "docs" / "operations.md").read_text()
+
+
+def test_every_container_is_hardened_and_has_limits(compose: Any) -> None:
+    for name, service in compose["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["mem_limit"] and service["pids_limit"], name
+
+
+def test_images_of_others_are_given_by_variable_with_an_exact_version(compose: Any) -> None:
+    texts = [service["image"] for service in compose["services"].values()]
+    texts += [
+        s["build"]["args"]["PYTHON_IMAGE"] for s in compose["services"].values() if "build" in s
+    ]
+    for text in texts:
+        assert re.fullmatch(r"fashion-cascade:\w+|\$\{\w+:-[\w/]+:\d+\.\d+\.?\d*[\w-]*\}", text), (
+            text
+        )
+    for name in ("Dockerfile", "Dockerfile.gpu"):
+        (default,) = re.findall(
+            r"^ARG PYTHON_IMAGE=(\S+)$", (ROOT / name).read_text(), re.MULTILINE
+        )
+        assert f"${{PYTHON_IMAGE:-{default}}}" in texts
 
 
 def seconds(text: str) -> float:
@@ -100,8 +135,10 @@ def test_the_broker_itself_gets_the_signal_to_stop(compose: Any, tmp_path: Path)
     )
     named_as_in_the_image.chmod(0o755)
     command = [part.replace("$$", "$") for part in compose["services"]["redis"]["command"]]
-    surroundings = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "REDIS_PASSWORD": "a$b-c"}
-    client = redis.Redis(port=port, password=surroundings["REDIS_PASSWORD"])
+    password, file = "a$b \"c'd\\e`f` @:/?#% é", tmp_path / "secret"
+    file.write_text(password + "\n")
+    surroundings = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "REDIS_PASSWORD_FILE": str(file)}
+    client = redis.Redis(port=port, password=password)
 
     def answers() -> bool:
         try:
@@ -132,6 +169,12 @@ def test_everything_that_stays_has_a_health_check_and_restarts(compose: Any) -> 
         assert service["restart"] == "unless-stopped"
 
 
+@pytest.mark.parametrize("name", ["worker", "worker-gpu"])
+def test_the_health_of_a_worker_is_asked_without_the_broker(compose: Any, name: str) -> None:
+    command = compose["services"][name]["healthcheck"]["test"]
+    assert command == ["CMD", "fashion-cascade", "probe", "live"]
+
+
 def test_nothing_listens_beyond_this_machine(compose: Any) -> None:
     for service in compose["services"].values():
         for port in service.get("ports", []):
@@ -140,7 +183,8 @@ def test_nothing_listens_beyond_this_machine(compose: Any) -> None:
 
 def test_the_page_asks_for_a_password_and_only_reads_the_pictures(compose: Any) -> None:
     web = compose["services"]["web"]
-    assert web["environment"]["FASHION_CASCADE_SERVE_PASSWORD"].startswith("${SERVE_PASSWORD:?")
+    file = web["environment"]["FASHION_CASCADE_SERVE_PASSWORD_FILE"]
+    assert file == "/run/secrets/serve_password" and "serve_password" in web["secrets"]
     assert web["environment"]["FASHION_CASCADE_ROOTS"] == "/pictures"
     assert web["command"][0] == "serve" and "--host=0.0.0.0" in web["command"]
     assert web["read_only"] is True

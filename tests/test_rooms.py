@@ -70,6 +70,7 @@ MAY_IMPORT = {
     },
     "worker.sources": {"worker.errors"},
     "worker.configuration": {"worker.errors"},
+    "worker.probes": set[str](),
     "worker.queue": {"worker"},  # the Celery side stands on top of the pipeline
     "commands.everyday": SHARED_BY_COMMANDS,
     "commands.queue": SHARED_BY_COMMANDS,

@@ -24,9 +24,13 @@ in URLs, all between `//` and the last `@` and the values of parameters such as 
 become `***`. Percent-encode `/ ? # @ : %` in a user name or password (`%2F %3F %23 %40 %3A %25`),
 and in `roots` also `,` (`%2C`). A URL whose parts cannot be told apart is refused and not shown.
 
-`catalogue_url`, `broker_url`, `model_store` and `roots` may also come from a file, such as a
-mounted secret: set `FASHION_CASCADE_BROKER_URL_FILE=/run/secrets/broker` instead of the variable
-itself, in the environment or in `.env`. The last line end is cut. Both forms at once are refused.
+A password may stand apart from its URL: `broker_password` and `catalogue_password` are taken as
+they are, whatever characters they have. A URL that has a password of its own is refused then.
+
+Passwords, tokens, `catalogue_url`, `broker_url`, `model_store` and `roots` may also come from a
+file, such as a mounted secret: set `FASHION_CASCADE_BROKER_PASSWORD_FILE=/run/secrets/broker`
+instead of the variable itself, in the environment or in `.env`. The last line end is cut. Both
+forms at once are refused with exit code 2.
 
 `.env` is UTF-8 and taken as written: `${NAME}` is not expanded. It is not read if it belongs to
 another user than you or root; a line on standard error says so.

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from logging import ERROR
+
+__all__ = ["CONTEXT", "ERROR", "JsonLines", "configure", "in_json", "write_line"]
 
 CONTEXT = ("crawl", "shard", "seconds")
 
@@ -29,10 +34,23 @@ class JsonLines(logging.Formatter):
 
 
 def configure(log_format: str, level: str) -> None:
-    """Send all log lines to stderr, as ``json`` or ``text``."""
+    """Send all log lines and Python's warnings to stderr, as ``json`` or ``text``."""
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s")
     handler.setFormatter(JsonLines() if log_format == "json" else text)
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    logging.getLogger("multiprocessing").handlers = [handler]  # billiard's does not propagate
     for verbose in ("PIL", "alembic"):
         logging.getLogger(verbose).setLevel(logging.WARNING)
+
+
+def in_json(environ: Mapping[str, str]) -> bool:
+    """Whether the environment asks for JSON, also where other settings cannot be read."""
+    return environ.get("FASHION_CASCADE_LOG_FORMAT") == "json"
+
+
+def write_line(logger: str, level: int, message: str) -> None:
+    """Write one JSON line to stderr at once, without a lock: also from a signal handler."""
+    record = logging.LogRecord(logger, level, "", 0, message, None, None)
+    os.write(2, f"{JsonLines().format(record)}\n".encode())

@@ -21,10 +21,12 @@ from worker.configuration import types
 from worker.configuration.declaration import PREFIX, Setting, masked_value
 from worker.configuration.declaration import declared as _setting
 from worker.configuration.files import read_dotenv, read_secret
+from worker.configuration.passwords import has_password, with_password
 from worker.configuration.user_folders import user_settings_folder
 from worker.errors import SettingsError
 
 FILE_NAME = "fashion-cascade.toml"
+PASSWORDS = {"catalogue_url": "catalogue_password", "broker_url": "broker_password"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,13 @@ class Settings:
         types.text,
         "The catalogue: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE.",
         url=True,
+    )
+    catalogue_password: str = _setting(
+        "",
+        types.text,
+        "Password for the server of catalogue_url, as it is: nothing in it is encoded. Empty: the "
+        "URL's own.",
+        secret=True,
     )
     model: str = _setting(
         "default",
@@ -82,6 +91,13 @@ class Settings:
         "The broker: redis://:PASSWORD@HOST:PORT/NUMBER, rediss:// for TLS, "
         "redis+socket:///PATH for a Unix socket.",
         url=True,
+    )
+    broker_password: str = _setting(
+        "",
+        types.text,
+        "Password for the server of broker_url, as it is: nothing in it is encoded. Empty: the "
+        "URL's own.",
+        secret=True,
     )
     queue: str = _setting("fashion-cascade", types.text, "Name of the queue on the broker.")
     shard_size: int = _setting(128, types.number(1, 4096), "Paths in one message.")
@@ -196,11 +212,19 @@ class Resolved:
 
 
 def pass_to_child(environ: MutableMapping[str, str], name: str, value: object) -> None:
-    """Set a setting in a child's environment, and remove its ``_FILE`` variable."""
+    """Set a setting in a child's environment, and remove its ``_FILE`` variable.
+
+    With a URL that has a password, a password that stands apart is removed too.
+    """
     setting = BY_NAME[name]
     environ[setting.variable] = str(value)
-    if setting.file_variable:  # both forms at once are refused
-        environ.pop(setting.file_variable, None)
+    replaced = [setting.file_variable]  # both forms at once are refused
+    if name in PASSWORDS and has_password(str(value)):
+        password = BY_NAME[PASSWORDS[name]]
+        replaced += [password.variable, password.file_variable]
+    for variable in replaced:
+        if variable:
+            environ.pop(variable, None)
 
 
 def check_consistency(settings: Settings) -> None:
@@ -247,6 +271,10 @@ def resolve(
         for name, raw in found.items():
             values[name] = _parsed(BY_NAME[name], raw, source)
             sources[name] = source
+    for url, password in PASSWORDS.items():
+        if values.get(password):
+            own = values.get(url, BY_NAME[url].default)
+            values[url] = with_password(own, values[password], (url, password))
     known = {v for setting in SETTINGS for v in (setting.variable, setting.file_variable)}
     unknown = tuple(sorted(v for v in environ if v.startswith(PREFIX) and v not in known))
     return Resolved(Settings(**values), sources, unknown, not_read)

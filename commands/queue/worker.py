@@ -61,12 +61,14 @@ def command(name: str | None, *, wait: bool, **options: object) -> None:
     Example:
       FASHION_CASCADE_ROOTS=/data fashion-cascade worker --pool-size 4 --device cpu
     """
+    from worker import logs
     from worker.queue import metrics
     from worker.queue.broker import wait_for_broker
     from worker.queue.preflight import check_worker_can_start
     from worker.settings import pass_to_child, resolve
 
-    with exit_codes():
+    asked = options.get("log_format")
+    with exit_codes(json_lines=asked == "json" if asked else logs.in_json(os.environ)):
         resolved = resolve(options, environ=os.environ)
         check_worker_can_start(resolved.settings)
         wait_for_broker(resolved.settings, math.inf if wait else BROKER_SECONDS)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from db.session import make_engine
 from rendering.secrets import is_unambiguous, mask_url
 from worker.errors import SettingsError
 from worker.settings import FILE_NAME, SETTINGS, Resolved, Settings, pass_to_child, resolve
@@ -178,6 +180,55 @@ def test_a_value_comes_from_the_file_that_its_variable_names(places: Places) -> 
     assert places.resolve(broker_url="redis://x/0").settings.broker_url == "redis://x/0"
     places.environ["FASHION_CASCADE_BROKER_URL"] = "redis://h/0"
     with pytest.raises(SettingsError, match=r"BROKER_URL and FASHION_CASCADE_BROKER_URL_FILE"):
+        places.resolve()
+
+
+HARD = "a:b@c/d?e#f%20g\"h'i\\j $k é,"
+
+
+def test_a_password_stands_apart_from_its_url_whatever_it_is(places: Places) -> None:
+    file = places.folder / "secret"
+    file.write_text(f"{HARD}\n", encoding="utf-8")
+    places.environ |= {
+        "FASHION_CASCADE_BROKER_PASSWORD_FILE": str(file),
+        "FASHION_CASCADE_BROKER_URL": "redis://h:1/2",
+        "FASHION_CASCADE_CATALOGUE_PASSWORD": HARD,
+        "FASHION_CASCADE_CATALOGUE_URL": "postgresql://me@h/db?sslmode=require",
+    }
+    found = places.resolve().settings
+    broker = urlsplit(found.broker_url)
+    assert (unquote(broker.password or ""), broker.hostname, broker.port) == (HARD, "h", 1)
+    catalogue = make_engine(found.catalogue_url).url
+    assert (catalogue.username, catalogue.password, catalogue.host) == ("me", HARD, "h")
+    assert catalogue.query == {"sslmode": "require"}
+    shown = {row["name"]: row["value"] for row in places.resolve().shown()}
+    assert shown["broker_password"] == "***" and shown["broker_url"] == "redis://***@h:1/2"
+
+
+def test_a_url_with_a_password_of_its_own_and_a_password_are_refused(places: Places) -> None:
+    places.environ["FASHION_CASCADE_BROKER_PASSWORD"] = "secret1"
+    places.environ["FASHION_CASCADE_BROKER_URL"] = "redis://:secret2@h/0"
+    with pytest.raises(SettingsError, match="broker_url has a password, and broker_pass") as caught:
+        places.resolve()
+    assert "secret" not in str(caught.value)
+    pass_to_child(places.environ, "broker_url", "redis://:secret3@h/0")  # as `up` does
+    assert places.resolve().settings.broker_url == "redis://:secret3@h/0"
+
+
+def test_a_file_and_a_socket_with_a_password(places: Places) -> None:
+    places.environ["FASHION_CASCADE_CATALOGUE_PASSWORD"] = "pass"
+    assert places.resolve().settings.catalogue_url == "sqlite:///catalogue.db"
+    places.environ["FASHION_CASCADE_BROKER_PASSWORD"] = "p@ss"
+    socket = places.resolve(broker_url="redis+socket:///run/r.sock").settings.broker_url
+    assert socket == "redis+socket://:p%40ss@/run/r.sock"
+
+
+@pytest.mark.parametrize("variable", [s.variable for s in SETTINGS if s.secret or s.url])
+def test_each_secret_comes_from_a_file_and_not_from_both(places: Places, variable: str) -> None:
+    file = places.folder / "secret"
+    file.write_text("x://y\n")
+    places.environ |= {variable: "x://y", f"{variable}_FILE": str(file)}
+    with pytest.raises(SettingsError, match=f"{variable} and {variable}_FILE are both set"):
         places.resolve()
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from celery import signals
+from celery.apps import worker as worker_module
 
 from db.catalogue import Catalogue
 from db.errors import CatalogueError
@@ -25,7 +26,7 @@ from worker.decode import Decoder
 from worker.errors import ExitCode, WorkerError, exit_code_of
 from worker.lease_owners import expire_dead_owners, this_owner
 from worker.model_loader import Model, ModelCache, register_model
-from worker.queue import healing, metrics, stopping
+from worker.queue import beats, healing, metrics, stopping
 from worker.queue.preflight import check_worker_can_start, require_roots
 from worker.settings import Settings, resolve
 from worker.sources.row_files import row_loader
@@ -74,6 +75,8 @@ class Resources:
 
 
 _resources: Resources | None = None
+_main_beat: beats.MainBeat | None = None
+_process_beat: beats.ProcessBeat | None = None
 _lock = threading.RLock()
 _stop = threading.Event()
 
@@ -98,6 +101,8 @@ def resources() -> Resources:
                 threads=cores_per_process(settings),
             )
             models.default().load()
+            if _process_beat is not None:
+                _process_beat.has_network()
             catalogue = Catalogue.open(settings.catalogue_url, create=False)
             register_model(catalogue, models.default())
             catalogue.put_in_use(models.default().version, only_if_none=True)
@@ -124,16 +129,39 @@ def set_threads_and_device(settings: Settings) -> None:
 
 
 def _on_start(sender: str, instance: Any, conf: Any, options: Any, **_: Any) -> None:
-    """Refuse to start if nothing could be labelled; set the threads."""
+    """Refuse to start if nothing could be labelled; begin the probes' files; set the threads."""
+    global _main_beat  # noqa: PLW0603 - one per process
+    json_lines = logs.in_json(os.environ)
     try:
         settings = resolve(environ=os.environ).settings
+        json_lines = settings.log_format == "json"
+        logs.configure(settings.log_format, settings.log_level)
         check_worker_can_start(settings)
     except (WorkerError, CatalogueError) as error:
         code = exit_code_of(error) if isinstance(error, WorkerError) else ExitCode.DATABASE
         log.error("%s", error)
-        os.write(2, f"fashion-cascade: {error}\n".encode())
+        if not json_lines:
+            os.write(2, f"fashion-cascade: {error}\n".encode())
         raise SystemExit(code) from error
+    if json_lines:
+        speak_json(instance)
+    _main_beat = beats.start_main(sender)
     set_threads_and_device(settings)
+
+
+def speak_json(worker: Any) -> None:
+    """Leave out Celery's banner, and turn what it prints at a stop into JSON lines."""
+
+    def say(message: str, *_: Any) -> None:
+        logs.write_line(worker_module.__name__, logging.WARNING, message.strip())
+
+    worker.quiet = True
+    worker_module.safe_say = say
+
+
+def _on_setup(**_: Any) -> None:
+    """Let the processes of the pool set up their own logging: Celery would do so before them."""
+    os.environ.pop("_MP_FORK_LOGLEVEL_", None)
 
 
 def _on_logging(**_: Any) -> None:
@@ -143,17 +171,22 @@ def _on_logging(**_: Any) -> None:
 
 def _on_ready(sender: Any, **_: Any) -> None:
     settings = resolve(environ=os.environ).settings
-    stopping.install(sender.controller, settings)
+    assert _main_beat is not None  # made at the start of the same process
+    _main_beat.watch(sender.controller.pool)
+    stopping.install(sender.controller, settings, _main_beat.turned)
     if sender.restart_count <= 1:
         stopping.start_watchdog(settings)
         healing.start(settings)
-        metrics.serve(settings)
+        beats.start_looking(settings)
+        metrics.serve(settings, beats.folder())
 
 
 def _on_child(**_: Any) -> None:
     """Load and warm up the model; stop cleanly when the pool ends its processes."""
+    global _process_beat  # noqa: PLW0603 - one per process
     for number in (signal.SIGTERM, signal.SIGQUIT):
         signal.signal(number, _request_stop)
+    _process_beat = beats.start_process()
     try:
         resources()
     except (WorkerError, CatalogueError) as error:
@@ -173,6 +206,7 @@ def _on_end(**_: Any) -> None:
 
 signals.celeryd_init.connect(_on_start)
 signals.setup_logging.connect(_on_logging)
+signals.celeryd_after_setup.connect(_on_setup)
 signals.worker_ready.connect(_on_ready)
 signals.worker_process_init.connect(_on_child)
 signals.worker_process_shutdown.connect(_on_end)

@@ -9,7 +9,10 @@ from __future__ import annotations
 import os
 import tempfile
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from worker.probes import serve as serve_http
 
 if TYPE_CHECKING:
     from worker.report import Report
@@ -102,14 +105,20 @@ class QueueCollector:
             return
 
 
-def serve(settings: Settings) -> None:
-    """Serve the metrics on the port of the settings, if one is set."""
+def serve(settings: Settings, state_folder: Path) -> None:
+    """Serve the metrics, and the probes of this worker, on the port of the settings if it is set.
+
+    Args:
+        settings: of the worker.
+        state_folder: where its processes touch their files.
+    """
     if not settings.metrics_port or FOLDER not in os.environ:
         return
-    from prometheus_client import CollectorRegistry, start_http_server
+    from prometheus_client import CollectorRegistry, make_wsgi_app
     from prometheus_client.multiprocess import MultiProcessCollector
 
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     registry.register(QueueCollector(settings))
-    start_http_server(settings.metrics_port, settings.metrics_address, registry)
+    application = serve_http.with_probes(make_wsgi_app(registry), state_folder)
+    serve_http.start(application, settings.metrics_address, settings.metrics_port)

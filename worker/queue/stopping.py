@@ -31,14 +31,14 @@ SPARE_SECONDS = 60
 WATCHDOG_EXIT_CODE = 1
 
 
-def install(worker: Any, settings: Settings) -> None:
-    """Replace Celery's waiting at a stop, and Ctrl-C."""
+def install(worker: Any, settings: Settings, beat: Callable[[], None]) -> None:
+    """Replace Celery's waiting at a stop, and Ctrl-C; `beat` is called while it waits."""
     seconds = settings.soft_shutdown_seconds
-    worker.wait_for_soft_shutdown = lambda: wait_while_active(worker, seconds)
+    worker.wait_for_soft_shutdown = lambda: wait_while_active(worker, seconds, beat)
 
     def on_interrupt(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # the second Ctrl-C ends it at once
-        wait_while_active(worker, seconds)
+        wait_while_active(worker, seconds, beat)
         if state.active_requests:
             worker.consumer.cancel_active_requests()
             state.should_terminate = ExitCode.STOPPED
@@ -48,12 +48,13 @@ def install(worker: Any, settings: Settings) -> None:
     signal.signal(signal.SIGINT, on_interrupt)
 
 
-def wait_while_active(worker: Any, seconds: float) -> None:
-    """Wait until no shard is in work, at most `seconds`."""
+def wait_while_active(worker: Any, seconds: float, beat: Callable[[], None]) -> None:
+    """Wait until no shard is in work, at most `seconds`; call `beat` meanwhile."""
     if seconds and state.active_requests:
         log.warning("stopping: the shards in work have %g s to end", seconds)
     deadline = time.monotonic() + seconds
     while state.active_requests and time.monotonic() < deadline:
+        beat()
         _collect_results(getattr(worker.pool, "_pool", None))
 
 
