@@ -18,7 +18,17 @@ from db.exports.files import Exported, require_file_name
 from db.exports.text import drop_text, finish_text, unfinished_text
 from db.filters import Filter
 from db.session import reading, shown, writing
-from db.tables import catalogue, crawls, forgotten, path_key, relabels
+from db.tables import (
+    catalogue,
+    catalogue_count_changes,
+    catalogue_counts,
+    corrections,
+    crawls,
+    forgotten,
+    label_history,
+    path_key,
+    relabels,
+)
 from db.writes import counters
 from db.writes.row_values import checked_text
 from db.writes.withheld import digest
@@ -56,7 +66,8 @@ def forget(engine: Engine, kind: str, value: str, *, by: str, note: str | None =
             connection.execute(sa.text("LOCK TABLE catalogue, relabels IN EXCLUSIVE MODE"))
             number = sa.text("SELECT pg_current_xact_id()::xid::text")
             transaction = str(connection.execute(number).scalar_one())
-        rows = _delete(connection, kind, value)
+        deleted = _delete(connection, kind, value)
+        rows = deleted["catalogue"]
         connection.execute(
             sa.insert(forgotten).values(
                 forgotten_at=clocks.now(connection),
@@ -68,10 +79,9 @@ def forget(engine: Engine, kind: str, value: str, *, by: str, note: str | None =
             )
         )
     # deleted rows remain in the log (SQLite) or as dead rows (PostgreSQL) until now
-    tables = ("catalogue", "relabels", "label_history", "corrections")
     if transaction is None:
         return Forgotten(rows, _empty_log(engine))
-    _maintain(engine, [f"VACUUM {table}" for table in tables])
+    _maintain(engine, [f"VACUUM {table}" for table, number in deleted.items() if number])
     return Forgotten(rows, _dead_rows_kept(engine, transaction))
 
 
@@ -137,14 +147,26 @@ def _dead_rows_kept(engine: Engine, transaction: str) -> str | None:
     )
 
 
-def _delete(connection: Connection, kind: str, value: str) -> int:
-    rows = 0
+def _delete(connection: Connection, kind: str, value: str) -> dict[str, int]:
+    """Delete the rows and all that belongs to them.
+
+    Returns the number of deleted rows by table; of the counters, of what they counted.
+    """
+    ids = sa.select(catalogue.c.id).where(_chosen(catalogue, kind, value))
+    deleted = {}
+    for table in (label_history, corrections):  # before the rows: their ids would be unknown
+        statement = sa.delete(table).where(table.c.catalogue_id.in_(ids))
+        deleted[table.name] = connection.execute(statement).rowcount
     for table in TABLES:
-        rows = connection.execute(sa.delete(table).where(_chosen(table, kind, value))).rowcount
+        statement = sa.delete(table).where(_chosen(table, kind, value))
+        deleted[table.name] = connection.execute(statement).rowcount
     if kind == "crawl":
-        connection.execute(sa.delete(crawls).where(crawls.c.name == value))
+        statement = sa.delete(crawls).where(crawls.c.name == value)
+        deleted["crawls"] = connection.execute(statement).rowcount
         counters.compact(connection)  # the counters contain crawl and shop names
-    return rows
+        for table in (catalogue_counts, catalogue_count_changes):
+            deleted[table.name] = deleted["crawls"] + deleted["catalogue"]
+    return deleted
 
 
 def _chosen(table: sa.Table, kind: str, value: str) -> sa.ColumnElement[bool]:

@@ -33,6 +33,7 @@ from tests.db.samples import (
     CRAWL,
     MODEL,
     NASTY_PATHS,
+    OTHER_MODEL,
     SUNGLASSES,
     labelled,
     put,
@@ -279,6 +280,32 @@ def test_forget_deletes_for_good_and_on_record(filled: Catalogue) -> None:
         assert in_any_file(filled, "summer")
     assert housekeeping.forget(filled.engine, "crawl", CRAWL, by="mara").rows == 12
     assert check(filled.engine) == []
+
+
+@pytest.mark.parametrize("catalogue_url", ["postgresql"], indirect=True)
+def test_forget_vacuums_only_the_tables_that_lost_rows(filled: Catalogue) -> None:
+    """A vacuum of a table of a hundred million rows for the sake of one takes minutes."""
+
+    def vacuumed() -> dict[str, int]:
+        with reading(filled.engine) as connection:
+            query = "SELECT relname, vacuum_count FROM pg_stat_user_tables WHERE vacuum_count > 0"
+            return {row[0]: row[1] for row in connection.execute(sa.text(query))}
+
+    def forget(kind: str, value: str) -> set[str]:
+        before = vacuumed()
+        housekeeping.forget(filled.engine, kind, value, by="mara")
+        return {name for name, number in vacuumed().items() if number > before.get(name, 0)}
+
+    path = "/shop/twice.jpg"
+    put(filled, [labelled(path)])
+    assert forget("path", path) == {"catalogue"}
+    assert forget("path", path) == set()
+    put(filled, [labelled(path)])
+    filled.add_pending(CRAWL, [PendingRow(path)], OTHER_MODEL)  # keeps the label in the history
+    assert forget("path", path) == {"catalogue", "label_history"}
+    counters = {"catalogue_counts", "catalogue_count_changes"}
+    assert {"catalogue", "crawls"} | counters <= forget("crawl", CRAWL)
+    assert forget("crawl", CRAWL) == set()
 
 
 def test_forget_with_a_reader_says_what_is_left(
