@@ -39,6 +39,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "worker": "queue.worker",
         "up": "queue.up",
         "probe": "queue.probe",
+        "exporter": "queue.exporter",
         "status": "queue.status",
         "requeue": "queue.requeue",
         "cancel": "queue.cancel",

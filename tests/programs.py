@@ -52,6 +52,11 @@ def chromium() -> Path:
     return program("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
+def promtool() -> Path:
+    """Where Prometheus's promtool lies."""
+    return program("promtool")
+
+
 def pgbouncer() -> Path:
     """Where pgbouncer lies."""
     return program("pgbouncer")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from db import ledger
-from db.catalogue import Catalogue
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -53,12 +52,3 @@ def crawl_progress(engine: Engine, crawl: str | None = None) -> list[CrawlProgre
                 reasons[reason] = number
         progress.append(CrawlProgress(name, sum(totals.values()), **totals, reasons=reasons))
     return progress
-
-
-def oldest_pending_seconds(catalogue_url: str) -> float:
-    """Age of the oldest pending row in seconds; 0 if there is none."""
-    catalogue = Catalogue.open(catalogue_url, create=False)
-    try:
-        return ledger.oldest_pending_seconds(catalogue.engine)
-    finally:
-        catalogue.close()

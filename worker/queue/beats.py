@@ -23,7 +23,7 @@ from db.catalogue import Catalogue
 from db.errors import CatalogueError
 from worker.errors import WorkerError
 from worker.probes.state import MAIN, NETWORK, POOL, REACH, StateFiles, main_text, state_folder
-from worker.queue import broker
+from worker.queue import broker, metrics
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,7 +58,10 @@ class MainBeat:
         if not isinstance(processes, list):  # a pool of threads
             return None if self._pool is not None else {}
         numbers = [process.pid for process in list(processes) if process.pid]
-        for gone in self._seen.keys() - set(numbers):
+        gone_now = self._seen.keys() - set(numbers)
+        if gone_now:
+            metrics.record_deaths(len(gone_now))
+        for gone in gone_now:
             del self._seen[gone]
             self._files.remove(f"{POOL}{gone}")
         for number in numbers:

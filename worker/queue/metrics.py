@@ -1,4 +1,4 @@
-"""Prometheus metrics of a worker: pictures by outcome, shard seconds, batch fill, the queue.
+"""Prometheus metrics of a worker: pictures by outcome, shard seconds, batch fill, deaths.
 
 The processes of the pool write into files (``PROMETHEUS_MULTIPROC_DIR``); the parent serves the
 sums. Nothing is imported or counted unless a port is set.
@@ -37,6 +37,13 @@ def _metrics() -> dict[str, Any]:
         "pictures": Counter(
             f"{name}pictures", "Pictures by status and reason.", ["status", "reason"]
         ),
+        "same_bytes": Counter(
+            f"{name}same_bytes_pictures",
+            "Labelled pictures with the bytes of another one: not classified again.",
+        ),
+        "busy": Counter(f"{name}busy_rows", "Rows that another worker held."),
+        "lost": Counter(f"{name}lost_rows", "Rows that were worked and taken over meanwhile."),
+        "deaths": Counter(f"{name}process_deaths", "Processes of the pool that died."),
         "shards": Counter(f"{name}shards", "Shards by result.", ["result"]),
         "shard": Histogram(f"{name}shard_seconds", "Seconds per shard.", buckets=seconds),
         "inference": Histogram(
@@ -65,6 +72,9 @@ def record_shard(report: Report, seconds: float) -> None:
         metrics["pictures"].labels("rejected", reason).inc(count)
     if report.quarantined:
         metrics["pictures"].labels("quarantined", "worker_died").inc(report.quarantined)
+    metrics["same_bytes"].inc(max(0, report.labelled - report.inferred))
+    metrics["busy"].inc(report.busy)
+    metrics["lost"].inc(report.lost)
     metrics["shards"].labels("done").inc()
     metrics["shard"].observe(seconds)
     metrics["decode"].observe(report.decode_seconds)
@@ -73,36 +83,16 @@ def record_shard(report: Report, seconds: float) -> None:
         metrics["inference"].observe(batch_seconds)
 
 
+def record_deaths(number: int) -> None:
+    """Count processes of the pool that have gone while the worker goes on."""
+    if FOLDER in os.environ:
+        _metrics()["deaths"].inc(number)
+
+
 def record_failed_shard(reason: str) -> None:
     """Count a shard that failed and is retried."""
     if FOLDER in os.environ:
         _metrics()["shards"].labels(reason).inc()
-
-
-class QueueCollector:
-    """The queue length and the age of the oldest pending row, queried at each scrape."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def collect(self) -> Any:
-        """The two gauges; absent while the broker or the catalogue does not answer."""
-        from prometheus_client.core import GaugeMetricFamily
-
-        from db.errors import CatalogueError
-        from worker.crawl_progress import oldest_pending_seconds
-        from worker.errors import BrokerUnreachable
-        from worker.queue.broker import queue_length
-
-        try:
-            length = queue_length(self._settings)
-            yield GaugeMetricFamily("fashion_cascade_queue_length", "Messages waiting.", length)
-            age = oldest_pending_seconds(self._settings.catalogue_url)
-            yield GaugeMetricFamily(
-                "fashion_cascade_oldest_pending_seconds", "Age of the oldest waiting row.", age
-            )
-        except (BrokerUnreachable, CatalogueError):
-            return
 
 
 def serve(settings: Settings, state_folder: Path) -> None:
@@ -119,6 +109,5 @@ def serve(settings: Settings, state_folder: Path) -> None:
 
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    registry.register(QueueCollector(settings))
     application = serve_http.with_probes(make_wsgi_app(registry), state_folder)
     serve_http.start(application, settings.metrics_address, settings.metrics_port)

@@ -116,6 +116,9 @@ def test_stopped_processes_and_servers_that_are_away(
     assert folder.stat().st_mode & 0o777 == 0o700
     queue.wait(lambda: not (folder / f"pool-{child.pid}").exists(), "no file of the dead process")
     wait_for(queue, "startup", True)
+    port = queue.environ["FASHION_CASCADE_METRICS_PORT"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        assert b"fashion_cascade_process_deaths_total 1.0" in answer.read()
 
     worker.send_signal(signal.SIGSTOP)
     wait_for(queue, "live", False)
