@@ -12,7 +12,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 INSTALL := $(BIN)/python $(PIP) -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help label test test-heavy test-faults fuzz test-lowest check hooks docs readme-picture page-pictures train \
+.PHONY: help label test open-exports test-heavy test-faults fuzz test-lowest check hooks docs readme-picture page-pictures train \
 	evaluate bench bench-accuracy bench-page benchmark-enqueue soak constraints clean
 
 help: ## list the targets
@@ -51,6 +51,25 @@ test-faults: $(VENV)/.test ## run the fault tests at full size, and the fault ca
 
 test-lowest: $(VENV)/lowest/.ready ## run the tests with the lowest allowed release of each direct dependency
 	$(VENV)/lowest/bin/python -m pytest -n $(JOBS) --dist loadfile
+
+# Not in make test: the libraries are larger than this project.
+NEIGHBOURS := runs/neighbours
+open-exports: $(VENV)/.label $(VENV)/neighbours/.ready ## open exports with the libraries of the tools that they are for
+	rm -rf $(NEIGHBOURS) && mkdir -p $(NEIGHBOURS)
+	$(BIN)/fashion-cascade sample-crawl $(NEIGHBOURS)/crawl
+	$(BIN)/fashion-cascade label --catalogue sqlite:///$(NEIGHBOURS)/c.db $(NEIGHBOURS)/crawl > /dev/null; test $$? -le 1
+	for f in t.csv t.jsonl t.parquet; do \
+	  $(BIN)/fashion-cascade export --catalogue sqlite:///$(NEIGHBOURS)/c.db --status labelled $(NEIGHBOURS)/$$f --croissant || exit 1; done
+	for f in imagefolder fiftyone huggingface; do \
+	  $(BIN)/fashion-cascade export --catalogue sqlite:///$(NEIGHBOURS)/c.db $(NEIGHBOURS)/$$f --format $$f --croissant || exit 1; done
+	$(BIN)/fashion-cascade export --catalogue sqlite:///$(NEIGHBOURS)/c.db $(NEIGHBOURS)/tasks.json --format label-studio --croissant
+	$(BIN)/fashion-cascade export --catalogue sqlite:///$(NEIGHBOURS)/c.db $(NEIGHBOURS)/cvat.zip --format cvat --croissant
+	HF_HUB_OFFLINE=1 $(VENV)/neighbours/bin/python tools/open_exports.py $(NEIGHBOURS) 144
+
+$(VENV)/neighbours/.ready:
+	$(PYTHON) -m venv $(VENV)/neighbours
+	$(VENV)/neighbours/bin/python $(PIP) 'mlcroissant>=1.1,<2' 'datasets>=5.2,<6' 'label-studio-sdk>=2.1,<3' 'fiftyone>=1.22,<2' pyarrow pillow
+	touch $@
 
 check: $(VENV)/.check ## check format, lint and types
 	$(BIN)/ruff format --check .

@@ -27,7 +27,23 @@ FORMAT_OF_SUFFIX = {
     ".sqlite": "sqlite",
     ".xlsx": "xlsx",
 }
-WITHOUT_LAYOUT = "--columns, --all-columns and --order-by are not for a tree or --by-category"
+TABLES = ("csv", "jsonl", "parquet", "sqlite", "xlsx")
+PICTURES = ("tree", "imagefolder", "fiftyone", "huggingface", "label-studio", "cvat")
+NO_COCO = (
+    "COCO has boxes and outlines, but no labels of whole pictures: use imagefolder, fiftyone or "
+    "huggingface"
+)
+WITHOUT_LAYOUT = "--columns, --all-columns and --order-by are for tables, without --by-category"
+
+
+class Format(click.Choice[str]):
+    """One of the formats; the reason for the one that people ask for and that does not fit."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse COCO with its reason."""
+        if str(value).lower() == "coco":
+            self.fail(NO_COCO, param, ctx)
+        return super().convert(value, param, ctx)
 
 
 @click.command()
@@ -35,7 +51,7 @@ WITHOUT_LAYOUT = "--columns, --all-columns and --order-by are not for a tree or 
 @click.option(
     "--format",
     "output_format",
-    type=click.Choice(["csv", "jsonl", "parquet", "sqlite", "xlsx", "tree"]),
+    type=Format([*TABLES, *PICTURES]),
     show_default="by the suffix of TARGET",
     help="Output format.",
 )
@@ -44,7 +60,13 @@ WITHOUT_LAYOUT = "--columns, --all-columns and --order-by are not for a tree or 
     "--links",
     type=click.Choice(["symlink", "hardlink", "copy"]),
     default="symlink",
-    help="Tree: how to add the pictures.",
+    help="Tree, imagefolder and fiftyone: how to add the pictures.",
+)
+@click.option(
+    "--document-root",
+    default="/",
+    metavar="FOLDER",
+    help="Label Studio: what LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT names there.",
 )
 @click.option(
     "--columns",
@@ -59,6 +81,9 @@ WITHOUT_LAYOUT = "--columns, --all-columns and --order-by are not for a tree or 
     default="id",
     help="Order of the rows; by label, an interrupted export starts over.",
 )
+@click.option(
+    "--croissant", is_flag=True, help="Write Croissant 1.1 metadata too: TARGET.croissant.json."
+)
 @filter_options
 @catalogue_option
 def command(
@@ -70,13 +95,19 @@ def command(
     order_by: str,
     by_category: bool,
     links: str,
+    document_root: str,
+    croissant: bool,
     catalogue_url: str | None,
     **filters: Any,
 ) -> None:
-    """Export rows to a file or a folder tree.
+    """Export rows to a file, or pictures with their labels to a folder.
 
-    TARGET is a CSV, JSON lines, Parquet, SQLite or Excel file, or a folder with a folder for each
-    label. Filters are combined with "and"; in a PATTERN, * matches any text. A file gets its name
+    Tables are CSV, JSON lines, Parquet, SQLite or Excel. The other formats hold pictures that have
+    a label: 'tree' has nested folders, for 'train'; 'imagefolder' one level of them, for
+    torchvision and Keras; 'fiftyone', 'huggingface' (Parquet for datasets), 'label-studio' (tasks)
+    and 'cvat' (an ImageNet zip) are for those tools.
+
+    Filters are combined with "and"; in a PATTERN, * matches any text. A file gets its name
     when it is complete; an interrupted CSV or JSON lines export is resumed. With - as TARGET, the
     rows go to standard output; pipes and devices are written through. Prints the number of rows and
     the checksum.
@@ -88,7 +119,11 @@ def command(
       fashion-cascade export labels.csv --columns path,label,confidence
       fashion-cascade export shoes.parquet --label 'shoes/*' --min-confidence 0.9
       fashion-cascade export training-data --format tree --corrected --links copy
+      fashion-cascade export tasks.json --format label-studio --needs-review
+      fashion-cascade export pictures --format huggingface --croissant
     """
+    from db.exports import croissant as describe
+
     chosen = output_format or FORMAT_OF_SUFFIX.get(target.suffix)
     if chosen is None:
         known = ", ".join(FORMAT_OF_SUFFIX)
@@ -96,13 +131,21 @@ def command(
     if columns is not None and all_columns:
         raise click.UsageError("expected --columns or --all-columns, received both")
     layout = _layout("all" if all_columns else columns, order_by, chosen)
-    if (chosen == "tree" or by_category) and (columns or all_columns or order_by != "id"):
+    if (chosen in PICTURES or by_category) and (columns or all_columns or order_by != "id"):
         raise click.UsageError(WITHOUT_LAYOUT)
     wanted = filter_from_options(filters)
     with open_catalogue(catalogue_url) as catalogue, output_file(target):
+        if croissant:
+            describe.require_description(target)
         wanted = check_filter(catalogue.engine, wanted)
-        how = (chosen, links, by_category)
-        done, missing = _export(catalogue.engine, wanted, target, how, layout)
+        if chosen in PICTURES:
+            how = (chosen, links, document_root)
+            done, missing = _export_pictures(catalogue.engine, wanted, target, how)
+        else:
+            done = _export_table(catalogue.engine, wanted, target, chosen, layout, by_category)
+            missing = 0
+        if croissant:
+            describe.write_croissant(done, target, chosen, layout.columns)
     click.echo(
         f"{done.target}: {counted(done.rows, 'row')}, sha256 {done.sha256}", err=is_stdout(target)
     )
@@ -125,34 +168,59 @@ def _layout(columns: str | None, order_by: str, output_format: str) -> Layout:
         raise click.BadParameter(str(error), param_hint="--columns") from error
 
 
-def _export(
-    engine: Engine, wanted: Filter, target: Path, how: tuple[str, str, bool], layout: Layout
-) -> tuple[Exported, int]:
-    """What was written, and the number of pictures missing from a tree."""
-    output_format, links, by_category = how
-    if output_format == "tree":
-        from cascade.pictures.preprocessing import Preprocessing
-        from db.exports.folders import export_tree
-        from worker.sources.row_files import RowFiles
-
-        files = RowFiles(load_settings().roots, Preprocessing().max_bytes)
-        return export_tree(
-            engine, wanted, target, link_type=links, locate=files.locate, read=files.read
-        )
+def _export_table(
+    engine: Engine,
+    wanted: Filter,
+    target: Path,
+    output_format: str,
+    layout: Layout,
+    by_category: bool,
+) -> Exported:
     if output_format == "parquet":
         from db.exports import parquet
 
         if by_category:
-            return parquet.export_parquet_by_category(engine, wanted, target), 0
-        return parquet.export_parquet(engine, wanted, target, layout), 0
+            return parquet.export_parquet_by_category(engine, wanted, target)
+        return parquet.export_parquet(engine, wanted, target, layout)
     if output_format == "xlsx":
         from db.exports.spreadsheet import export_spreadsheet
 
-        return export_spreadsheet(engine, wanted, target, layout), 0
+        return export_spreadsheet(engine, wanted, target, layout)
     if output_format == "sqlite":
         from db.exports.sqlite_file import export_sqlite
 
-        return export_sqlite(engine, wanted, target, layout), 0
+        return export_sqlite(engine, wanted, target, layout)
     from db.exports.text import export_text
 
-    return export_text(engine, wanted, target, output_format, layout), 0
+    return export_text(engine, wanted, target, output_format, layout)
+
+
+def _export_pictures(
+    engine: Engine, wanted: Filter, target: Path, how: tuple[str, str, str]
+) -> tuple[Exported, int]:
+    """What was written, and the number of pictures that are missing from it."""
+    from cascade.pictures.preprocessing import Preprocessing
+    from worker.sources.row_files import RowFiles
+
+    output_format, links, document_root = how
+    files = RowFiles(load_settings().roots, Preprocessing().max_bytes)
+    if output_format == "label-studio":
+        from db.exports.label_studio import export_label_studio
+
+        return export_label_studio(engine, wanted, target, document_root=document_root)
+    if output_format == "cvat":
+        from db.exports.cvat import export_cvat
+
+        return export_cvat(engine, wanted, target, files=files)
+    if output_format == "huggingface":
+        from db.exports.huggingface import export_huggingface
+
+        return export_huggingface(engine, wanted, target, files=files)
+    if output_format == "fiftyone":
+        from db.exports.fiftyone import export_fiftyone
+
+        return export_fiftyone(engine, wanted, target, link_type=links, files=files)
+    from db.exports import folders
+
+    write = folders.export_tree if output_format == "tree" else folders.export_imagefolder
+    return write(engine, wanted, target, link_type=links, files=files)

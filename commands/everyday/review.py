@@ -190,7 +190,7 @@ def pick(
 @encoding_option
 @catalogue_option
 def apply(source: Path, *, by: str | None, encoding: str | None, catalogue_url: str | None) -> None:
-    """Apply the corrections of a filled-in CSV.
+    """Apply the corrections of a filled-in CSV, or of Label Studio's JSON export.
 
     All of them are applied, or none if one is wrong. Applying a file twice changes nothing.
     Corrections take precedence over every model's labels. They are one batch, which 'review undo'
@@ -199,12 +199,17 @@ def apply(source: Path, *, by: str | None, encoding: str | None, catalogue_url: 
     \b
     Example:
       fashion-cascade review apply doubtful.csv --by mara
+      fashion-cascade review apply project-1-at-2026-11-26.json
     """
     from db import human_labels
+    from db.exports.label_studio import is_result, read_label_studio
     from db.exports.review_table import read_review_table
 
     with open_catalogue(catalogue_url) as catalogue:
-        found = read_review_table(source, encoding)
+        if is_result(source):
+            found = read_label_studio(source)
+        else:
+            found = read_review_table(source, encoding)
         done = human_labels.apply(catalogue.engine, found, by or user_name())
     click.echo(f"{counted(done.changed, 'row')} corrected or confirmed, {done.unchanged} unchanged")
     _say_batch(done.batch)

@@ -143,7 +143,7 @@ def finish_file(target: Path, rows: int, *leftovers: Path) -> Exported:
     partial_path(target).replace(real)
     for leftover in leftovers:
         leftover.unlink(missing_ok=True)
-    return exported(target, rows, _sha256(real))
+    return exported(target, rows, sha256_of(real))
 
 
 def require_file_name(target: Path, what: str) -> None:
@@ -156,7 +156,7 @@ def finish_folder(target: Path, rows: int) -> Exported:
     """Rename a complete folder to `target`, which must not exist, and write its checksum."""
     refuse_existing(target)
     partial_path(target).replace(file_behind(target))
-    checksum = _sha256(target)
+    checksum = sha256_of(target)
     _write_text(Path(f"{target}.sha256"), f"{checksum}  {target.name} (names and checksums)\n")
     return Exported(str(target), rows, checksum)
 
@@ -182,12 +182,12 @@ def _write_text(target: Path, text: str) -> None:
         file.write(os.fsencode(text))
 
 
-def _sha256(target: Path) -> str:
+def sha256_of(target: Path) -> str:
     """The checksum of a file, or of a folder's sorted file names and checksums."""
     if target.is_file():
         with target.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     total = hashlib.sha256()
     for path in sorted(path for path in target.rglob("*") if path.is_file()):
-        total.update(os.fsencode(f"{_sha256(path)}  {path.relative_to(target)}\n"))
+        total.update(os.fsencode(f"{sha256_of(path)}  {path.relative_to(target)}\n"))
     return total.hexdigest()

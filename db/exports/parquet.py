@@ -32,7 +32,7 @@ NO_CATEGORY = "none"
 # columns with few distinct values, worth a dictionary
 REPEATED = frozenset(
     "crawl shop status reason label model_label human_label final_label best_leaf second_leaf "
-    "category gender type model_version".split()
+    "category gender type model_version backend backend_digest".split()
 )
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from sqlalchemy.engine import Engine
 
-from db.exports import arrow, files, folders, parquet, sqlite_file, text
+from db.exports import arrow, files, folders, huggingface, parquet, sqlite_file, text
 from db.filters import Filter
 from db.session import make_engine
+from tests.db.samples import DiskFiles
 from tests.dying import die_before
 
 EVERYTHING = Filter()
@@ -27,12 +28,10 @@ EXPORTS: dict[str, Callable[[Engine, Path], object]] = {
     "parquet": lambda engine, to: parquet.export_parquet(engine, EVERYTHING, to),
     "parts": lambda engine, to: parquet.export_parquet_by_category(engine, EVERYTHING, to),
     "tree": lambda engine, to: folders.export_tree(
-        engine,
-        EVERYTHING,
-        to,
-        link_type="copy",
-        locate=str,
-        read=lambda path: Path(path).read_bytes(),
+        engine, EVERYTHING, to, link_type="copy", files=DiskFiles()
+    ),
+    "huggingface": lambda engine, to: huggingface.export_huggingface(
+        engine, EVERYTHING, to, files=DiskFiles()
     ),
 }
 
@@ -42,6 +41,7 @@ def small_steps() -> None:
     files.ROWS_PER_FETCH = text.ROWS_PER_CHECKPOINT = 4
     arrow.ROWS_PER_FETCH = arrow.ROWS_PER_TABLE = 4
     arrow.BYTES_PER_PARSE = 100
+    huggingface.ROWS_PER_GROUP = 4
 
 
 def main(url: str, what: str, target: str, place: str, number: str) -> None:

@@ -52,7 +52,7 @@ def read_row(path: str, max_bytes: int, roots: Sequence[str]) -> Contents:
 
 
 class RowFiles:
-    """The files of rows on this machine's disks, for copies and links."""
+    """The files of rows, for exports with pictures: see `db.exports.pictures.PictureFiles`."""
 
     def __init__(self, roots: Sequence[str], max_bytes: int) -> None:
         self._roots, self._max_bytes = roots, max_bytes
@@ -61,12 +61,13 @@ class RowFiles:
         """The file of a row's path; None if it is missing, outside the roots or an address."""
         from cascade.pictures import safe_read
 
-        os_path = to_os_path(path)
+        try:
+            os_path = to_os_path(path)
+        except ValueError:
+            return None
         allowed = not is_url(os_path) and safe_read.is_allowed(os_path, self._roots)
         return os_path if allowed else None
 
-    def read(self, os_path: str) -> bytes | None:
-        """The bytes of a file; None if it cannot be read, or is not below a root."""
-        from cascade.pictures import safe_read
-
-        return safe_read.read(os_path, self._max_bytes, self._roots).data
+    def read(self, path: str) -> bytes | None:
+        """The bytes at a row's path; None if they cannot be read, or are not below a root."""
+        return read_row(path, self._max_bytes, self._roots).data

@@ -23,7 +23,8 @@ HALFWAY = {
     "sqlite": ("db.exports.sqlite_file:plain", 600),
     "parquet": ("pyarrow.parquet:ParquetWriter.write_table", 5),
     "parts": ("pyarrow.parquet:ParquetWriter.write_table", 5),
-    "tree": ("db.exports.folders:_place", 20),
+    "tree": ("db.exports.folders:place", 20),
+    "huggingface": ("pyarrow.parquet:ParquetWriter.write_table", 5),
 }
 FINISHING = {
     "csv": "db.exports.text:finish_file",  # their checkpoints are renamed too
@@ -32,6 +33,7 @@ FINISHING = {
     "parquet": "pathlib:Path.replace",
     "parts": "pathlib:Path.replace",
     "tree": "db.exports.folders:finish_folder",  # each copy is renamed too
+    "huggingface": "db.exports.huggingface:finish_folder",
 }
 
 

@@ -35,6 +35,7 @@ from tests.db.samples import (
     NASTY_PATHS,
     OTHER_MODEL,
     SUNGLASSES,
+    DiskFiles,
     labelled,
     put,
     rejected,
@@ -207,8 +208,7 @@ def test_tree_contains_the_existing_labelled_files(store: Catalogue, tmp_path: P
             EVERYTHING,
             tmp_path / kind,
             link_type=kind,
-            locate=lambda path: path if Path(path).is_file() else None,
-            read=lambda path: Path(path).read_bytes(),
+            files=DiskFiles(),
         )
         (file,) = [path for path in (tmp_path / kind).rglob("*") if path.is_file()]
         assert file.read_bytes() == b"picture"
