@@ -18,6 +18,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from cascade.backends.cores import available_cores
 from worker.errors import HostTrouble, RootGone
 from worker.sources.loading import Load
 from worker.sources.paths import is_url, to_os_path, to_text
@@ -35,7 +36,7 @@ POLL_SECONDS = 0.2
 
 def decode_thread_count(setting: int) -> int:
     """The number of decoder threads: the setting, or one per core that this process may use."""
-    return setting or len(os.sched_getaffinity(0))
+    return setting or available_cores()
 
 
 class Decoder:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cascade.backends.cores import available_cores
 from db.errors import CatalogueError
 from rendering.secrets import mask_url
 from worker.errors import WorkerError
@@ -126,7 +127,7 @@ def _pool(settings: Settings) -> Iterator[CheckResult]:
     yield CheckResult(
         "prefetch", OK, f"{conf['worker_prefetch_multiplier']} message a process, late acks"
     )
-    cores = len(os.sched_getaffinity(0))
+    cores = available_cores()
     too_many = settings.pool_size > cores
     fix = f"they compete for {cores} cores: lower FASHION_CASCADE_POOL_SIZE" if too_many else ""
     shared = settings.pool_size or "all"
