@@ -135,13 +135,13 @@ class Queue:
     def wait_for_the_end(self) -> None:
         """Until nothing is pending and no message is waiting or taken."""
         self.wait(lambda: self.statuses()["pending"] == 0, "no pending rows")
+        self.wait(self.is_empty, "an empty queue")
 
-        def nothing_left() -> bool:
-            with self.broker.client() as client:
-                keys = [key for key in client.keys("fashion-cascade*") if client.llen(key)]
-                return not keys and not client.hlen("unacked")
-
-        self.wait(nothing_left, "an empty queue")
+    def is_empty(self) -> bool:
+        """Whether no message is waiting or taken."""
+        with self.broker.client() as client:
+            keys = [key for key in client.keys("fashion-cascade*") if client.llen(key)]
+            return not keys and not client.hlen("unacked")
 
     def fill(self, crawl: Crawl, count: int | None = None) -> dict[str, str]:
         """Enqueue `count` pictures of the crawl, or all; the label that each must get, by path."""

@@ -4,6 +4,8 @@ What differs from Kombu, each point for want of a setting:
 
 - An answer that passes (a replica after a failover, full memory, a failed snapshot) is a lost
   connection: Celery waits and goes on. Kombu treats it as an error of the program.
+- A subscription that ended is a lost connection as well, and no read is without a time limit.
+- A refusal that meets an idle worker is one line. Kombu logs a traceback every second.
 - An entry that is no message of this queue goes to the dead letters; see `messages`.
 - A message that was popped and could not be recorded as taken is put back first of all.
 - An acknowledgement that did not reach the broker gives the worker its place back, and is sent
@@ -26,8 +28,10 @@ from kombu.transport import TRANSPORT_ALIASES, virtual
 from kombu.transport import redis as kombu_redis
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import ResponseError
+from redis.retry import Retry
 
 from worker.queue.messages import MAX_DEAD_LETTERS, dead_letter, dead_letters_key, fault_of
 
@@ -50,7 +54,9 @@ def is_passing(error: ResponseError) -> bool:
     """Whether the refusal says something about the server's state, not about the command."""
     # redis-py drops the first word of the refusals that have a class of their own
     kinds = redis.exceptions.ReadOnlyError | redis.exceptions.OutOfMemoryError
-    return isinstance(error, kinds) or str(error).startswith(PASSING)
+    # of a script in a transaction, redis-py puts the command before the words of the server
+    words = str(error).rpartition("of pipeline caused error: ")[2]
+    return isinstance(error, kinds) or words.startswith(PASSING)
 
 
 class _PassingRefusals:
@@ -59,6 +65,10 @@ class _PassingRefusals:
     disconnect: Callable[[], None]
 
     def read_response(self, *arguments: Any, **options: Any) -> Any:
+        # redis-py reads without a limit where it waits for published messages; Kombu reads only
+        # what has come, so that the socket's own limit is right there too
+        if options.get("timeout", 0) is None:
+            del options["timeout"]
         try:
             return super().read_response(*arguments, **options)  # type: ignore[misc]
         except ResponseError as error:
@@ -125,11 +135,34 @@ class Channel(kombu_redis.Channel):
     QoS = _QoS
     connection_class = _Connection
     connection_class_ssl = _TlsConnection
+    _refused = False
 
     def _connparams(self, asynchronous: bool = False) -> Any:
         parameters = super()._connparams(asynchronous=asynchronous)
         connection = parameters["connection_class"]
         return parameters | {"connection_class": _with_passing_refusals(connection)}
+
+    def maybe_refresh_binding_expiry(self) -> None:
+        """Kombu calls it every second, and would log a traceback every second of a full memory."""
+        try:
+            super().maybe_refresh_binding_expiry()
+        except ResponseError as error:
+            if not is_passing(error):
+                raise
+            if not self._refused:
+                log.warning("the broker refuses, which is waited for: %s", error)
+            self._refused = True
+        else:
+            self._refused = False
+
+    def _subscribe(self) -> None:
+        """As Kombu's method; a subscription that ends is a lost connection from then on.
+
+        redis-py would subscribe anew behind Kombu's back, and then wait for a message.
+        """
+        super()._subscribe()
+        if (connection := self.subclient.connection) is not None:
+            connection.retry = Retry(NoBackoff(), 0)
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         while _popped:
