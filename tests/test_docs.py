@@ -191,6 +191,17 @@ def test_each_test_that_a_page_names_exists() -> None:
     assert [one for one in sorted(found) if one[0] not in defined(ROOT / one[1])] == []
 
 
+def test_each_guarantee_names_a_test_that_shows_it() -> None:
+    lines = (DOCS / "guarantees.md").read_text(encoding="utf-8").splitlines()
+    header = "| Promise | Shown by |"
+    promises = [line for line in lines if line.startswith("|") and line != header]
+    rows = [line for line in promises if line != "|---|---|"]
+    assert len(rows) > 60
+    assert len(promises) - len(rows) == lines.count(header)  # no other table
+    unshown = [row for row in rows if not re.search(r"\| `tests/[^|]+` \|$", row)]
+    assert unshown == []
+
+
 def test_the_front_page_leads_to_every_page() -> None:
     front = DOCS / "README.md"
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)", front.read_text(encoding="utf-8"))
