@@ -1,4 +1,4 @@
-"""The number of processes of a worker, and of threads in each.
+"""The number of processes of a worker, and of threads in each; a flag that stops them.
 
 On LiteRT and OpenVINO a network runs on one thread without loss of throughput, so a worker has one
 process per core and one more: while one waits for the database or takes its next shard, the others
@@ -7,11 +7,25 @@ use all cores. TensorFlow uses all cores (and much memory) in one process.
 
 from __future__ import annotations
 
+import threading
+
 from worker.decode import decode_thread_count
 from worker.model_loader import BundleModel, Model, open_model
 from worker.settings import Settings
 
 MAX_BUSY_PROCESSES = 8  # without the extra one; on more cores each process has several
+
+
+class StopFlag(threading.Event):
+    """An event that a signal handler may set.
+
+    Python runs a handler in the main thread, between two steps of whatever that does. If it waits
+    for an event just then, it holds the event's lock, and the handler would wait for it for ever.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._cond = threading.Condition(threading.RLock())  # held twice by one thread
 
 
 def pool_processes(settings: Settings) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -111,6 +110,7 @@ def _label(
     settings: Settings, sources: Sequence[Source], output_format: str | None, *, again: bool
 ) -> int:
     """Label, print records when they are committed and a summary at the end; the exit code."""
+    from worker.concurrency import StopFlag
     from worker.lease_owners import expire_dead_owners
     from worker.local import LocalRun, count_files
     from worker.model_loader import open_model
@@ -122,7 +122,7 @@ def _label(
     # on a terminal the rows would push the progress and the summary out of sight
     quiet = output_format is None and sys.stdout.isatty()
     writer = None if quiet else RecordWriter(COLUMNS, output_format, widths=WIDTHS)
-    report, skipped, stop = Report(), SkippedFiles(), threading.Event()
+    report, skipped, stop = Report(), SkippedFiles(), StopFlag()
     run = LocalRun(catalogue, model, settings, stop)
     complete = False
     try:

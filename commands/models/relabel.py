@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +107,7 @@ def _work(
 ) -> bool:
     """Label the chosen rows, or enqueue them; False if a signal stopped it."""
     from db import relabelling
+    from worker.concurrency import StopFlag
     from worker.model_loader import register_model
     from worker.queue.backend_digests import announce
     from worker.relabel import enqueue, relabel
@@ -122,7 +122,7 @@ def _work(
         sent = enqueue(catalogue.engine, model.version, settings)
         click.echo(f"{sent:,} enqueued; run relabel again when the workers are done", err=True)
         return True
-    report, stop = Report(), threading.Event()
+    report, stop = Report(), StopFlag()
     with stops_on_signal(stop):
         relabel(catalogue.engine, model, settings, stop, report)
     if waiting:

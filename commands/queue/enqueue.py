@@ -94,6 +94,7 @@ def command(
       fashion-cascade enqueue /data/live --crawl live --follow
     """
     from db.schema import no_empty_file
+    from worker.concurrency import StopFlag
     from worker.sources.scan import SkippedFiles
     from worker.sources.shops import Shops
 
@@ -104,7 +105,7 @@ def command(
         inputs = list(_inputs(*given, nul=nul, encoding=encoding, shops=shops))
         if follow and not all(source is not None and source.folder for _, source, _ in inputs):
             raise click.UsageError("--follow needs folders, received another kind of input")
-        stop = threading.Event()
+        stop = StopFlag()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         for name, source, rows in inputs:

@@ -52,7 +52,9 @@ def command(
     Example:
       fashion-cascade up photos --workers 2
     """
-    stop = threading.Event()
+    from worker.concurrency import StopFlag
+
+    stop = StopFlag()
     for number in (signal.SIGINT, signal.SIGTERM):  # first of all, so that Ctrl-C works at any time
         signal.signal(number, lambda *_: stop.set())
     with exit_codes(), _stopped_at_the_start(stop):
@@ -64,6 +66,8 @@ def command(
         settings = load_settings(**options)
         with LocalBroker(data, port) as broker:
             Catalogue.open(settings.catalogue_url).close()
+            if stop.is_set():
+                raise click.exceptions.Exit(ExitCode.STOPPED)
             given = {
                 "broker_url": broker.url,
                 "catalogue_url": settings.catalogue_url,

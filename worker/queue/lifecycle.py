@@ -21,7 +21,7 @@ from celery.apps import worker as worker_module
 from db.catalogue import Catalogue
 from db.errors import CatalogueError
 from worker import logs
-from worker.concurrency import batch_size, cores_per_process, decode_threads
+from worker.concurrency import StopFlag, batch_size, cores_per_process, decode_threads
 from worker.decode import Decoder
 from worker.errors import ExitCode, WorkerError, exit_code_of
 from worker.lease_owners import expire_dead_owners, this_owner
@@ -78,7 +78,7 @@ _resources: Resources | None = None
 _main_beat: beats.MainBeat | None = None
 _process_beat: beats.ProcessBeat | None = None
 _lock = threading.RLock()
-_stop = threading.Event()
+_stop = StopFlag()
 
 
 def resources() -> Resources:

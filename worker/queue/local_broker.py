@@ -71,6 +71,14 @@ class LocalBroker:
         return self._folder / URL_FILE
 
     def __enter__(self) -> LocalBroker:
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
         self._require_free_port()
         options = {
@@ -102,13 +110,16 @@ class LocalBroker:
         self._wait()
         with os.fdopen(private_file(self.url_file), "w") as file:
             file.write(self.url + "\n")
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
             self.url_file.unlink(missing_ok=True)
             self._process.terminate()
-            self._process.wait(START_SECONDS)
+            try:
+                self._process.wait(START_SECONDS)
+            except subprocess.TimeoutExpired:  # the disk is too slow for its last words
+                self._process.kill()
+                self._process.wait()
 
     def _require_free_port(self) -> None:
         with socket.socket() as listener:
