@@ -25,18 +25,23 @@ if TYPE_CHECKING:
 SMALL = Preprocessing(width=240, height=320)
 LARGE = Preprocessing(width=900, height=1200)
 DECODES = 2  # at a time: a page of pictures must not take the machine from the workers
+READS = 4  # at a time, of pictures that are kept: they do not wait for decodes
 REFUSALS_KEPT = 10_000
 QUALITY = 82
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A JPEG with the hash of the picture's bytes, or the reason why there is none."""
+    """A JPEG with the hash of the picture's bytes, or the reason why there is none.
+
+    `tag` changes with the JPEG.
+    """
 
     digest: str | None
     jpeg: bytes | None
     reason: str | None = None
     detail: str | None = None
+    tag: str = ""
 
 
 class Thumbnails:
@@ -50,13 +55,15 @@ class Thumbnails:
     def __init__(self, roots: Sequence[str], cache: DiskCache | None) -> None:
         self._roots = tuple(roots)
         self._cache = cache
-        self._pool = ThreadPoolExecutor(DECODES, thread_name_prefix="thumbnail")
+        self._reads = ThreadPoolExecutor(READS, thread_name_prefix="thumbnail-read")
+        self._decodes = ThreadPoolExecutor(DECODES, thread_name_prefix="thumbnail-decode")
         # hash and size of bytes that are no picture: a hostile file is not decoded twice
         self._refusals: OrderedDict[str, Rejected] = OrderedDict()
 
     def close(self) -> None:
         """End the threads; what waits is dropped."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._reads, self._decodes):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     async def make(
         self, path_of: Callable[[], str | None], frame: Preprocessing = SMALL
@@ -64,33 +71,48 @@ class Thumbnails:
         """The picture at a row's path in a white frame; never raises because of the file.
 
         Args:
-            path_of: looks the path up, in the same thread as all else; None: no such row.
+            path_of: looks the path up, in a thread; None: no such row.
             frame: the size of the JPEG, and the limits.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._make, path_of, frame)
+        run = asyncio.get_running_loop().run_in_executor
+        path, kept = await run(self._reads, self._look, path_of, frame)
+        if path is None or kept is not None:
+            return kept
+        # the bytes are read again: those of all pictures that wait would fill the memory
+        return await run(self._decodes, self.make_now, path, frame)
 
-    def _make(self, path_of: Callable[[], str | None], frame: Preprocessing) -> Thumbnail | None:
+    def _look(
+        self, path_of: Callable[[], str | None], frame: Preprocessing
+    ) -> tuple[str | None, Thumbnail | None]:
+        """The path of a row, and its picture unless it must be decoded first."""
         path = path_of()
-        return None if path is None else self.make_now(path, frame)
+        return path, None if path is None else self._made(path, frame, decode_now=False)
 
     def make_now(self, path: str, frame: Preprocessing = SMALL) -> Thumbnail:
         """The picture at a path, made in this thread."""
+        made = self._made(path, frame, decode_now=True)
+        assert made is not None
+        return made
+
+    def _made(self, path: str, frame: Preprocessing, *, decode_now: bool) -> Thumbnail | None:
         contents = read_row(path, frame.max_bytes, self._roots)
         if contents.data is None:
             return Thumbnail(None, None, contents.reason, contents.detail)
         digest = content_hash(contents.data)
         key = f"{digest}-{frame.width}x{frame.height}"
+        tag = f"{key}-{QUALITY}"
         refused = self._refusals.get(key)
         if refused is None:
             jpeg = None if self._cache is None else self._cache.get(key)
             if jpeg is not None:
-                return Thumbnail(digest, jpeg)
+                return Thumbnail(digest, jpeg, tag=tag)
+            if not decode_now:
+                return None
             made = _jpeg(contents.data, frame)
             if isinstance(made, bytes):
                 if self._cache is not None:
                     self._cache.put(key, made)
-                return Thumbnail(digest, made)
+                return Thumbnail(digest, made, tag=tag)
             refused = self._refusals[key] = made
             while len(self._refusals) > REFUSALS_KEPT:
                 self._refusals.popitem(last=False)

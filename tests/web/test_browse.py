@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
+import threading
 from html import unescape
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,9 +19,11 @@ from db.browsing import SORTS
 from db.catalogue import Catalogue
 from db.queries import Filter, rows
 from tests.db.samples import MODEL, labelled, put, register, rejected, sandals
-from tests.pictures import RED, encoded, solid
+from tests.pictures import BLUE, RED, encoded, solid
 from tests.web.serving import served
+from web.disk_cache import DiskCache
 from web.site import CACHE_KIB, limit_memory
+from web.thumbnails import DECODES, Thumbnails
 
 
 def tiles(page: str) -> list[int]:
@@ -132,6 +136,31 @@ def test_a_thumbnail_is_made_kept_and_sent_with_a_tag(catalogue: Catalogue, tmp_
         assert "immutable" in client.get(f"{address}/small?v={digest}").headers["cache-control"]
         assert "no-cache" in small.headers["cache-control"]
         assert "/large" in page
+
+
+def test_a_kept_thumbnail_does_not_wait_for_pictures_that_are_decoded(tmp_path: Path) -> None:
+    kept, other = picture_file(tmp_path, "kept.jpg"), picture_file(tmp_path, "other.jpg")
+    other.write_bytes(encoded(solid(BLUE, (300, 400)), "JPEG"))
+    thumbnails = Thumbnails((), DiskCache(tmp_path / "thumbnails"))
+    thumbnails.make_now(str(kept))
+    release = threading.Event()
+    for _ in range(DECODES):
+        thumbnails._decodes.submit(release.wait)
+
+    async def both() -> None:
+        waiting = asyncio.create_task(thumbnails.make(lambda: str(other)))
+        found = await asyncio.wait_for(thumbnails.make(lambda: str(kept)), 30)
+        assert found is not None and found.jpeg is not None
+        assert not waiting.done()
+        release.set()
+        made = await waiting
+        assert made is not None and made.jpeg is not None and made.jpeg != found.jpeg
+
+    try:
+        asyncio.run(both())
+    finally:
+        release.set()
+        thumbnails.close()
 
 
 def reason_of(response: httpx.Response) -> str:
@@ -250,8 +279,6 @@ def test_hostile_names_and_addresses_are_text(catalogue: Catalogue, tmp_path: Pa
 
 
 def test_a_disk_cache_stays_within_its_limit(tmp_path: Path) -> None:
-    from web.disk_cache import DiskCache
-
     cache = DiskCache(tmp_path / "cache", limit_bytes=10_000)
     for number in range(40):
         cache.put(f"{number:032x}-240x320", bytes(1000))

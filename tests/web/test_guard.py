@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -83,6 +84,18 @@ def test_a_body_of_ten_megabytes_is_refused(catalogue: Catalogue, tmp_path: Path
                 found = client.post("/api/corrections", content=content, headers=headers)
                 assert found.status_code == 413
         assert client.get("/healthz").status_code == 200
+
+
+def test_an_answer_does_not_wait_for_the_client_s_acknowledgement(
+    catalogue: Catalogue, tmp_path: Path
+) -> None:
+    with served(catalogue, tmp_path) as client:
+        seconds = []
+        for _ in range(40):  # a new connection is acknowledged at once
+            began = time.perf_counter()
+            assert client.get("/healthz").content
+            seconds.append(time.perf_counter() - began)
+        assert min(seconds[20:]) < 0.03  # Linux acknowledges after 0.04 s
 
 
 def test_a_sender_of_incomplete_headers_loses_its_connection(
