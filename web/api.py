@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from cascade.adaptation import MIN_GROUPS
 from db import corrections
 from db.browsing import QUERY_SECONDS, picture, window
 from db.errors import InvalidQuery
@@ -110,5 +111,7 @@ def _batches(request: Request) -> Response:
 
 def _progress(request: Request) -> Response:
     wanted = _view(request).wanted
-    found = corrections.progress(site_of(request).engine, wanted, seconds=QUERY_SECONDS)
-    return as_json(vars(found))
+    engine = site_of(request).engine
+    found = corrections.progress(engine, wanted, seconds=QUERY_SECONDS)
+    products = corrections.corrected_products(engine, wanted, MIN_GROUPS, seconds=QUERY_SECONDS)
+    return as_json(vars(found) | {"products_lacking": MIN_GROUPS - products})

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cascade.adaptation import MIN_GROUPS
 from cascade.adaptation.refit import Labelled, Refitter, logits_of
 from cascade.decisions import DecisionSet
 from cascade.errors import DatasetError
 
 FOLDS = 5
-MIN_GROUPS = 10
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 MOST_AT_ONCE = 16  # a forecast of more corrections than this many times those given is none
 

@@ -12,9 +12,9 @@ rows, from which label to which. Why a batch is undone as it is: docs/decisions/
 
 from db.corrections.choices import Choice, correct
 from db.corrections.log import Done, Refused
-from db.corrections.overview import Batch, Progress, batches, progress
+from db.corrections.overview import Batch, Progress, batches, corrected_products, progress
 from db.corrections.undoing import undo
 from db.corrections.whole_filter import correct_all
 
 __all__ = ["Batch", "Choice", "Done", "Progress", "Refused"]
-__all__ += ["batches", "correct", "correct_all", "progress", "undo"]
+__all__ += ["batches", "correct", "correct_all", "corrected_products", "progress", "undo"]

@@ -153,3 +153,28 @@ def _as_the_model_said(needs_review: bool | None) -> list[Condition]:
     if needs_review:
         return [catalogue.c.needs_review]
     return [catalogue.c.status == "labelled", sa.not_(catalogue.c.needs_review)]
+
+
+def corrected_products(
+    engine: Engine, wanted: Filter, most: int, *, seconds: float | None = None
+) -> int:
+    """Of how many different products a crawl or shop has corrections; `most` stands for more.
+
+    Only `crawl` and `shop` of the filter count: they are what a model is adapted to. Pictures
+    without a product id are one product if their bytes are the same.
+
+    Raises:
+        QueryTooSlow: stopped at the time limit, `seconds`.
+    """
+    rest = Filter(crawl=wanted.crawl, shop=wanted.shop, corrected=True)
+    own = sa.func.coalesce(catalogue.c.content_hash, sa.cast(catalogue.c.id, sa.Text))
+    is_product = catalogue.c.product_id.isnot(None)
+    key = [
+        sa.case((is_product, catalogue.c.shop)).label("shop"),
+        sa.case((is_product, catalogue.c.product_id), else_=own).label("name"),
+        is_product.label("is_product"),
+    ]
+    with reading(engine, seconds=seconds) as connection:
+        where = [*conditions(connection, rest), catalogue.c.status == "labelled"]
+        found = sa.select(*key).where(*where).distinct().limit(most).subquery()
+        return int(connection.execute(sa.select(sa.func.count()).select_from(found)).scalar_one())

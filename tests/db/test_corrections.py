@@ -21,6 +21,7 @@ from db.corrections import (
     batches,
     correct,
     correct_all,
+    corrected_products,
     progress,
     undo,
 )
@@ -28,7 +29,7 @@ from db.errors import InvalidRecord
 from db.housekeeping import forget
 from db.human_labels import Correction, apply
 from db.queries import Filter, Row, count, rows
-from db.records import FileState
+from db.records import FileState, PendingRow
 from db.session import make_engine, reading, writing
 from db.tables import catalogue as table
 from db.tables import corrections as log
@@ -260,6 +261,37 @@ def test_batches_are_listed_newest_first_with_what_is_undone(filled: Catalogue) 
     assert [b.batch for b in batches(filled.engine, limit=1)] == [back.batch]
     undo(filled.engine, back.batch, "noor")
     assert [item[3] for item in listed()] == [0, 2, 0, 0]
+
+
+def test_products_of_corrections_are_counted_up_to_a_number(store: Catalogue) -> None:
+    """Shop and product id, or else the bytes; what is not labelled or not corrected is none."""
+    products = {  # path: (shop, product id, bytes)
+        "/a1": ("s", "1", "a"),
+        "/a2": ("s", "1", "b"),  # another view
+        "/b": ("s", "2", "c"),
+        "/c": ("t", "1", "d"),  # another shop's
+        "/d1": ("t", None, "e"),
+        "/d2": ("t", None, "e"),
+        "/e": ("t", None, "1"),
+        "/f": ("t", "9", "f"),  # not corrected
+    }
+    for path, (shop, product, _) in products.items():
+        crawl = "t crawl" if shop == "t" else CRAWL
+        store.add_pending(crawl, [PendingRow(path, shop=shop, product_id=product)], None)
+        store.store(crawl, "me", MODEL, [labelled(path, content_hash=products[path][2])])
+    put(store, [rejected("/g")])
+    chosen = [Choice(row.id, BOOTS, row.label) for row in rows(store.engine, Filter())]
+    chosen = [choice for choice in chosen if choice.id not in _ids(store, "/f")]
+    correct(store.engine, chosen, "mara")
+    assert corrected_products(store.engine, Filter(), 100) == 5
+    assert corrected_products(store.engine, Filter(), 4) == 4
+    assert corrected_products(store.engine, Filter(crawl="t crawl", label="x"), 100) == 3
+    assert corrected_products(store.engine, Filter(shop="s", needs_review=True), 100) == 2
+    assert corrected_products(store.engine, Filter(shop="nobody's"), 100) == 0
+
+
+def _ids(store: Catalogue, path: str) -> list[int]:
+    return [row.id for row in rows(store.engine, Filter(path=path))]
 
 
 def test_progress_counts_what_left_the_filter_by_being_corrected(filled: Catalogue) -> None:

@@ -16,9 +16,12 @@ from playwright.sync_api import Browser, Page, expect
 from db.catalogue import Catalogue
 from db.corrections import Choice, correct
 from db.queries import Filter, rows
-from tests.db.samples import MODEL, labelled, put, register, rejected, sandals
+from tests.db.samples import MODEL, labelled, put, quarantine, register, rejected, sandals
 from tests.pictures import RED, encoded, solid
+from tests.redis_server import free_port
 from tests.web.serving import served
+from web.access import Access, Secrets
+from worker.settings import Settings
 
 BOOTS = "shoes/male/boots"
 pytestmark = pytest.mark.slow
@@ -49,9 +52,17 @@ def store(tmp_path: Path) -> Iterator[Catalogue]:
 
 @contextmanager
 def opened(
-    browser: Browser, client: httpx.Client, path: str = "/", **options: Any
+    browser: Browser,
+    client: httpx.Client,
+    path: str = "/",
+    *,
+    refusals: bool = False,
+    **options: Any,
 ) -> Iterator[Page]:
-    """A page of a new person; errors on its console and requests to other hosts fail the test."""
+    """A page of a new person; errors on its console and requests to other hosts fail the test.
+
+    With `refusals`, the server may refuse requests, and other servers of this machine be asked.
+    """
     context = browser.new_context(**options)
     context.add_init_script("localStorage.setItem('name', localStorage.getItem('name') || 'mara')")
     page = context.new_page()
@@ -66,6 +77,12 @@ def opened(
         yield page
     finally:
         context.close()
+    if refusals:
+        troubles = [
+            text
+            for text in troubles
+            if not text.startswith(("Failed to load resource: the server", "http://127.0.0.1:"))
+        ]
     assert not troubles
 
 
@@ -90,7 +107,8 @@ def test_thirty_pictures_are_corrected_from_the_keyboard(
         saved(page, 30)
         found = human_labels(store)
         assert (len(found), found.count(BOOTS)) == (30, 10)
-        expect(page.locator(".work .progress")).to_contain_text("30 of 90 corrected")
+        words = "30 of 90 corrected, 30 in the last hour"
+        expect(page.locator(".work .progress")).to_have_text(words)
         # the state is the catalogue's, not the page's
         page.reload()
         expect(page.locator(".tile .by-person:visible")).to_have_count(30)
@@ -130,6 +148,8 @@ def test_a_selection_and_a_whole_filter_are_relabelled_and_undone(
         page.keyboard.press("Enter")
         saved(page, 3)
         assert human_labels(store) == [BOOTS] * 3
+        more = "3 in the last hour, 7 more products until adapt can start"
+        expect(page.locator(".work .progress")).to_contain_text(more)
         page.keyboard.press("u")
         expect(page.locator(".work .done")).to_contain_text("3 undone")
         assert human_labels(store) == []
@@ -232,23 +252,43 @@ CHECKS = """() => {
     }
     return [255, 255, 255];
   };
+  const opacity = (element) => {
+    let share = 1;
+    for (let at = element; at; at = at.parentElement) share *= getComputedStyle(at).opacity;
+    return share;
+  };
   for (const element of document.querySelectorAll("body *")) {
     const own = [...element.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
     if (!own || !element.checkVisibility({ opacityProperty: true })) continue;
-    const [a, b] = [parse(getComputedStyle(element).color), ground(element)].map(bright);
+    if (element.closest(":disabled")) continue;
+    const [colour, under] = [parse(getComputedStyle(element).color), ground(element)];
+    const share = opacity(element);
+    const seen = [0, 1, 2].map((i) => colour[i] * share + under[i] * (1 - share));
+    const [a, b] = [bright(seen), bright(under)];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     if (ratio < 4.5) wrong.push(`contrast ${ratio.toFixed(2)}: ${element.outerHTML.slice(0, 120)}`);
   }
-  const named = "a, button, input:not([type=hidden]), img, summary";
+  const named = "a, button, input:not([type=hidden]), img, summary, dialog[open], nav, [role]";
   for (const element of document.querySelectorAll(named)) {
     const label = element.labels && element.labels.length ? element.labels[0].textContent : "";
-    const name = element.getAttribute("aria-label") || element.getAttribute("alt") || label
-      || element.textContent || element.querySelector("img")?.alt;
+    const by = document.getElementById(element.getAttribute("aria-labelledby"))?.textContent;
+    const name = by || element.getAttribute("aria-label") || element.getAttribute("alt") || label
+      || (element.matches("dialog, nav, aside, [role=status]") ? "" : element.textContent)
+      || (element.matches("[role=status], [role=listbox]") ? "live" : "")
+      || element.querySelector("img")?.alt;
     if (!name || !name.trim()) wrong.push(`no name: ${element.outerHTML.slice(0, 120)}`);
   }
   const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
   if (new Set(ids).size !== ids.length) wrong.push(`ids twice: ${ids}`);
+  for (const name of ["aria-labelledby", "aria-controls", "aria-activedescendant"]) {
+    for (const element of document.querySelectorAll(`[${name}]`)) {
+      const id = element.getAttribute(name);
+      if (id && !ids.includes(id)) wrong.push(`${name} of nothing: ${id}`);
+    }
+  }
+  if (!document.documentElement.lang || !document.title) wrong.push("no language or title");
   if (document.querySelectorAll("h1").length !== 1) wrong.push("not one h1");
+  if (document.querySelectorAll("main").length !== 1) wrong.push("not one main");
   if (document.documentElement.scrollWidth > innerWidth) wrong.push("wider than the window");
   return wrong;
 }"""
@@ -259,17 +299,43 @@ CHECKS = """() => {
 def test_names_contrasts_and_widths(
     browser: Browser, store: Catalogue, tmp_path: Path, scheme: Any, width: int
 ) -> None:
+    """Of every page and dialog, in both themes, on a desk and on a phone."""
     size: Any = {"width": width, "height": 800}
+    looks: dict[str, Any] = {"viewport": size, "color_scheme": scheme}
+    nowhere = Settings(broker_url=f"redis://127.0.0.1:{free_port()}/0")
+    quarantine(store, str(tmp_path / "poison.jpg"))
+    access = Access(Secrets("correct horse"))
     with (
-        served(store, tmp_path) as client,
-        opened(browser, client, viewport=size, color_scheme=scheme) as page,
+        served(store, tmp_path, settings=nowhere) as client,
+        served(store, tmp_path, access=access) as closed,
+        opened(browser, client, refusals=True, **looks) as page,
     ):
-        base = str(client.base_url).rstrip("/")
         id = page.locator(".tile").first.get_attribute("data-id")
-        places = ("/", "/?status=rejected", "/?label=nothing", f"/pictures/{id}")
-        for path in places:
-            page.goto(base + path)
-            assert page.evaluate(CHECKS) == [], path
+        base = str(client.base_url).rstrip("/")
+        paths = ["/", "/?status=rejected", "/?status=quarantined", "/?label=nothing", "/watch"]
+        paths += [f"/pictures/{id}", "/nowhere", "/?sort=random", "/pictures/0"]
+        places = [base + path for path in paths]
+        places += [str(closed.base_url).rstrip("/") + "/login"]
+        for place in places:
+            page.goto(place)
+            assert page.evaluate(CHECKS) == [], place
+        page.get_by_label("Password").fill("wrong")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_be_visible()
+        assert page.evaluate(CHECKS) == [], "a wrong password"
+        page.goto(base)
+        for _ in range(2):  # the first is quarantined
+            page.keyboard.press("ArrowRight")
+        for key, title in (("?", "Keys"), ("/", "Label for 1 picture")):
+            page.keyboard.press(key)
+            expect(page.get_by_role("dialog", name=title)).to_be_visible()
+            assert page.evaluate(CHECKS) == [], title
+            page.keyboard.press("Escape")
+        page.keyboard.press("2")
+        expect(page.locator('.tile[data-state="saved"]')).to_have_count(1)
+        page.locator(".who").click()
+        expect(page.get_by_role("dialog", name="Who is correcting?")).to_be_visible()
+        assert page.evaluate(CHECKS) == [], "name"
 
 
 def test_hostile_rows_are_text_in_a_browser(browser: Browser, tmp_path: Path) -> None:

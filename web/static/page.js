@@ -214,8 +214,10 @@ async function progress() {
   const found = await ask(`progress${location.search}`).catch(() => null);
   if (!found || mine !== asked) return;
   const number = (n) => n.toLocaleString("en");
+  const lacking = found.products_lacking;
+  const more = lacking ? `, ${lacking} more product${lacking === 1 ? "" : "s"} until adapt can start` : "";
   work.querySelector(".progress").textContent =
-    `${number(found.corrected)} of ${number(found.total)} corrected, ${number(found.last_hour)} in the last hour`;
+    `${number(found.corrected)} of ${number(found.total)} corrected, ${number(found.last_hour)} in the last hour${more}`;
 }
 
 // dialogs
