@@ -1,10 +1,17 @@
-# CPU image. Built in two stages, so that the final one has no compiler and no pip cache.
+# CPU image: labelling, the queue and the page, on OpenVINO and LiteRT. With --build-arg FULL=1 it has TensorFlow too, for train,
+# sweep, convert, adapt and the TensorFlow backend. Built in two stages, so that the final one has no compiler and no pip cache.
 ARG PYTHON_IMAGE=python:3.12.8-slim-bookworm
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /source
 COPY . .
+ARG FULL=
 RUN python -m venv /opt/fashion-cascade \
-    && /opt/fashion-cascade/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt .
+    && if [ -n "$FULL" ]; then \
+         /opt/fashion-cascade/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt .; \
+       else \
+         /opt/fashion-cascade/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt -r requirements-cpu.txt \
+         && /opt/fashion-cascade/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps .; \
+       fi
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="fashion-cascade" \

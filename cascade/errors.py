@@ -4,6 +4,7 @@ CascadeError
 ├── TaxonomyError        a taxonomy is not a valid tree
 ├── BundleError          a bundle of networks cannot be used
 │   └── BundleTampered   a file of a bundle does not match the manifest
+├── LibraryMissing       a library that this needs was left out of the installation
 └── DatasetError         labelled pictures cannot be used for training or evaluation
 
 A picture that cannot be used raises nothing: ``cascade.pictures.decode.decode`` returns a
@@ -27,6 +28,10 @@ class BundleError(CascadeError):
 
 class BundleTampered(BundleError):
     """A file of a bundle does not match the hash in its manifest."""
+
+
+class LibraryMissing(CascadeError):
+    """A library that this needs was left out of the installation."""
 
 
 class DatasetError(CascadeError):

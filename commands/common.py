@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from worker.settings import Settings
     from worker.sources.scan import SkippedFiles
 
+# requirements-cpu.txt has all other packages
+LEFT_OUT = ("tensorflow", "keras", "tensorboard", "matplotlib")
+
 _hints_given: set[str] = set()  # each is printed once a process
 
 
@@ -33,6 +36,7 @@ def exit_codes(
     try:
         yield
     except Exception as error:
+        error = _as_missing_library(error)
         code = ExitCode.USAGE if isinstance(error, usage) else exit_code_of(error)
         if code is None:
             raise
@@ -43,6 +47,25 @@ def exit_codes(
         else:
             click.echo(f"fashion-cascade: {error}", err=True)
         raise click.exceptions.Exit(code) from error
+
+
+def _as_missing_library(error: Exception) -> Exception:
+    """The error itself, or what a library means that was left out of this installation."""
+    library = (getattr(error, "name", None) or "").partition(".")[0]
+    if not isinstance(error, ModuleNotFoundError) or library not in LEFT_OUT:
+        return error
+    from cascade.backends import install_hint
+    from cascade.errors import LibraryMissing
+
+    return LibraryMissing(install_hint(library, "this"))
+
+
+def require_tensorflow(command: str) -> None:
+    """Exit with one line where TensorFlow was left out, before `command` does any work."""
+    from cascade.backends import require_tensorflow as require
+
+    with exit_codes():
+        require(command)
 
 
 def load_settings(**options: Any) -> Settings:

@@ -89,6 +89,7 @@ def exit_code_table() -> Mapping[type[Exception], ExitCode]:
         cascade.BundleError: ExitCode.MODEL,
         cascade.BundleTampered: ExitCode.MODEL,
         cascade.DatasetError: ExitCode.USAGE,
+        cascade.LibraryMissing: ExitCode.USAGE,
         db.CatalogueError: ExitCode.USAGE,
         db.InvalidUrl: ExitCode.USAGE,
         db.DatabaseUnavailable: ExitCode.DATABASE,

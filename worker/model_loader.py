@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from db.records import LabelEntry
-from worker.errors import ModelUnusable
+from worker.errors import ModelUnusable, SettingsError
 from worker.model_store import fetch
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def open_model(name: str, backend: str = "auto", threads: int = 0) -> Model:
 
     Raises:
         ModelUnusable: the bundle is absent, has an unknown format, or lacks the backend.
+        SettingsError: the library of the backend is not installed.
     """
     if name.startswith("constant:"):
         from worker.constant_model import ConstantModel
@@ -83,7 +84,7 @@ class BundleModel:
         from cascade.backends import ON_TENSORFLOW, choose_backend
         from cascade.backends.digests import digests
         from cascade.bundle import SHIPPED, Bundle
-        from cascade.errors import CascadeError
+        from cascade.errors import CascadeError, LibraryMissing
 
         try:
             self._bundle = Bundle.open(SHIPPED if name == DEFAULT else Path(name), verify=False)
@@ -92,6 +93,8 @@ class BundleModel:
             self.backend = choose_backend(self._bundle, backend)
             self.runs_without_tensorflow = self.backend not in ON_TENSORFLOW
             self._digests = digests(self._bundle)
+        except LibraryMissing as error:
+            raise SettingsError(str(error)) from error
         except CascadeError as error:
             raise ModelUnusable(str(error)) from error
         self._backend, self._threads = backend, threads

@@ -22,7 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cascade.errors import BundleError
+from cascade.errors import BundleError, LibraryMissing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,8 +60,16 @@ def choose_backend(bundle: Bundle, wanted: str = AUTO) -> str:
 
     Raises:
         BundleError: The bundle does not have the files of ``wanted``.
+        LibraryMissing: The library of the backend is not installed.
         ValueError: ``wanted`` is not one of ``CHOICES``.
     """
+    chosen = _choose(bundle, wanted)
+    if not installed(chosen):
+        raise LibraryMissing(install_hint(_PACKAGES.get(chosen, TENSORFLOW), f"backend {chosen}"))
+    return chosen
+
+
+def _choose(bundle: Bundle, wanted: str) -> str:
     if wanted not in CHOICES:
         raise ValueError(f"backend: expected one of {', '.join(CHOICES)}, received {wanted!r}")
     if wanted == AUTO:
@@ -111,6 +119,29 @@ def labels_agree(bundle: Bundle, backend: str) -> bool:
 def installed(backend: str) -> bool:
     """Whether a backend's package is installed. Does not import it."""
     return find_spec(_PACKAGES.get(backend, TENSORFLOW)) is not None
+
+
+def require_tensorflow(what: str) -> None:
+    """Refuse at once what needs TensorFlow and Keras where they were left out.
+
+    Args:
+        what: the command, for the message.
+
+    Raises:
+        LibraryMissing: one of them is not installed.
+    """
+    for library in (TENSORFLOW, "keras"):
+        if find_spec(library) is None:
+            raise LibraryMissing(install_hint(library, what))
+
+
+def install_hint(library: str, what: str) -> str:
+    """The message that `library` is absent, and how to get it."""
+    package = {"ai_edge_litert": "ai-edge-litert"}.get(library, library)
+    return (
+        f"{what} needs {package}, which this installation leaves out: pip install fashion-cascade "
+        "with all that it requires, or use the full image (docs/operations.md)"
+    )
 
 
 def runners(bundle: Bundle, backend: str, threads: int = 0) -> list[Runner]:

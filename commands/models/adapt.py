@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.common import bundle_folder, exit_codes, load_settings
+from commands.common import bundle_folder, exit_codes, load_settings, require_tensorflow
 from commands.options import PRECISION, model_option, out_option
 from worker.errors import ExitCode
 
@@ -66,6 +66,7 @@ def command(
     from commands.corrected import corrected_pictures, corrected_rows
     from worker.native_libraries import suppress_startup_messages
 
+    require_tensorflow("adapt")
     rows = corrected_rows(from_catalogue, crawl=crawl, shop=shop)
     with exit_codes(), suppress_startup_messages():
         from cascade.adaptation.adapt import (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.common import exit_codes
+from commands.common import exit_codes, require_tensorflow
 from commands.options import EXISTING_FOLDER, out_option
 from worker.errors import ExitCode
 
@@ -58,6 +58,7 @@ def command(
     """
     from worker.native_libraries import suppress_startup_messages
 
+    require_tensorflow("convert")
     with suppress_startup_messages():
         from cascade.bundle import Bundle
         from cascade.conversion import convert

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from commands.common import exit_codes
+from commands.common import exit_codes, require_tensorflow
 from commands.options import encoding_option, out_option, pictures_argument, seed_option
 from commands.own_taxonomy import hint_at_folders, taxonomy_for, taxonomy_option
 
@@ -68,6 +68,7 @@ def command(
       fashion-cascade sweep toys --taxonomy folders --node primary --out sweeps/toys
       tensorboard --logdir sweeps
     """
+    require_tensorflow("sweep")
     from cascade.data.prepare import prepare
     from cascade.errors import CascadeError
     from cascade.pictures.decode import Preprocessing

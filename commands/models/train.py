@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.common import exit_codes
+from commands.common import exit_codes, require_tensorflow
 from commands.options import (
     EXISTING_FOLDER,
     EXISTING_PATH,
@@ -157,6 +157,7 @@ def command(
     """
     if pictures is None and from_catalogue is None:
         raise click.UsageError("train on what? Expected PICTURES, --from-catalogue URL, or both")
+    require_tensorflow("train")
     from cascade.errors import CascadeError
     from cascade.training.experiments import experiment_settings
     from commands.progress_log import log_to_stderr

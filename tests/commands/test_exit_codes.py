@@ -18,6 +18,7 @@ EXPECTED = {
     "TaxonomyError": 5,
     "BundleError": 5,
     "BundleTampered": 5,
+    "LibraryMissing": 2,
     "DatasetError": 2,
     "CatalogueError": 2,
     "InvalidUrl": 2,

@@ -37,6 +37,7 @@ class Queue:
         self.folder, self.broker, self.catalogue_url = folder, broker, catalogue_url
         self.pictures = folder / "pictures"
         self.workers: list[subprocess.Popen[bytes]] = []
+        self.python = sys.executable
         self.environ = {name: v for name, v in os.environ.items() if "FASHION" not in name} | {
             "PYTHONPATH": str(ROOT),
             "XDG_CONFIG_HOME": str(folder / "config"),
@@ -56,7 +57,7 @@ class Queue:
     def run(self, *arguments: object, code: int = 0) -> str:
         """``fashion-cascade ARGUMENTS`` to its end; what it printed on stdout."""
         done = subprocess.run(
-            [sys.executable, "-m", "cli", *map(str, arguments)],
+            [self.python, "-m", "cli", *map(str, arguments)],
             cwd=self.folder,
             env=self.environ,
             capture_output=True,
@@ -75,7 +76,7 @@ class Queue:
         """Start ``python -m MODULE…`` as a worker; what it prints is in `log`."""
         with self.log(name).open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", *module],
+                [self.python, "-m", *module],
                 cwd=self.folder,
                 env=self.environ | more,
                 stdout=log,
