@@ -47,6 +47,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "people": {
         "review": "everyday.review",
+        "audit": "everyday.audit",
         "serve": "everyday.serve",
     },
     "models": {

@@ -138,6 +138,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         default=None,
         help="Rows whose content other rows have as well / the others.",
     ),
+    click.option("--audit", metavar="NUMBER", help="The sample of this audit: 'audit list'."),
     click.option(
         "--labelled-after",
         type=TIME,

@@ -16,6 +16,7 @@ from db.tables import (
     FAILED,
     MEASURES,
     STATUS_LITERALS,
+    audit_pictures,
     catalogue,
     crawls,
     labels,
@@ -68,6 +69,7 @@ class Filter:
     needs_review: bool | None = None  # False: labelled, and confident or checked by a person
     corrected: bool | None = None
     duplicates: bool | None = None  # whether another row has the same bytes
+    audit: str | None = None  # the sample of the audit with this id
 
 
 EQUALITY_FILTERS = ("reason", "crawl", "shop", "content_hash", "model_version")
@@ -130,6 +132,8 @@ def conditions(
         value = getattr(wanted, name)
         if value is not None:
             clauses.append(_pattern_condition(connection, name, value))
+    if wanted.audit is not None:
+        clauses.append(audit_condition(wanted.audit))
     if "labelled_at" not in without:
         clauses += time_conditions(wanted, catalogue.c.labelled_at)
     return clauses + _range_conditions(wanted) + _flag_conditions(wanted)
@@ -140,6 +144,13 @@ def storable(value: Any) -> bool:
     if not isinstance(value, str):
         return True
     return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def audit_condition(audit: str) -> Condition:
+    """The row is in the sample of the audit; nothing is, if that is no id."""
+    number = int(audit) if str(audit).isdecimal() and len(str(audit)) < 19 else 0
+    sample = sa.select(audit_pictures.c.catalogue_id).where(audit_pictures.c.audit_id == number)
+    return catalogue.c.id.in_(sample)
 
 
 def _status_conditions(status: str) -> list[Any]:

@@ -24,6 +24,7 @@ from db.filters import (
     STATUS_VALUES,
     Condition,
     Filter,
+    audit_condition,
     conditions,
     storable,
     time_conditions,
@@ -141,7 +142,8 @@ def bounded_scan(
     None if a scan does not help, because one index answers the filter or few rows are left.
     """
     full_path = wanted.path is not None and "*" not in wanted.path
-    if not ROWS_SCANNED_FIRST or full_path or wanted.content_hash is not None:
+    few = full_path or wanted.content_hash is not None or wanted.audit is not None
+    if not ROWS_SCANNED_FIRST or few:
         return None  # few rows, which their index finds at once
     lookup = index_lookup(connection, wanted)
     if len(lookup.values) <= 1 and not conditions(connection, wanted, without=(lookup.name,)):
@@ -162,6 +164,8 @@ def index_lookup(connection: Connection, wanted: Filter) -> IndexLookup:
 def _lookups(connection: Connection, wanted: Filter) -> list[IndexLookup]:
     """The filters that an index answers; first those that usually leave the fewest rows."""
     found = []
+    if wanted.audit is not None:
+        return [IndexLookup("audit", _ID, [None], (audit_condition(wanted.audit),))]
     if wanted.reason is not None and storable(wanted.reason):
         found.append(IndexLookup("reason", catalogue.c.reason, [wanted.reason]))
     if wanted.status in FAILED_STATUSES:

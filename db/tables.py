@@ -298,6 +298,40 @@ label_history = _log_table(
     sa.Column("replaced_at", UtcDateTime, nullable=False),
 )
 
+audits = sa.Table(
+    "audits",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column(
+        "crawl",
+        sa.Text,
+        sa.ForeignKey("crawls.name", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    sa.Column("model_version", sa.Text, nullable=False),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("plan", sa.JSON, nullable=False),  # what was drawn from what, and what is to be shown
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("started_by", sa.Text, nullable=False),
+    sa.Column("report", sa.JSON(none_as_null=True)),
+    sa.Column("reported_at", UtcDateTime),
+)
+
+# the sample; labels are those of when it was drawn, the row goes where it is forgotten
+audit_pictures = sa.Table(
+    "audit_pictures",
+    metadata,
+    sa.Column("audit_id", Id, sa.ForeignKey("audits.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("catalogue_id", Id, sa.ForeignKey("catalogue.id", ondelete="SET NULL"), index=True),
+    sa.Column("model_label", sa.Text, nullable=False),
+    sa.Column("best_leaf", sa.Text, nullable=False),
+    sa.Column("confidence", sa.Double, nullable=False),
+    sa.Column("sure", sa.Boolean, nullable=False),
+    sa.Column("extra", sa.Boolean, nullable=False),
+)
+
 forgotten = sa.Table(
     "forgotten",
     metadata,

@@ -64,6 +64,9 @@ MAY_IMPORT = {
         *("db.chunks", "db.clocks", "db.errors", "db.filters", "db.label_patterns", "db.session"),
         *("db.summaries", "db.tables", "db.writes"),
     },
+    "db.audits": {
+        *("db.clocks", "db.corrections", "db.errors", "db.session", "db.tables", "db.writes"),
+    },
     "db.exports": {
         *("db.errors", "db.filters", "db.index_pages", "db.records", "db.session", "db.tables"),
         *("db.chunks", "db.human_labels", "db.writes"),

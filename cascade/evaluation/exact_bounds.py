@@ -8,10 +8,12 @@ the probability that may be wrong. Their promise holds for every share and sampl
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 _HALVINGS = 100  # more than a float has bits
 
 
+@lru_cache(maxsize=10_000)  # simulations ask for the same ones
 def lower_bound(right: int, looked_at: int, confidence: float) -> float:
     """The one-sided Clopper-Pearson bound: the share is above it with at least `confidence`."""
     _check(right, looked_at, confidence)
@@ -20,6 +22,8 @@ def lower_bound(right: int, looked_at: int, confidence: float) -> float:
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
+        if middle in (low, high):
+            break
         if _at_most(looked_at - right, looked_at, 1 - middle) > 1 - confidence:
             high = middle
         else:
@@ -33,6 +37,7 @@ def upper_bound(right: int, looked_at: int, confidence: float) -> float:
     return 1 - lower_bound(looked_at - right, looked_at, confidence)
 
 
+@lru_cache(maxsize=10_000)
 def needed(mistakes: int, precision: float, confidence: float) -> int:
     """The smallest sample that certifies `precision` if it holds just so many mistakes."""
     if mistakes < 0 or not 0 < precision < 1 or not 0 < confidence < 1:

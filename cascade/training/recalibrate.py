@@ -159,6 +159,66 @@ def write_recalibrated(
     return Bundle.open(out_folder)
 
 
+def write_certified(
+    bundle: Bundle,
+    threshold: float,
+    out_folder: Path,
+    *,
+    audit: Mapping[str, Any],
+    sentence: str,
+) -> Bundle:
+    """Raise the thresholds of all leaves to what was certified, in a new bundle.
+
+    Labels that drop out stop at a node above and need a review. No other label gets sure.
+
+    Args:
+        bundle: The audited bundle, which stays as it is.
+        threshold: The least certified probability, 0 to 1.
+        out_folder: The new bundle.
+        audit: What the manifest records about the audit.
+        sentence: The certificate in words, for the model card.
+
+    Raises:
+        BundleError: ``out_folder`` exists, or a higher threshold could make another leaf sure.
+    """
+    check_new(out_folder)
+    routing = with_least(bundle.routing, threshold)
+    card = (bundle.folder / MODEL_CARD).read_text(encoding="utf-8")
+    card += (
+        f"\n## Certified\n\nFrom model {bundle.version}, with a threshold of {threshold:g} or more "
+        f"at each leaf, by an audit of crawl {audit['crawl']}. {sentence} This holds for that "
+        "crawl. The figures above were measured with the thresholds of before.\n"
+    )
+    return write_recalibrated(
+        bundle,
+        routing,
+        out_folder,
+        card=card,
+        facts={"audit": dict(audit)},
+        figures={"audit": dict(audit)},
+    )
+
+
+def with_least(routing: Routing, threshold: float) -> Routing:
+    """The routing with thresholds of at least ``threshold`` at all leaves.
+
+    Raises:
+        BundleError: a category has leaves at several depths. Where one of them is no longer sure,
+            another one could be, which nobody audited.
+    """
+    taxonomy = routing.taxonomy
+    for top in routing.decisions[0].outcomes:
+        depths = {leaf.count("/") for leaf in taxonomy.leaves_below(top)}
+        if len(depths) > 1 and routing.decoding == THRESHOLDS:
+            raise BundleError(
+                f"expected all leaves of {top} at one depth, received leaves at {len(depths)}: "
+                "another leaf could get sure that nobody audited; leave --apply out, and take "
+                f"labels with a confidence of {threshold:g} or more"
+            )
+    raised = {leaf: max(routing.thresholds.get(leaf, 0.0), threshold) for leaf in taxonomy.leaves}
+    return replace(routing, thresholds={**routing.thresholds, **raised})
+
+
 def threshold_rows(nodes: Mapping[str, NodeThreshold]) -> list[list[str]]:
     """Table rows under ``HEADER``: each node's threshold and the coverage that it costs."""
     return [
