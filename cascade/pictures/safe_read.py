@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cascade.pictures import archives
 from cascade.pictures.trouble import Trouble, trouble_of
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -34,12 +35,33 @@ class Contents:
 
 
 def read(path: str, max_bytes: int, roots: Sequence[str] = ()) -> Contents:
-    """Read a regular file, if it is below one of ``roots``.
+    """Read a regular file below one of ``roots``, or a member of an archive (``a.zip!/1.jpg``).
 
     A symbolic link is followed if its target is below a root. Without roots, the path is trusted
-    and may lead anywhere. The reasons are ``missing``, ``unreadable``, ``outside_root`` and
-    ``too_large``.
+    and may lead anywhere. Of a member, the archive must be below a root; the member may not lead
+    out of it. The reasons are ``missing``, ``unreadable``, ``outside_root`` and ``too_large``.
     """
+    parts = archives.split(path)
+    if parts is not None and not _is_regular_file(path):
+        archive, member = parts
+        return _opened(archive, roots, lambda opened: _read_member(opened, member, max_bytes))
+    return _opened(path, roots, lambda opened: _read_open(opened, max_bytes))
+
+
+def list_members(path: str, roots: Sequence[str] = ()) -> Iterator[archives.Member] | Contents:
+    """The files of an archive, opened as by `read`; or the reason why there are none."""
+    found: list[Iterator[archives.Member]] = []
+
+    def keep(opened: int) -> Contents:
+        found.append(archives.members(opened))
+        return Contents()
+
+    contents = _opened(path, roots, keep)
+    return contents if not found else found[0]
+
+
+def _opened(path: str, roots: Sequence[str], use: Callable[[int], Contents]) -> Contents:
+    """What `use` makes of the descriptor of a regular file below a root; never raises."""
     try:
         real_roots, unresolved = _real_roots(roots)
         # The system tells the real path of a regular file once it is open. Resolving the path step
@@ -56,9 +78,12 @@ def read(path: str, max_bytes: int, roots: Sequence[str] = ()) -> Contents:
         flags = _OPEN_FLAGS | (os.O_NOFOLLOW if real_roots else 0)
         descriptor = os.open(target, flags)
         with os.fdopen(descriptor, "rb") as file:
-            return _read_open(file.fileno(), max_bytes, real_roots, unresolved)
+            refusal = _refuse_opened(file.fileno(), real_roots, unresolved)
+            return use(file.fileno()) if refusal is None else refusal
     except FileNotFoundError as error:
         return Contents(reason="missing", detail=str(error))
+    except archives.BadArchive as error:
+        return Contents(reason=error.reason, detail=error.detail)
     except (OSError, MemoryError, ValueError) as error:  # ValueError: a NUL in the path
         return _unreadable(error)
 
@@ -85,12 +110,11 @@ def is_allowed(path: str, roots: Sequence[str] = ()) -> bool:
     return regular and (not roots or _inside(target, _real_roots(roots)[0]))
 
 
-def _read_open(
-    descriptor: int, max_bytes: int, real_roots: Sequence[str], unresolved: OSError | None
-) -> Contents:
-    """Read an opened file, after checking again what was opened."""
-    status = os.fstat(descriptor)
-    refusal = _refuse_special(status)
+def _refuse_opened(
+    descriptor: int, real_roots: Sequence[str], unresolved: OSError | None
+) -> Contents | None:
+    """Why an opened file is not read, after checking again what was opened."""
+    refusal = _refuse_special(os.fstat(descriptor))
     if refusal is not None:
         return refusal
     if real_roots and _HAS_PROC_FD:
@@ -98,6 +122,11 @@ def _read_open(
         opened = os.readlink(f"{_PROC_FD}/{descriptor}")  # noqa: PTH115 - once a picture
         if not _inside(opened, real_roots):
             return _outside(opened, unresolved)
+    return None
+
+
+def _read_open(descriptor: int, max_bytes: int) -> Contents:
+    status = os.fstat(descriptor)
     size, mtime = status.st_size, status.st_mtime
     too_large = Contents(size, mtime, None, "too_large", f"more than {max_bytes} bytes")
     if size > max_bytes:
@@ -109,6 +138,11 @@ def _read_open(
         if length > max_bytes:  # it grew during reading
             return too_large
     return Contents(size, mtime, b"".join(pieces))
+
+
+def _read_member(descriptor: int, name: str, max_bytes: int) -> Contents:
+    member, data = archives.read(descriptor, name, max_bytes)
+    return Contents(member.size, member.mtime, data)
 
 
 def _refuse_special(status: os.stat_result) -> Contents | None:

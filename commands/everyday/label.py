@@ -74,11 +74,12 @@ def command(
     again: bool,
     **options: object,
 ) -> None:
-    """Label pictures in folders, files or a list on stdin.
+    """Label pictures in folders, archives, files or a list on stdin.
 
-    PATHS are folders, files, or - for a list on stdin. Unchanged files that this model has labelled
-    before are skipped, so an interrupted run is resumed by the next one. A folder is also a root:
-    files that lead out of it are rejected. The crawl is named after the folder, for single files
+    PATHS are folders, zip and tar archives, files, or - for a list on stdin. Unchanged files that
+    this model has labelled before are skipped, so an interrupted run is resumed by the next one. A
+    folder is also a root: files that lead out of it are rejected. An archive is not unpacked. The
+    crawl is named after the folder or archive, for single files
     after their folder, and for a list on stdin 'stdin', unless --crawl is given.
 
     Pictures that were forgotten, and archived crawls, come back only with --again.
@@ -91,6 +92,7 @@ def command(
     Example:
       fashion-cascade label photos/spring
       fashion-cascade label crawl --shop-from folder
+      fashion-cascade label spring.zip
       find photos -newer last -print0 | fashion-cascade label -0 - --crawl spring > new.jsonl
     """
     from db.schema import no_empty_file

@@ -82,9 +82,10 @@ def command(
 ) -> None:
     """Put pictures into the queue.
 
-    PATHS are folders, files, URLs (s3://…), or - for a list on stdin. Unchanged files that this
-    model has labelled before are not enqueued, so it is safe to repeat. Prints how many pictures
-    were found and how many were enqueued. Exit code 1: a folder could not be read.
+    PATHS are folders, zip and tar archives, files, URLs (s3://…), or - for a list on stdin.
+    Unchanged files that this model has labelled before are not enqueued, so it is safe to repeat.
+    Prints how many pictures were found and how many were enqueued. Exit code 1: a folder could not
+    be read.
 
     \b
     Example:
@@ -164,7 +165,7 @@ def _enqueue(
     started = time.monotonic()
     enqueuer = Enqueuer(
         name,
-        roots=source.roots if source is not None and source.folder else (),
+        roots=source.roots if source is not None and (source.folder or source.archive) else (),
         settings=settings,
         priority=priority,
         flush_seconds=2.0 if follow or source is None else 0.0,

@@ -11,12 +11,22 @@ from __future__ import annotations
 import os
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from cascade.pictures.archives import SEPARATOR
+
 _FILE_URL = "file://"
 
 
 def to_text(os_path: str | bytes) -> str:
     """The text of a path of the operating system. Made absolute; links are not resolved."""
-    absolute = os.path.abspath(os.fsdecode(os_path))  # noqa: PTH100 - Path resolves no '..'
+    return _text(os.path.abspath(os.fsdecode(os_path)))  # noqa: PTH100 - Path resolves no '..'
+
+
+def member_to_text(archive: str, name: str) -> str:
+    """The text of the path of a member of an archive; a ``..`` in its name stays."""
+    return _text(f"{os.path.abspath(archive)}{SEPARATOR}{name}")  # noqa: PTH100
+
+
+def _text(absolute: str) -> str:
     if absolute.isascii() and "\0" not in absolute:  # nearly all paths: nothing to escape
         return absolute
     raw = os.fsencode(absolute)

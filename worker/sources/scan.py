@@ -1,4 +1,4 @@
-"""Find the files to label: folders (walked lazily), single files, lists of paths.
+"""Find the files to label: folders (walked lazily), archives, single files, lists of paths.
 
 Only name and size are read; the decoders open the files. `cascade.pictures.files` says which files
 in a folder are taken; those with the ending of something else are counted. Links to files are taken
@@ -16,12 +16,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from cascade.pictures.files import picture_files
+from cascade.pictures import safe_read
+from cascade.pictures.archives import is_archive, is_compressed_tar
+from cascade.pictures.files import is_hidden, other_ending, picture_files
 from db.records import FileState
 from tabular.errors import TabularError
 from tabular.lines import MAX_LINE, encoding_by_mark, text_lines
 from worker.errors import InputError, RootGone
-from worker.sources.paths import given_path, is_url, to_text
+from worker.sources.paths import given_path, is_url, member_to_text, to_text
 from worker.sources.shops import Shops
 
 
@@ -43,13 +45,15 @@ class Source:
     crawl: str
     roots: tuple[str, ...]
     folder: str | None = None
+    archive: str | None = None
     paths: Iterable[str] = ()
     shops: Shops | None = None
 
     def files(self, skipped: SkippedFiles) -> Iterator[FileState]:
         """Yield the files; a folder can be walked again, a list from stdin only once."""
         found = self._files(skipped)
-        return found if self.shops is None else self.shops.files(found, self.folder)
+        top = self.folder if self.archive is None else f"{self.archive}!"
+        return found if self.shops is None else self.shops.files(found, top)
 
     def _files(self, skipped: SkippedFiles) -> Iterator[FileState]:
         if self.folder is not None and is_url(self.folder):
@@ -58,12 +62,15 @@ class Source:
             return object_store.walk(self.folder)
         if self.folder is not None:
             return walk(self.folder, skipped)
+        if self.archive is not None:
+            return walk_archive(self.archive, skipped)
         return (file_state(path) for path in self.paths)
 
     @property
     def repeatable(self) -> bool:
         """Whether `files` can be called more than once."""
-        return self.folder is not None or isinstance(self.paths, Sequence)
+        whole = self.folder is not None or self.archive is not None
+        return whole or isinstance(self.paths, Sequence)
 
 
 def sources(
@@ -76,11 +83,11 @@ def sources(
     encoding: str | None = None,
     shops: Shops | None = None,
 ) -> list[Source]:
-    """The sources of command-line arguments: folders, files, URLs, and ``-`` for a list on stdin.
+    """The sources of arguments: folders, archives, files, URLs, and ``-`` for a list on stdin.
 
-    Each folder is its own root, and its name is the crawl unless `crawl` is given. Files belong to
-    the crawl of their folder, stdin to the crawl ``stdin``; both are trusted unless `roots` are
-    set.
+    Each folder or archive is its own root, and its name is the crawl unless `crawl` is given. Files
+    belong to the crawl of their folder, stdin to the crawl ``stdin``; both are trusted unless
+    `roots` are set.
 
     Raises:
         InputError: an argument does not exist, or a folder is empty or cannot be read.
@@ -103,6 +110,15 @@ def sources(
             folder = os.path.abspath(argument)  # noqa: PTH100
             require_readable_folder(folder)
             found.append(Source(crawl or crawl_name(folder), (folder,), folder=folder))
+        elif is_archive(argument) and os.path.isfile(argument):  # noqa: PTH113
+            archive = os.path.abspath(argument)  # noqa: PTH100
+            name = crawl_name(archive).rpartition(".")[0]
+            found.append(Source(crawl or name, (archive,), archive=archive))
+        elif is_compressed_tar(argument):
+            raise InputError(
+                f"{to_text(argument)}: expected a zip, or a tar that is not compressed, since a "
+                "compressed one must be unpacked to find a picture in it; uncompress it first"
+            )
         elif os.path.lexists(argument):
             name = crawl_name(os.path.dirname(os.path.abspath(argument)))  # noqa: PTH100, PTH120
             singles.setdefault(crawl or name, []).append(argument)
@@ -148,6 +164,8 @@ def root_is_available(root: str) -> bool:
     try:
         with os.scandir(root) as entries:
             return next(entries, None) is not None
+    except NotADirectoryError:
+        return is_archive(root)
     except OSError:
         return False
 
@@ -176,6 +194,30 @@ def walk(folder: str, skipped: SkippedFiles) -> Iterator[FileState]:
         if path is None:
             return
         yield _state(path)
+
+
+def walk_archive(archive: str, skipped: SkippedFiles) -> Iterator[FileState]:
+    """Yield the members of an archive that are pictures by their names, by the rules of `walk`.
+
+    Members that lead out of the archive are among them: they get a row with the reason.
+
+    Raises:
+        InputError: it cannot be read, or is beyond a limit.
+    """
+    found = safe_read.list_members(archive)
+    if isinstance(found, safe_read.Contents):
+        raise InputError(
+            f"{to_text(archive)}: expected a zip or tar archive: {found.detail}; unpack it, and "
+            "label the folder"
+        )
+    for member in found:
+        parts = [part for part in member.name.split("/") if part != ".."]
+        if any(is_hidden(part) for part in parts if part != ".") or "__MACOSX" in parts:
+            continue
+        if (ending := other_ending(member.name)) is not None:
+            skipped.extensions[ending] += 1
+            continue
+        yield FileState(member_to_text(archive, member.name), member.size, member.mtime)
 
 
 def file_state(path: str) -> FileState:
