@@ -9,9 +9,10 @@
     networks/N.npz        its weights, float16, by variable path
     MODEL_CARD.md         for people
     replay.npz            optional: features of training pictures, for ``cascade.adaptation``
+    projection.npz        optional: main directions of features, for ``cascade.projection``
     backends/NAME/N...    optional: the same networks for other runtimes
 
-The model version is a hash of the files that determine the labels. The model card, the replayed
+The model version is a hash of the files that determine the labels. The model card, the
 features and ``backends/`` are left out: converted networks are the same model. Weights are plain
 arrays (no pickle), layers come from a fixed list (no Lambda), and each file's hash is checked
 before use.
@@ -46,6 +47,7 @@ UNHASHED = {MANIFEST}
 MODEL_CARD = "MODEL_CARD.md"
 BACKENDS = "backends/"
 REPLAY = "replay.npz"
+PROJECTION = "projection.npz"
 
 
 @dataclass(frozen=True)
@@ -272,7 +274,7 @@ def version_of(files: Mapping[str, str]) -> str:
     Converting the networks for another runtime, editing the card or adding features for adapting
     keeps the version, because none of it is a reason to label a catalogue again.
     """
-    left_out = (MODEL_CARD, REPLAY)
+    left_out = (MODEL_CARD, REPLAY, PROJECTION)
     relevant = sorted(n for n in files if n not in left_out and not n.startswith(BACKENDS))
     text = "\n".join(f"{name} {files[name]}" for name in relevant)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from cascade.backends import (
 )
 from cascade.bundle import SHIPPED, Bundle
 from cascade.pictures.decode import Preprocessing
+from cascade.projection import Projection
 from cascade.routing import Prediction, Routing
 from cascade.taxonomy import Taxonomy
 
@@ -28,12 +29,14 @@ from cascade.taxonomy import Taxonomy
 class Cascade:
     """A loaded cascade. Load it in the process that uses it, after any fork.
 
-    ``backend`` is the runtime of the networks, with ``auto`` already resolved.
+    ``backend`` is the runtime of the networks, with ``auto`` already resolved. With a
+    ``projection``, the runners return features too, and predictions have a vector.
     """
 
     bundle: Bundle
     runners: Sequence[Runner]
     backend: str = TENSORFLOW
+    projection: Projection | None = None
 
     @classmethod
     def load(
@@ -43,6 +46,7 @@ class Cascade:
         *,
         backend: str = AUTO,
         threads: int = 0,
+        features: bool = False,
     ) -> Cascade:
         """Load, verify and warm up a bundle.
 
@@ -51,13 +55,16 @@ class Cascade:
             warm_up: Blank pictures to run once, so that the first batch is as fast as the rest.
             backend: One of ``cascade.backends.CHOICES``.
             threads: Threads of LiteRT or OpenVINO; 0 means one for each core.
+            features: Give each prediction the vector of its picture.
 
         Raises:
             BundleError: The bundle or the backend cannot be used; the message says why.
         """
         bundle = Bundle.open(folder)
         chosen = choose_backend(bundle, backend)
-        cascade = cls(bundle, runners(bundle, chosen, threads), chosen)
+        projection = Projection.open(bundle) if features else None
+        networks = runners(bundle, chosen, threads, features=features)
+        cascade = cls(bundle, networks, chosen, projection)
         if warm_up:
             size = bundle.preprocessing
             cascade.classify(np.full((warm_up, size.height, size.width, 3), 255, np.uint8))
@@ -97,7 +104,26 @@ class Cascade:
         A picture's label does not depend on the others in the batch. Raises ``ValueError`` for
         another shape or dtype.
         """
-        return self.routing.label(self.logits(pixels))
+        if self.projection is None:
+            return self.routing.label(self.logits(pixels))
+        logits, vectors = self.logits_and_vectors(pixels)
+        labelled = zip(self.routing.label(logits), vectors, strict=True)
+        return [replace(found, vector=vector.tobytes()) for found, vector in labelled]
+
+    def logits_and_vectors(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``(N, K)`` float32 logits as of ``logits``, and ``(N, D)`` int8 vectors of the pictures.
+
+        Raises ``ValueError`` if the cascade was loaded without features.
+        """
+        if self.projection is None:
+            raise ValueError("expected a cascade that was loaded with features=True")
+        self._check(pixels)
+        if not len(pixels):
+            return self.logits(pixels), self.projection.vectors(
+                np.zeros((0, len(self.projection.middle)), np.float32)
+            )
+        answers, width = self.runners[0](pixels), self.bundle.decisions.width
+        return np.ascontiguousarray(answers[:, :width]), self.projection.vectors(answers[:, width:])
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         """``(N, K)`` float32 logits of all decisions, before calibration.

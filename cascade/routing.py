@@ -47,6 +47,7 @@ class Prediction:
         second_leaf_confidence: The probability of ``second_leaf``.
         leaf_probabilities: By leaf, best first, rounded to three digits: at most ``MOST_LEAVES``,
             and none below ``LEAST_PROBABILITY``.
+        vector: The bytes of the picture's int8 vector (``cascade.projection``), if asked for.
     """
 
     label: str
@@ -64,6 +65,7 @@ class Prediction:
     second_leaf: str | None
     second_leaf_confidence: float | None
     leaf_probabilities: Mapping[str, float]
+    vector: bytes | None = None
 
 
 @dataclass(frozen=True)

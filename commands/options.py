@@ -44,7 +44,13 @@ def setting_option(
     """
     shown = str(BY_NAME[setting].default) if default is None else default
     return click.option(
-        flag, *aliases, setting, show_default=f"setting {setting}: {shown}", help=help, **details
+        flag,
+        *aliases,
+        setting,
+        default=None,  # a flag too: what is not given is left to the settings
+        show_default=f"setting {setting}: {shown}",
+        help=help,
+        **details,
     )
 
 
@@ -75,8 +81,13 @@ batch_size_option = setting_option(
     type=int,
     metavar="N",
 )
-
-
+features_option = setting_option(
+    "--features/--no-features",
+    "features",
+    "Keep a vector of each picture, which finds similar pictures.",
+    default="false",
+    is_flag=True,
+)
 pool_size_option = setting_option(
     "--workers",
     "pool_size",

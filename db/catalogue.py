@@ -37,6 +37,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from db import clocks, human_labels, schema, session
 from db.errors import UnknownLabel
+from db.features import vectors
 from db.records import (
     PUT_OFF,
     Claim,
@@ -45,6 +46,7 @@ from db.records import (
     LabelFields,
     Outcome,
     PendingRow,
+    Vector,
 )
 from db.tables import catalogue, path_key
 from db.writes import (
@@ -213,11 +215,21 @@ class Catalogue:
         with session.reading(self.engine) as connection:
             return sorted(connection.execute(held.distinct()).scalars())
 
-    def labels_by_hash(self, hashes: Sequence[str], model_version: str) -> dict[str, LabelFields]:
-        """The labels that `model_version` gave to pictures with these content hashes."""
+    def labels_by_hash(
+        self, hashes: Sequence[str], model_version: str, *, with_vector: str | None = None
+    ) -> dict[str, LabelFields]:
+        """The labels that `model_version` gave to pictures with these content hashes.
+
+        With the digest `with_vector`, only of pictures that have a vector of it.
+        """
         if not hashes:
             return {}
         unique = sorted(set(hashes))
+        if with_vector is not None:
+            with session.reading(self.engine) as connection:
+                unique = sorted(
+                    set(unique) - vectors.without_vector(connection, with_vector, unique)
+                )
         on_postgresql = self.engine.dialect.name == "postgresql"
         query = lookups.labels_by_hash(self._table, on_postgresql)
         asked = unique if on_postgresql else json.dumps(unique)
@@ -278,6 +290,7 @@ class Catalogue:
                 key=("crawl", "path_key"),
                 keep=("path", "created_at"),
             )
+            vectors.write(connection, _vectors_of(writable, unique))
             self._stores += 1
             if self._stores % STORES_PER_MERGE == 0:
                 counters.merge_changes(connection)
@@ -297,3 +310,15 @@ class Catalogue:
                 f"expected labels of a registered taxonomy, received {sorted(unknown)}; "
                 "register the model (Catalogue.register_model) before storing its labels"
             )
+
+
+def _vectors_of(
+    written: Sequence[Mapping[str, object]], outcomes: Sequence[Outcome]
+) -> dict[str, Vector]:
+    """By content hash, the vectors of the rows that are written."""
+    hashes = {row["content_hash"] for row in written}
+    return {
+        str(outcome.content_hash): outcome.vector
+        for outcome in outcomes
+        if outcome.vector is not None and outcome.content_hash in hashes
+    }

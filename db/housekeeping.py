@@ -16,6 +16,7 @@ from db import clocks, ledger
 from db.errors import ExportError, InvalidRecord, mapped
 from db.exports.files import Exported, require_file_name
 from db.exports.text import drop_text, finish_text, unfinished_text
+from db.features import remove_orphans
 from db.filters import Filter
 from db.session import reading, shown, writing
 from db.tables import (
@@ -50,9 +51,9 @@ class Forgotten:
 def forget(engine: Engine, kind: str, value: str, *, by: str, note: str | None = None) -> Forgotten:
     """Delete a crawl, a path (in every crawl) or all rows with a content hash, for good.
 
-    Labels, history and corrections go with the rows, and their bytes are overwritten (SQLite) or
-    vacuumed (PostgreSQL). The table `forgotten` records when, who, what kind and how many rows, and
-    a digest of `value`, from which it cannot be read back. Backups are not touched.
+    Labels, history, corrections and vectors go with the rows, and their bytes are overwritten
+    (SQLite) or vacuumed (PostgreSQL). The table `forgotten` records when, who, what kind and how
+    many rows, and a digest of `value`, from which it cannot be read back. Backups are not touched.
 
     A reader can keep the bytes of deleted rows in place: the result says so.
     """
@@ -68,6 +69,7 @@ def forget(engine: Engine, kind: str, value: str, *, by: str, note: str | None =
             transaction = str(connection.execute(number).scalar_one())
         deleted = _delete(connection, kind, value)
         rows = deleted["catalogue"]
+        deleted["features"] = remove_orphans(connection)
         connection.execute(
             sa.insert(forgotten).values(
                 forgotten_at=clocks.now(connection),
@@ -256,11 +258,14 @@ def _fingerprint(connection: Connection, crawl: str) -> tuple[int, int, datetime
 def vacuum(engine: Engine) -> str | None:
     """Free unused space, renew the planner's statistics and merge the counters.
 
+    Vectors of pictures that have no row any more are deleted first.
+
     Returns:
         What could not be freed because others read the catalogue, in words.
     """
     with writing(engine) as connection:
         counters.compact(connection)
+        remove_orphans(connection)
     if engine.dialect.name == "sqlite":
         _maintain(engine, ["VACUUM", "ANALYZE"])
         return _empty_log(engine)

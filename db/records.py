@@ -76,10 +76,18 @@ class LabelFields:
 
 
 @dataclass(frozen=True)
+class Vector:
+    """The int8 vector of a picture, and the digest of what made it."""
+
+    digest: str
+    values: bytes
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The result for one path: 'labelled' with `fields`, 'rejected' with a `reason`, or 'put_off'.
 
-    `detail` has the words of the decoder or of the system.
+    `detail` has the words of the decoder or of the system. `vector` is kept with the bytes.
     """
 
     path: str
@@ -90,6 +98,7 @@ class Outcome:
     reason: str | None = None
     fields: LabelFields | None = None
     detail: str | None = None
+    vector: Vector | None = None
 
 
 @dataclass(frozen=True)

@@ -332,6 +332,18 @@ audit_pictures = sa.Table(
     sa.Column("extra", sa.Boolean, nullable=False),
 )
 
+# short vectors of pictures (`db.features`); those of different digests cannot be compared
+features = sa.Table(
+    "features",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("content_hash", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),  # of the trunk and the directions
+    sa.Column("vector", sa.LargeBinary, nullable=False),  # int8
+    sa.UniqueConstraint("content_hash", "digest"),
+)
+_index("ix_features_digest", features.c.digest, features.c.id)
+
 forgotten = sa.Table(
     "forgotten",
     metadata,

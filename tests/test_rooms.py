@@ -52,6 +52,7 @@ MAY_IMPORT = {
         *("cascade.errors", "cascade.chunks", "cascade.decisions", "cascade.taxonomy"),
         *("cascade.routing", "cascade.calibration", "cascade.bundle", "cascade.conversion"),
         *("cascade.data", "cascade.networks", "cascade.backends", "cascade.evaluation"),
+        "cascade.projection",
     },
     "cascade.training": {"cascade"},  # it puts everything together
     "db.migrations": {"db.column_types", "db.tables"},
@@ -59,6 +60,9 @@ MAY_IMPORT = {
     "db.writes": {
         *("db.chunks", "db.clocks", "db.errors", "db.records", "db.session", "db.tables"),
         "db.migrations",
+    },
+    "db.features": {
+        *("db.chunks", "db.filters", "db.records", "db.session", "db.tables", "db.writes"),
     },
     "db.corrections": {
         *("db.chunks", "db.clocks", "db.errors", "db.filters", "db.label_patterns", "db.session"),

@@ -45,6 +45,7 @@ def make_app(site: Site, hosts: Hosts, access: Access | None = None) -> ASGIApp:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         yield
         site.thumbnails.close()
+        site.vectors.close()
 
     app = Starlette(
         routes=[

@@ -11,7 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from db import features
 from db.browsing import QUERY_SECONDS, SORTS, picture, window
+from db.filters import Filter
 from db.records import FAILED_STATUSES, Row
 from db.session import reading
 from db.tables import catalogue
@@ -20,10 +22,11 @@ from web import facets, responses
 from web.assets import FOREVER
 from web.site import Site, site_of
 from web.thumbnails import LARGE, SMALL
-from web.tiles import leaf_probabilities, tile
+from web.tiles import Tile, leaf_probabilities, tile
 from web.views import View
 
 LARGEST_ID = 2**63 - 1
+SIMILAR_SHOWN = 12
 # built once: building it took half of its time, for each picture of a page
 _PATH = sa.select(catalogue.c.path).where(catalogue.c.id == sa.bindparam("row_id"))
 
@@ -86,9 +89,36 @@ def one_picture(request: Request) -> Response:
         tile=tile(found.row),
         can_requeue=_can_requeue(site, [found.row]),
         same=[tile(row) for row in found.same_bytes],
+        similar=_similar(site, found.row),
         leaf_probabilities=leaf_probabilities(found.row),
         fields=[(name, value) for name, value in vars(found.row).items() if value is not None],
     )
+
+
+def _similar(site: Site, row: Row) -> list[tuple[Tile, float]] | None:
+    """Pictures that look like a row's, with their cosines; None: the vectors are being read."""
+    content_hash = row.content_hash
+    digests = features.digests_of(site.engine, content_hash) if content_hash else []
+    if not content_hash or not digests:
+        return []
+    index = site.vectors.get(digests[0])
+    if index is None:
+        return None
+    import numpy as np
+
+    stored = features.stored(site.engine, digests[0], [content_hash])
+    if content_hash not in stored:  # removed just now
+        return []
+    found = features.similar(
+        site.engine,
+        index,
+        np.frombuffer(stored[content_hash], np.int8),
+        Filter(),
+        limit=SIMILAR_SHOWN,
+        without=content_hash,
+        seconds=QUERY_SECONDS,
+    )
+    return [(tile(other), cosine) for other, cosine in found]
 
 
 async def pixels(request: Request) -> Response:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from starlette.requests import Request
+
+from db.features import IndexCache
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -36,6 +39,11 @@ class Site:
     read_only: bool
     must_log_in: bool = False
     settings: Settings | None = None
+
+    @cached_property
+    def vectors(self) -> IndexCache:
+        """The vectors of the catalogue, in memory."""
+        return IndexCache(self.engine)
 
 
 def limit_memory(engine: Engine) -> None:

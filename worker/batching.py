@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from db.records import PUT_OFF, LabelFields, Outcome
+from db.records import PUT_OFF, LabelFields, Outcome, Vector
 from worker.errors import CountMismatch, HostTrouble
 from worker.report import Report
 
@@ -52,6 +52,7 @@ class BatchClassifier:
         size: pictures in a batch.
         report: gets the seconds spent waiting for the decoder, and each call of the networks.
         backend: what the networks run on, and the digest of its files; both are kept in the row.
+        feature_digest: the digest of the vectors that `classify` gives; None: it gives none.
     """
 
     def __init__(
@@ -61,9 +62,12 @@ class BatchClassifier:
         size: int,
         report: Report,
         backend: tuple[str | None, str | None] = (None, None),
+        *,
+        feature_digest: str | None = None,
     ) -> None:
         self._classify, self._known_labels = classify, known_labels
         self._size, self._report, self._backend = size, report, backend
+        self._feature_digest = feature_digest
         self._label_cache: dict[str, LabelFields] = {}
         self._waiting: PicturesByHash = {}
         self._running: deque[RunningBatch] = deque()
@@ -150,11 +154,17 @@ class BatchClassifier:
         outcomes = []
         for (content_hash, same), prediction in zip(batch.items(), predictions, strict=True):
             fields = self._label_cache[content_hash] = fields_of(prediction, self._backend)
-            outcomes += [labelled(loaded, fields) for loaded in same]
+            vector = self._vector_of(prediction)
+            outcomes += [labelled(loaded, fields, vector) for loaded in same]
         surplus = max(0, len(self._label_cache) - CACHED_LABELS)
         for content_hash in list(islice(self._label_cache, surplus)):
             del self._label_cache[content_hash]
         return outcomes
+
+    def _vector_of(self, prediction: Prediction) -> Vector | None:
+        if self._feature_digest is None or prediction.vector is None:
+            return None
+        return Vector(self._feature_digest, prediction.vector)
 
 
 def _pixels(loaded: Loaded) -> np.ndarray:
@@ -174,10 +184,10 @@ def rejected(loaded: Loaded) -> Outcome:
     )
 
 
-def labelled(loaded: Loaded, fields: LabelFields) -> Outcome:
+def labelled(loaded: Loaded, fields: LabelFields, vector: Vector | None = None) -> Outcome:
     """The outcome of a picture that got a label."""
     size, mtime, content_hash = loaded.size, loaded.mtime, loaded.content_hash
-    return Outcome(loaded.path, "labelled", size, mtime, content_hash, fields=fields)
+    return Outcome(loaded.path, "labelled", size, mtime, content_hash, fields=fields, vector=vector)
 
 
 def fields_of(

@@ -25,12 +25,16 @@ class ConstantModel:
     """Gives every picture one label of the shipped taxonomy, with confidence 1.
 
     Raises:
-        ModelUnusable: `label` is not a leaf of the shipped taxonomy.
+        ModelUnusable: `label` is not a leaf of the shipped taxonomy, or vectors are wanted.
     """
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, *, features: bool = False) -> None:
         from cascade.taxonomy import Taxonomy
 
+        if features:
+            raise ModelUnusable(
+                f"constant:{label}: has no vectors of pictures; name a bundle, or unset features"
+            )
         self._taxonomy = Taxonomy.load()
         if label not in self._taxonomy.leaves:
             raise ModelUnusable(
@@ -60,6 +64,10 @@ class ConstantModel:
     def backend_digests(self) -> dict[str, str]:
         """None: there are no files."""
         return {}
+
+    def feature_digest(self) -> str | None:
+        """None: it looks at no picture."""
+        return None
 
     def load(self) -> None:
         """Do nothing: there are no networks."""

@@ -76,6 +76,7 @@ class LocalRun:
             reopen=reopen,
             again=again,
             backend=backend_of(self.model),
+            feature_digest=self.model.feature_digest(),
             stop=self.stop,
         )
         load = (file_loader if trusted else row_loader)(self.model.preprocessing)

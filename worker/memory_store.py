@@ -54,8 +54,8 @@ def _utc_now() -> datetime:
 class MemoryStore:
     """Keeps the contract of ``db.catalogue.Catalogue`` for the methods that it has. Thread-safe.
 
-    It keeps no history, no corrections, no list of registered labels, and none of what was
-    forgotten: `again` changes nothing.
+    It keeps no history, no corrections, no vectors, no list of registered labels, and none of what
+    was forgotten: `again` changes nothing.
 
     Args:
         clock: returns the current time, timezone-aware.
@@ -158,10 +158,13 @@ class MemoryStore:
             )
 
     def labels_by_hash(
-        self, hashes: Sequence[str], model_version: str
+        self, hashes: Sequence[str], model_version: str, *, with_vector: str | None = None
     ) -> Mapping[str, LabelFields]:
-        """The labels that this model gave to pictures with these content hashes."""
-        wanted = set(hashes)
+        """The labels that this model gave to pictures with these content hashes.
+
+        With the digest `with_vector`, of none: no vectors are kept.
+        """
+        wanted = set() if with_vector is not None else set(hashes)
         with self._lock:
             return {
                 row.content_hash: row.fields

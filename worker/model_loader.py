@@ -51,6 +51,8 @@ class Model(Protocol):
 
     def backend_digests(self) -> dict[str, str]: ...
 
+    def feature_digest(self) -> str | None: ...
+
     def load(self) -> None: ...
 
     def batch_size(self, most: int) -> int: ...
@@ -58,33 +60,40 @@ class Model(Protocol):
     def classify(self, pixels: np.ndarray) -> Sequence[Prediction]: ...
 
 
-def open_model(name: str, backend: str = "auto", threads: int = 0) -> Model:
+def open_model(
+    name: str, backend: str = "auto", threads: int = 0, *, features: bool = False
+) -> Model:
     """Open the model of a setting: ``default``, a folder, or ``constant:LABEL``.
 
     Args:
         name: the setting ``model``.
         backend: the setting ``backend``: what the networks run on.
         threads: threads of the networks on a CPU; 0 for one per core.
+        features: the setting ``features``: give each picture a vector.
 
     Raises:
-        ModelUnusable: the bundle is absent, has an unknown format, or lacks the backend.
+        ModelUnusable: the bundle is absent, has an unknown format, or lacks the backend or, with
+            `features`, the directions of vectors.
         SettingsError: the library of the backend is not installed.
     """
     if name.startswith("constant:"):
         from worker.constant_model import ConstantModel
 
-        return ConstantModel(name.removeprefix("constant:"))
-    return BundleModel(name, backend, threads)
+        return ConstantModel(name.removeprefix("constant:"), features=features)
+    return BundleModel(name, backend, threads, features=features)
 
 
 class BundleModel:
     """A bundle on disk. Thread-safe; must not be used across a fork."""
 
-    def __init__(self, name: str, backend: str = "auto", threads: int = 0) -> None:
+    def __init__(
+        self, name: str, backend: str = "auto", threads: int = 0, *, features: bool = False
+    ) -> None:
         from cascade.backends import ON_TENSORFLOW, choose_backend
         from cascade.backends.digests import digests
         from cascade.bundle import SHIPPED, Bundle
         from cascade.errors import CascadeError, LibraryMissing
+        from cascade.projection import Projection
 
         try:
             self._bundle = Bundle.open(SHIPPED if name == DEFAULT else Path(name), verify=False)
@@ -93,6 +102,7 @@ class BundleModel:
             self.backend = choose_backend(self._bundle, backend)
             self.runs_without_tensorflow = self.backend not in ON_TENSORFLOW
             self._digests = digests(self._bundle)
+            self._feature_digest = Projection.open(self._bundle).digest if features else None
         except LibraryMissing as error:
             raise SettingsError(str(error)) from error
         except CascadeError as error:
@@ -129,6 +139,10 @@ class BundleModel:
         """The digest of the files of each backend, `backend` among them."""
         return dict(self._digests)
 
+    def feature_digest(self) -> str | None:
+        """The digest of the vectors that predictions have; None: they have none."""
+        return self._feature_digest
+
     def verify(self) -> None:
         """Check the hash of each file.
 
@@ -159,7 +173,10 @@ class BundleModel:
                     from cascade.classifier import Cascade
 
                     self._cascade = Cascade.load(
-                        self._bundle.folder, backend=self._backend, threads=self._threads
+                        self._bundle.folder,
+                        backend=self._backend,
+                        threads=self._threads,
+                        features=self._feature_digest is not None,
                     )
             except CascadeError as error:
                 raise ModelUnusable(str(error)) from error
@@ -224,13 +241,20 @@ class ModelCache:
         store: a folder or URL with bundles by version (`worker.model_store`); '' if there is none.
         backend: the setting ``backend``.
         threads: threads of the networks on a CPU; 0 for one per core.
+        features: the setting ``features``.
     """
 
     def __init__(
-        self, name: str, store: str = "", *, backend: str = "auto", threads: int = 0
+        self,
+        name: str,
+        store: str = "",
+        *,
+        backend: str = "auto",
+        threads: int = 0,
+        features: bool = False,
     ) -> None:
-        self._backend, self._threads = backend, threads
-        self._default = open_model(name, backend, threads)
+        self._backend, self._threads, self._features = backend, threads, features
+        self._default = open_model(name, backend, threads, features=features)
         self._store = store
         self._other: Model | None = None
 
@@ -255,7 +279,7 @@ class ModelCache:
                 "or URL that holds it, or enqueue again with the current model"
             )
         folder = fetch(self._store, str(version))
-        other = open_model(str(folder), self._backend, self._threads)
+        other = open_model(str(folder), self._backend, self._threads, features=self._features)
         other.load()
         self._other = other
         return other

@@ -62,7 +62,7 @@ class Store(Protocol):
     def renew(self, crawl: str, owner: str, paths: Sequence[str], lease_seconds: float) -> int: ...
 
     def labels_by_hash(
-        self, hashes: Sequence[str], model_version: str
+        self, hashes: Sequence[str], model_version: str, *, with_vector: str | None = None
     ) -> Mapping[str, LabelFields]: ...
 
     def store(
@@ -101,6 +101,7 @@ class PipelineOptions:
             add rows for new files.
         again: with `reopen`, also those that were forgotten or archived.
         backend: what the networks run on, and the digest of its files.
+        feature_digest: keep the vectors of pictures under this digest; None: there are none.
         stop: set it to ask for a clean stop.
     """
 
@@ -111,6 +112,7 @@ class PipelineOptions:
     reopen: bool = True
     again: bool = False
     backend: tuple[str | None, str | None] = (None, None)
+    feature_digest: str | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
 
@@ -167,8 +169,14 @@ def run_shards(
     first = next(remaining, None)
     if first is None:
         return ShardResult(options.stop.is_set(), 0, None)
-    known_labels = partial(store.labels_by_hash, model_version=options.model_version)
-    batches = BatchClassifier(classify, known_labels, options.batch_size, report, options.backend)
+    known_labels = partial(
+        store.labels_by_hash,
+        model_version=options.model_version,
+        with_vector=options.feature_digest,
+    )
+    what = (options.batch_size, report, options.backend)
+    digest = options.feature_digest
+    batches = BatchClassifier(classify, known_labels, *what, feature_digest=digest)
     run = _CrawlRun(first.crawl, first.roots, store, decode, batches, options, report)
     try:
         run.label(run.claim_files(chain([first], remaining)))

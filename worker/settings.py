@@ -59,6 +59,12 @@ class Settings:
         "openvino or openvino_bf16; auto is TensorFlow on a GPU, otherwise OpenVINO or LiteRT in "
         "float32.",
     )
+    features: bool = _setting(
+        False,
+        types.flag,
+        "Keep a vector of each picture in the catalogue, which finds similar pictures: true or "
+        "false.",
+    )
     roots: tuple[str, ...] = _setting(
         (),
         types.locations,

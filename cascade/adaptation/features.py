@@ -14,18 +14,10 @@ from cascade.backends.tensorflow import keras_runner
 from cascade.bundle import Bundle
 from cascade.chunks import chunks
 from cascade.errors import BundleError
+from cascade.networks.heads import adaptable, heads_of
 from cascade.networks.serialisation import read_network
 
-HEAD = "decide_"  # the name of a head's layer begins so
 BATCH = 128
-
-
-def adaptable(model: keras.Model) -> bool:
-    """Whether a network pools its pictures and ends with linear heads over the same numbers."""
-    heads = heads_of(model)
-    pooled = any(isinstance(each, keras.layers.GlobalAveragePooling2D) for each in model.layers)
-    flat = any(isinstance(each, keras.layers.Flatten) for each in model.layers)
-    return pooled and not flat and bool(heads) and len({id(head.input) for head in heads}) == 1
 
 
 def read_adaptable(bundle: Bundle) -> keras.Model:
@@ -43,11 +35,6 @@ def read_adaptable(bundle: Bundle) -> keras.Model:
         "linear head for each decision; only such a bundle can be adapted: train one with "
         "--experiment trunk"
     )
-
-
-def heads_of(model: keras.Model) -> list[keras.layers.Dense]:
-    """The layers of the heads, in the order of the decisions."""
-    return [layer for layer in model.layers if layer.name.startswith(HEAD)]
 
 
 def head_weights(model: keras.Model) -> np.ndarray:

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade.adaptation.features import adaptable, features_of
-from cascade.bundle import REPLAY, Bundle, add_card_section, seal
+from cascade.adaptation.features import features_of
+from cascade.bundle import PROJECTION, REPLAY, Bundle, add_card_section, seal
 from cascade.data.dataset import Item, Pictures
 from cascade.errors import BundleError
+from cascade.networks.heads import adaptable
 from cascade.networks.serialisation import read_network
+from cascade.projection import Projection, trunk_digest
 from rendering.text import markdown_table
 
 TRAIN, VALIDATION = "train", "validation"
@@ -143,7 +145,23 @@ def add_replay(folder: Path, train: Pictures, validation: Pictures) -> Bundle:
     features = joined(parts)
     write_replay(folder, features)
     seal(folder, bundle.manifest.get("training", {}), bundle.manifest.get("figures", {}))
-    return add_card_section(folder, CARD_TITLE, _card_text(features))
+    add_card_section(folder, CARD_TITLE, _card_text(features))
+    return add_projection(folder)
+
+
+def add_projection(folder: Path) -> Bundle:
+    """Write the main directions of the training features that a bundle carries into it.
+
+    The model version stays the same. They are the same for every bundle with this trunk and these
+    features, so ``adapt`` only copies them.
+
+    Raises:
+        BundleError: It carries no features.
+    """
+    bundle = Bundle.open(folder)
+    values = read_replay(bundle).of_split(TRAIN).values
+    Projection.fit(values, trunk_digest(bundle)).write(folder)
+    return seal(folder, bundle.manifest.get("training", {}), bundle.manifest.get("figures", {}))
 
 
 def joined(parts: Sequence[FeatureSet]) -> FeatureSet:
@@ -162,6 +180,7 @@ def _card_text(features: FeatureSet) -> str:
         f"`{REPLAY}` holds the features of {len(features):,} pictures "
         f"({features.values.shape[1]:,} numbers of 8 bits each, averaged over the picture), with "
         "their labels and sources, so that `adapt` does not forget them. No picture can be rebuilt "
-        "from them. The terms of the pictures are those above.\n\n"
+        f"from them. `{PROJECTION}` has their main directions, for short vectors of pictures. "
+        "The terms of the pictures are those above.\n\n"
         + markdown_table(("source", TRAIN, VALIDATION), rows)
     )

@@ -144,7 +144,9 @@ def install_hint(library: str, what: str) -> str:
     )
 
 
-def runners(bundle: Bundle, backend: str, threads: int = 0) -> list[Runner]:
+def runners(
+    bundle: Bundle, backend: str, threads: int = 0, *, features: bool = False
+) -> list[Runner]:
     """Load a runner for each network of a verified bundle, in the bundle's order.
 
     Args:
@@ -152,6 +154,8 @@ def runners(bundle: Bundle, backend: str, threads: int = 0) -> list[Runner]:
         backend: One of ``CHOICES`` other than ``auto``.
         threads: Threads of LiteRT or OpenVINO; 0 means one for each core that this process may
             use. TensorFlow has its own settings.
+        features: Return ``(N, K + F)``: the pooled features beside the logits. The bundle must have
+            one network whose heads are linear over pooled features.
     """
     numbers = range(len(bundle.decisions_of_network))
     if backend in ON_TENSORFLOW:
@@ -161,16 +165,21 @@ def runners(bundle: Bundle, backend: str, threads: int = 0) -> list[Runner]:
         networks = [read_network(bundle.folder, number) for number in numbers]
         if backend == TENSORFLOW_FLOAT16:
             networks = [in_float16(network) for network in networks]
+        if features:
+            from cascade.networks.heads import with_features
+
+            networks = [with_features(network) for network in networks]
         return [keras_runner(network) for network in networks]
     if backend in OPENVINO:
         from cascade.backends.openvino import BFLOAT16, FLOAT32, OpenVINORunner
 
         precision = BFLOAT16 if backend == OPENVINO_BF16 else FLOAT32
         files = [bundle.folder / network_path(backend, number) for number in numbers]
-        return [OpenVINORunner(file, threads, precision) for file in files]
+        return [OpenVINORunner(file, threads, precision, features=features) for file in files]
     from cascade.backends.litert import LiteRTRunner
 
-    return [LiteRTRunner(bundle.folder / network_path(backend, n), threads) for n in numbers]
+    files = [bundle.folder / network_path(backend, number) for number in numbers]
+    return [LiteRTRunner(file, threads, features=features) for file in files]
 
 
 def network_path(backend: str, number: int) -> str:

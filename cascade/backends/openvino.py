@@ -27,16 +27,20 @@ BFLOAT16 = "bf16"
 class OpenVINORunner:
     """``(N, height, width, 3)`` uint8 to ``(N, K)`` float32 logits; any thread may call it.
 
+    With ``features``, to ``(N, K + F)``: the input of the heads beside their logits.
+
     ``threads`` is the number of chunks that run at once; 0 means one for each core that this
     process may use. Raises ``BundleError`` if the file is not such a network, or if OpenVINO is not
     installed.
     """
 
-    def __init__(self, path: Path, threads: int = 0, precision: str = FLOAT32) -> None:
+    def __init__(
+        self, path: Path, threads: int = 0, precision: str = FLOAT32, *, features: bool = False
+    ) -> None:
         count = threads or available_cores()
-        compiled = _compile(path, count, precision)
+        compiled = _compile(path, count, precision, features=features)
         self._chunk, self._shape = compiled.input(0).shape[0], tuple(compiled.input(0).shape)
-        self._width = compiled.output(0).shape[1]
+        self._width = sum(output.shape[1] for output in compiled.outputs)
         self._queue = _queue(compiled, count)
         self._lock = threading.Lock()
 
@@ -57,7 +61,7 @@ class OpenVINORunner:
             return result
 
 
-def _compile(path: Path, threads: int, precision: str) -> Any:
+def _compile(path: Path, threads: int, precision: str, *, features: bool) -> Any:
     try:
         import openvino
     except ImportError as error:
@@ -73,6 +77,8 @@ def _compile(path: Path, threads: int, precision: str) -> Any:
             raise ValueError(f"its input is {shape} {element}")
         if len(answer.shape) != 2 or answer.element_type != openvino.Type.f32:
             raise ValueError(f"its output is {answer.shape} {answer.element_type}")
+        if features:
+            model.add_outputs([_input_of_heads(answer)])
         options = {
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": str(threads),
@@ -88,6 +94,27 @@ def _compile(path: Path, threads: int, precision: str) -> Any:
         ) from error
 
 
+def _input_of_heads(answer: Any) -> Any:
+    """The output that all heads multiply, searched from the logits backwards."""
+    found, waiting = {}, [answer.get_node().input_value(0)]
+    while waiting:
+        output = waiting.pop()
+        node = output.get_node()
+        kind = node.get_type_name()
+        if kind == "MatMul":
+            output = node.input_value(0)
+            while output.get_node().get_type_name() == "Reshape":
+                output = output.get_node().input_value(0)
+            found[output.get_node().get_friendly_name()] = output
+        elif kind in ("Concat", "Add"):
+            waiting += node.input_values()
+        elif kind != "Constant":
+            raise ValueError(f"its logits come from {kind}, not from linear heads")
+    if len(found) != 1:
+        raise ValueError(f"its heads have {len(found)} inputs, not one")
+    return next(iter(found.values()))
+
+
 def _queue(compiled: Any, count: int) -> Any:
     import openvino
 
@@ -98,4 +125,8 @@ def _queue(compiled: Any, count: int) -> Any:
 
 def _keep(request: Any, where: tuple[np.ndarray, np.ndarray]) -> None:
     place, _ = where
-    place[:] = request.get_output_tensor(0).data[: len(place)]
+    start = 0
+    for output in request.output_tensors:
+        values = output.data[: len(place)]
+        place[:, start : start + values.shape[1]] = values
+        start += values.shape[1]

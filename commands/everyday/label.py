@@ -16,6 +16,7 @@ from commands.options import (
     batch_size_option,
     catalogue_option,
     encoding_option,
+    features_option,
     model_option,
     new_crawl_option,
     nul_option,
@@ -25,11 +26,13 @@ from commands.options import (
 )
 from commands.output import FORMATS, RecordWriter
 from commands.stopping import stops_on_signal
+from rendering.text import counted
 from worker.errors import ExitCode
 
 if TYPE_CHECKING:
     from db.catalogue import Catalogue
     from db.records import Outcome
+    from worker.local import LocalRun
     from worker.model_loader import Model
     from worker.settings import Settings
     from worker.sources.scan import SkippedFiles, Source
@@ -58,6 +61,7 @@ WIDTHS = {"label": 30, "best_leaf": 30, "reason": 12, "model_version": 16}  # of
 @model_option
 @backend_option
 @batch_size_option
+@features_option
 @record_format_option(*FORMATS, default="no records on a terminal, else jsonl")
 @click.option("--again", is_flag=True, help="Also label what was forgotten or archived.")
 @nul_option
@@ -83,6 +87,9 @@ def command(
     after their folder, and for a list on stdin 'stdin', unless --crawl is given.
 
     Pictures that were forgotten, and archived crawls, come back only with --again.
+
+    With --features, `query --similar-to` finds pictures that look alike; those of the crawl that
+    were labelled without are read again.
 
     Prints one record for each picture on stdout, on a terminal only with --format, and a summary on
     stderr. Exit code 1: some pictures were rejected or left out, are leased by another worker, or
@@ -119,14 +126,14 @@ def _label(
     from worker.report import Report
     from worker.sources.scan import SkippedFiles
 
-    model = open_model(settings.model, settings.backend)
+    model = open_model(settings.model, settings.backend, features=settings.features)
     catalogue = _open(settings, model)
     # on a terminal the rows would push the progress and the summary out of sight
     quiet = output_format is None and sys.stdout.isatty()
     writer = None if quiet else RecordWriter(COLUMNS, output_format, widths=WIDTHS)
     report, skipped, stop = Report(), SkippedFiles(), StopFlag()
     run = LocalRun(catalogue, model, settings, stop)
-    complete = False
+    complete, added = False, 0
     try:
         expire_dead_owners(catalogue, name=settings.worker_name)
         with stops_on_signal(stop), _progress(sources, count_files) as bar:
@@ -140,12 +147,15 @@ def _label(
 
             report.on_stored, report.on_skipped = stored, bar.update
             run.label(sources, report, skipped, again=again)
+            added = _fill(run, catalogue, sources)
         complete = True
     finally:
         catalogue.close()
         # after an error, such as a full disk, that nothing was found would be no news
         if complete or report.processed or report.left or report.done:
             _summarise(report.summary(), skipped)
+    if added:
+        click.echo(f"{counted(added, 'picture')} labelled before got a vector", err=True)
     if quiet and report.processed:
         crawls = {source.crawl for source in sources}
         where = f" --crawl {shlex.quote(crawls.pop())}" if len(crawls) == 1 else ""
@@ -154,6 +164,18 @@ def _label(
         click.echo("stopped; the next run resumes from here", err=True)
         return ExitCode.STOPPED
     return report.exit_code or (ExitCode.FAILED if skipped.unreadable_folders else 0)
+
+
+def _fill(run: LocalRun, catalogue: Catalogue, sources: Sequence[Source]) -> int:
+    """Give a vector to pictures of these crawls that were labelled without; how many."""
+    if run.model.feature_digest() is None or run.stop.is_set():
+        return 0
+    from db.filters import Filter
+    from worker.vectors import fill
+
+    crawls = sorted({source.crawl for source in sources})
+    given = (run.model, run.settings, run.stop)
+    return sum(fill(catalogue.engine, Filter(crawl=crawl), *given) for crawl in crawls)
 
 
 def _open(settings: Settings, model: Model) -> Catalogue:

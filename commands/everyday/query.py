@@ -6,14 +6,22 @@ import io
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import open_catalogue, output_file
+from commands.alike import near_duplicate_records, similar_records
+from commands.common import load_settings, open_catalogue, output_file
 from commands.filters import check_filter, filter_from_options, filter_options
-from commands.options import NEW_FILE, catalogue_option, record_format_option
+from commands.options import (
+    EXISTING_FILE,
+    NEW_FILE,
+    catalogue_option,
+    model_option,
+    record_format_option,
+)
 from commands.output import FORMATS, Record, write_records
 from rendering.output import STDOUT, open_output
 from rendering.text import counted
@@ -55,6 +63,14 @@ COLUMNS = (
     show_default=",".join(COLUMNS),
     help="Columns in their order; 'all' for all; level_2 for the label's second level.",
 )
+@click.option(
+    "--similar-to",
+    type=EXISTING_FILE,
+    metavar="PATH",
+    help="Pictures that look like the one in this file, the most alike first.",
+)
+@click.option("--near-duplicates", is_flag=True, help="Groups of nearly the same picture.")
+@model_option
 @click.option("--count", "only_count", is_flag=True, help="Print only the number of rows.")
 @record_format_option(*FORMATS, PARQUET)
 @click.option(
@@ -73,6 +89,9 @@ def command(
     order_by: str,
     after: str | None,
     columns: str | None,
+    similar_to: Path | None,
+    near_duplicates: bool,
+    model: str | None,
     only_count: bool,
     output: Path | None,
     **filters: Any,
@@ -82,12 +101,17 @@ def command(
     Filters are combined with "and"; in a PATTERN, * matches any text. With --limit, the
     token of the next page is printed on stderr.
 
+    --similar-to and --near-duplicates need the vectors that `label --features` keeps. They add the
+    column similarity (a cosine, 1: the same) or group. Near-duplicates are other sizes and
+    encodings of a picture; the files of candidates are read again to compare their pixels.
+
     \b
     Example:
       fashion-cascade query --label 'shoes/female/*' --min-confidence 0.9 --limit 20
       fashion-cascade query --needs-review --order-by confidence --limit 20
       fashion-cascade query --status rejected --format csv > rejected.csv
       fashion-cascade query --label 'shoes/*' --columns path,label --output shoes.parquet
+      fashion-cascade query --similar-to sandal.jpg --crawl spring --limit 20
     """
     from db import queries
 
@@ -97,6 +121,21 @@ def command(
     wanted = filter_from_options(filters)
     with open_catalogue(catalogue_url) as catalogue:
         wanted = check_filter(catalogue.engine, wanted)
+        if similar_to is not None or near_duplicates:
+            if only_count or after or order_by != "id" or (similar_to and near_duplicates):
+                raise click.UsageError(
+                    "--similar-to and --near-duplicates have their own order: leave out --count, "
+                    "--after, --order-by and the other of the two"
+                )
+            settings, engine = load_settings(model=model), catalogue.engine
+            if similar_to is not None:
+                column = "similarity"
+                alike = similar_records(engine, settings, similar_to, wanted, limit or PAGE)
+            else:
+                column, alike = "group", near_duplicate_records(engine, settings, wanted)
+            records = (record_of(row, names) | {column: value} for row, value in alike)
+            _write(islice(records, limit), (column, *names), output_format, output)
+            return
         if only_count:
             click.echo(queries.count(catalogue.engine, wanted))
             return

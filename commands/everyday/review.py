@@ -143,7 +143,8 @@ def pick(
     picture. A share is drawn at random from all
     candidates and has 'random' in the column note, which is kept with the correction: only
     this share tells how good the labels are. Pictures that somebody corrected already are left out.
-    Their files are read again, about as quickly as `label` does. With --format the chosen pictures
+    Their files are read again, about as quickly as `label` does, except for those with a vector of
+    this model (`label --features`). With --format the chosen pictures
     are printed, and TARGET may be left out.
 
     \b
@@ -166,6 +167,7 @@ def pick(
         settings = load_settings(model=model)
         bundle = Bundle.open(SHIPPED if settings.model == "default" else settings.model)
         found = picked_rows(
+            catalogue.engine,
             sampled(rows(catalogue.engine, wanted), candidates, seed),
             bundle,
             settings,

@@ -82,7 +82,7 @@ def command(
 
     with exit_codes():
         settings = load_settings(catalogue_url=catalogue_url, model=model)
-        opened = open_model(settings.model, settings.backend)
+        opened = open_model(settings.model, settings.backend, features=settings.features)
         catalogue = Catalogue.open(settings.catalogue_url, create=False)
         try:
             if discard:

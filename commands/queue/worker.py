@@ -14,6 +14,7 @@ from commands.options import (
     batch_size_option,
     broker_option,
     catalogue_option,
+    features_option,
     model_option,
     pool_size_option,
     setting_option,
@@ -37,6 +38,7 @@ BROKER_SECONDS = 20.0
 @setting_option("--device", "device", "Device for the networks.", metavar="cpu|gpu:0|auto")
 @backend_option
 @batch_size_option
+@features_option
 @setting_option(
     "--metrics-port",
     "metrics_port",

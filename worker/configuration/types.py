@@ -87,6 +87,15 @@ def number(
     return parse
 
 
+def flag(value: Any) -> bool:
+    """``true`` or ``false``."""
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str) or value.lower() not in ("true", "false"):
+        raise ValueError("true or false")
+    return value.lower() == "true"
+
+
 def one_of(*choices: str) -> Callable[[Any], str]:
     """One of these texts."""
 

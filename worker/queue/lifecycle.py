@@ -99,6 +99,7 @@ def resources() -> Resources:
                 settings.model_store,
                 backend=settings.backend,
                 threads=cores_per_process(settings),
+                features=settings.features,
             )
             models.default().load()
             if _process_beat is not None:

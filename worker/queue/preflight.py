@@ -30,7 +30,7 @@ def check_worker_can_start(settings: Settings) -> None:
             f"pool_size is {settings.pool_size} and device {settings.device}: expected one process "
             "per GPU; set pool_size to 1, and start a worker for each further GPU"
         )
-    model = open_model(settings.model, settings.backend)
+    model = open_model(settings.model, settings.backend, features=settings.features)
     catalogue = Catalogue.open(settings.catalogue_url, create=False)
     try:
         require_known_files(catalogue, model)

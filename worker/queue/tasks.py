@@ -132,6 +132,7 @@ def _run(
         lease_seconds=held.settings.lease_seconds,
         reopen=False,
         backend=backend_of(model),
+        feature_digest=model.feature_digest(),
         stop=held.stop,
     )
     parts = {"store": store, "decode": held.decoder(model), "classify": model.classify}
