@@ -28,6 +28,7 @@ from commands.options import (
 )
 from commands.output import FORMATS, resolve_format, write_records
 from commands.picked import picked_rows, sampled, sheet_files
+from commands.suspected import suspects
 from rendering.text import counted
 from worker.errors import ExitCode
 
@@ -278,6 +279,9 @@ def batches(
     records = (vars(item) | {"labels": _shown(item.labels)} for item in found)
     columns = ("batch", "by", "at", "rows", "undone", "undoes", "labels")
     write_records(records, columns, output_format)
+
+
+command.add_command(suspects)
 
 
 def _say_batch(batch: str) -> None:

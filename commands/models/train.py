@@ -12,6 +12,7 @@ from commands.common import exit_codes, require_tensorflow
 from commands.options import (
     EXISTING_FOLDER,
     EXISTING_PATH,
+    NEW_FILE,
     NEW_PATH,
     PRECISION,
     encoding_option,
@@ -116,6 +117,12 @@ def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) 
 @click.option(
     "--terms", default="", metavar="TEXT", help="Terms of use of the pictures, for the model card."
 )
+@click.option(
+    "--suspects",
+    type=NEW_FILE,
+    metavar="REPORT",
+    help="Write a page of labels that are likely wrong, before training.",
+)
 @encoding_option
 def command(
     pictures: Path | None,
@@ -134,6 +141,7 @@ def command(
     precision: float,
     drawings: int,
     terms: str,
+    suspects: Path | None,
     encoding: str | None,
 ) -> None:
     """Train a cascade on PICTURES and write it as a bundle.
@@ -147,6 +155,9 @@ def command(
     --from-catalogue trains on the labels that people gave or confirmed in review. In addition to
     PICTURES, they change neither validation nor test: near-duplicates of those pictures, and other
     pictures of the same products, are left out.
+
+    --suspects shows labels of PICTURES that heads on the features of the shipped bundle, fitted
+    without them, find improbable. Correct them and train again, or stop and correct them first.
 
     \b
     Example:
@@ -176,6 +187,11 @@ def command(
         with hint_at_folders(pictures, taxonomy):
             sources = (pictures, from_catalogue, taxonomy, encoding)
             splits, tree = _prepare_splits(*sources, seed, preprocessing)
+        if suspects is not None:
+            from commands.suspected import write_suspects
+
+            parts = [part for part in (splits.train, splits.validation, splits.test) if len(part)]
+            write_suspects(suspects, parts, tree, settings.form)
         data = replace(_training_data(splits, tree, work, drawings, preprocessing), terms=terms)
         if teachers:
             from cascade.training.distillation import with_teachers
