@@ -104,6 +104,15 @@ model_versions = sa.Table(
     sa.Column("in_use_until", UtcDateTime),
 )
 
+# new pictures of the shop are labelled by this model
+shop_models = sa.Table(
+    "shop_models",
+    metadata,
+    sa.Column("shop", sa.Text, primary_key=True),
+    sa.Column("version", sa.Text, sa.ForeignKey("model_versions.version"), nullable=False),
+    sa.Column("chosen_at", UtcDateTime, nullable=False),
+)
+
 locks = sa.Table(
     "locks",
     metadata,

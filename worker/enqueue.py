@@ -19,6 +19,8 @@ from typing import Protocol
 
 from db.catalogue import Catalogue
 from db.records import PendingRow
+from db.writes import backend_digests, shop_models
+from db.writes.backend_digests import Digests
 from worker.errors import SettingsError
 from worker.model_loader import open_model
 from worker.queue.backend_digests import announce
@@ -123,7 +125,8 @@ class Enqueuer:
         settings: where broker and catalogue are; by default those of the commands.
         catalogue: used instead of the catalogue of the settings.
         publisher: used instead of the broker of the settings.
-        priority: high, normal or low.
+        priority: high, normal or low. Pictures of a shop that has a rule (`models use --shop`) are
+            enqueued for its model, the others for that of the settings.
         flush_seconds: the longest time that a path waits; 0 waits for `flush`, `close` or a full
             batch.
         stop: set it to end the waiting of `add` while the queue is too long.
@@ -147,8 +150,9 @@ class Enqueuer:
         self._own_catalogue, self._own_publisher = catalogue is None, publisher is None
         model = open_model(self.settings.model)
         self._model_version = model.version
-        digests = {model.version: model.backend_digests()}
-        self._publisher = publisher or CeleryPublisher(self.settings, digests)
+        # by model version; those of shops are added when they are needed
+        self._digests: dict[str, Digests] = {model.version: model.backend_digests()}
+        self._publisher = publisher or CeleryPublisher(self.settings, self._digests)
         self._catalogue = catalogue or Catalogue.open(self.settings.catalogue_url)
         announce(self._catalogue, model)
         self._rows: list[PendingRow] = []
@@ -212,12 +216,31 @@ class Enqueuer:
         with self._lock:
             while self._rows:
                 rows = self._rows[:ROWS_PER_FLUSH]
-                work = self._catalogue.add_pending_chunk(self._crawl, rows, self._model_version)
-                # only now, when they are committed: a failed transaction must lose none
-                del self._rows[: len(rows)]
-                self._publish(work)
+                for version, part in self._by_model(rows).items():
+                    work = self._catalogue.add_pending_chunk(self._crawl, part, version)
+                    # only now, when they are committed: a failed transaction must lose none
+                    done = set(map(id, part))
+                    self._rows = [row for row in self._rows if id(row) not in done]
+                    self._publish(work, version)
 
-    def _publish(self, work: Sequence[str]) -> None:
+    def _by_model(self, rows: Sequence[PendingRow]) -> dict[str, list[PendingRow]]:
+        """The rows by the model that is to label them: that of their shop, or the settings'."""
+        engine = self._catalogue.engine
+        rules = {rule.shop: rule.version for rule in shop_models.rules(engine)}
+        if not rules:
+            return {self._model_version: list(rows)}
+        unnamed = [row.path for row in rows if row.shop is None]
+        known = shop_models.known_shops(engine, self._crawl, unnamed)
+        found: dict[str, list[PendingRow]] = {}
+        for row in rows:
+            shop = known.get(row.path, "") if row.shop is None else row.shop
+            found.setdefault(rules.get(shop, self._model_version), []).append(row)
+        if found.keys() - self._digests.keys():
+            for version, digests in backend_digests.known(engine).items():
+                self._digests.setdefault(version, digests)
+        return found
+
+    def _publish(self, work: Sequence[str], model_version: str) -> None:
         size = self.settings.shard_size
         for start in range(0, len(work), size):
             self._wait_for_room()
@@ -225,7 +248,7 @@ class Enqueuer:
                 self._crawl,
                 work[start : start + size],
                 roots=self._roots,
-                model_version=self._model_version,
+                model_version=model_version,
                 priority=self._priority,
             )
             self.queued += len(work[start : start + size])

@@ -154,24 +154,80 @@ def _flat(figures: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
 
 @command.command()
 @click.argument("version")
+@click.option(
+    "--shop", metavar="NAME", help="Let it label this shop's new pictures; change no label."
+)
 @catalogue_option
-def use(version: str, catalogue_url: str | None) -> None:
+def use(version: str, shop: str | None, catalogue_url: str | None) -> None:
     """Switch to this model's labels (also back).
 
     VERSION is the beginning of a model version. Its labels are used wherever they are ready or were
     used before; the replaced labels go to the history. Workers label new pictures with the setting
     'model', which this does not change.
 
+    With --shop, VERSION may also be the folder of a bundle, and only a rule is made: from now on
+    `enqueue` asks workers for this model where a picture is of the shop. They load it from the
+    setting 'model_store' (`models publish`). `models shops` lists and removes rules.
+
     \b
     Example:
       fashion-cascade models use 3f2a9c41
+      fashion-cascade models use adapted-bundle --shop liberty
     """
     from db import relabelling
+    from db.writes import shop_models
 
     with open_catalogue(catalogue_url) as catalogue:
-        model = _find(catalogue, version)
-        moved = relabelling.use(catalogue.engine, model.version)
-    click.echo(f"model {model.version} is in use; {moved:,} rows took its labels", err=True)
+        if shop is None:
+            model = _find(catalogue, version)
+            moved = relabelling.use(catalogue.engine, model.version)
+            click.echo(f"model {model.version} is in use; {moved:,} rows took its labels", err=True)
+            return
+        chosen = _registered(catalogue, version)
+        shop_models.choose(catalogue.engine, shop, chosen)
+        click.echo(f"new pictures of the shop {shop} are enqueued for model {chosen}", err=True)
+        if not load_settings().model_store:
+            click.echo(
+                "workers with another model need the setting model_store: "
+                "fashion-cascade models publish BUNDLE --store URL",
+                err=True,
+            )
+
+
+def _registered(catalogue: Catalogue, version: str) -> str:
+    """The version that is meant: of a bundle in a folder, which is registered, or by its start."""
+    if not (Path(version) / "manifest.json").is_file():
+        return _find(catalogue, version).version
+    from worker.model_loader import BundleModel
+    from worker.queue.backend_digests import announce
+
+    model = BundleModel(version)
+    model.verify()
+    announce(catalogue, model)
+    return model.version
+
+
+@command.command()
+@click.option("--remove", metavar="NAME", help="Remove the rule of this shop.")
+@record_format_option(*FORMATS)
+@catalogue_option
+def shops(remove: str | None, output_format: str | None, catalogue_url: str | None) -> None:
+    """List the shops whose new pictures have a model of their own.
+
+    \b
+    Example:
+      fashion-cascade models shops
+      fashion-cascade models shops --remove liberty
+    """
+    from db.writes import shop_models
+
+    with open_catalogue(catalogue_url) as catalogue:
+        if remove is not None and not shop_models.drop(catalogue.engine, remove):
+            raise click.UsageError(
+                f"expected a shop with a rule, received {remove!r}: see `models shops`"
+            )
+        found = shop_models.rules(catalogue.engine)
+    write_records((vars(rule) for rule in found), ("shop", "version", "chosen_at"), output_format)
 
 
 @command.command()

@@ -87,6 +87,8 @@ def command(
     Prints how many pictures were found and how many were enqueued. Exit code 1: a folder could not
     be read.
 
+    Pictures of a shop with a rule (`models use VERSION --shop NAME`) are enqueued for its model.
+
     \b
     Example:
       fashion-cascade enqueue /data/spring --crawl spring
