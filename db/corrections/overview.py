@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from db import clocks
+from db.errors import QueryTooSlow
 from db.filters import Condition, Filter, conditions
 from db.session import reading
 from db.summaries import stats
@@ -39,10 +41,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Progress:
-    """Of `total` rows, `corrected` have a human label, of which `last_hour` since an hour ago."""
+    """Of `total` rows, `corrected` have a human label, of which `last_hour` since an hour ago.
+
+    `total` is None if it was not counted within the time limit.
+    """
 
     corrected: int
-    total: int
+    total: int | None
     last_hour: int
 
 
@@ -125,25 +130,37 @@ def progress(engine: Engine, wanted: Filter, *, seconds: float | None = None) ->
     as it is: a row whose label was changed no longer matches its old label.
 
     Raises:
-        QueryTooSlow: stopped at the time limit, `seconds`.
+        QueryTooSlow: the corrected rows were not counted within the time limit, `seconds`. They are
+            few, and have an index of their own; of all rows, the count may take longer.
     """
     rest = replace(wanted, needs_review=None, corrected=None)
     with reading(engine, seconds=seconds) as connection:
         where = [*conditions(connection, rest), *_as_the_model_said(wanted.needs_review)]
-        human = [*where, catalogue.c.human_label.isnot(None)]
-        rows = sa.select(sa.func.count()).select_from(catalogue)
-        corrected = int(connection.execute(rows.where(*human)).scalar_one())
+        rows = sa.select(sa.func.count()).select_from(catalogue).where(*where)
+        # Corrected rows first, then their other conditions by id: of 1 million rows on SQLite, the
+        # index of another condition took 55 s, because it leads to almost every row.
+        person = catalogue.alias("person")
+        matches = sa.exists().where(catalogue.c.id == person.c.id, *where)
+        people = sa.select(sa.func.count()).select_from(person)
+        people = people.where(person.c.human_label.isnot(None), matches)
+        corrected = int(connection.execute(people).scalar_one())
         since = clocks.now(connection) - PACE
-        lately = (
-            sa.select(sa.func.count(corrections.c.catalogue_id.distinct()))
-            .join_from(corrections, catalogue, catalogue.c.id == corrections.c.catalogue_id)
-            .where(corrections.c.corrected_at >= since, *human)
+        stands = sa.exists().where(
+            catalogue.c.id == corrections.c.catalogue_id,
+            catalogue.c.human_label.isnot(None),
+            *where,
+        )
+        lately = sa.select(sa.func.count(corrections.c.catalogue_id.distinct())).where(
+            corrections.c.corrected_at >= since, stands
         )
         last_hour = int(connection.execute(lately).scalar_one())
-        if wanted.needs_review is not None:
-            total = int(connection.execute(rows.where(*where)).scalar_one())
-    if wanted.needs_review is None:  # mostly from the counters
-        total = sum(count.rows for count in stats(engine, rest, seconds=seconds))
+    total = None
+    with suppress(QueryTooSlow):
+        if wanted.needs_review is None:  # mostly from the counters
+            total = sum(count.rows for count in stats(engine, rest, seconds=seconds))
+        else:
+            with reading(engine, seconds=seconds) as connection:
+                total = int(connection.execute(rows).scalar_one())
     return Progress(corrected, total, last_hour)
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 from db.browsing import SORTS
 from db.catalogue import Catalogue
 from db.queries import Filter, rows
+from db.records import LabelEntry, PendingRow
 from tests.db.samples import MODEL, labelled, put, register, rejected, sandals
 from tests.pictures import BLUE, RED, encoded, solid
 from tests.web.serving import served
@@ -276,6 +277,36 @@ def test_hostile_names_and_addresses_are_text(catalogue: Catalogue, tmp_path: Pa
         assert "onerror='" not in page
         assert "\u202e" not in page
         assert "n" * 4096 in page
+
+
+def test_only_addresses_of_the_web_are_links(catalogue: Catalogue, tmp_path: Path) -> None:
+    urls = ["javascript:alert(1)", "JaVaScRiPt:alert(1)", "data:text/html,<script>", "vbscript:x"]
+    urls += [" javascript:alert(1)", "//evil.example/a", "file:///etc/passwd", "http://"]
+    urls += ["https://shop.example/\u202egpj", "https://[", 'https://shop.example/"onclick="x']
+    good = "https://shop.example/a?b=c"
+    paths = [PendingRow(f"/{number}.jpg", url=url) for number, url in enumerate([*urls, good])]
+    register(catalogue).add_pending("spring", paths, None)
+    with served(catalogue, tmp_path) as client:
+        for row in rows(catalogue.engine, Filter()):
+            page = client.get(f"/pictures/{row.id}").text
+            links = [unescape(found) for found in re.findall(r'<dd><a href="([^"]*)"', page)]
+            allowed = row.url == good or (row.url or "").startswith('https://shop.example/"')
+            assert links == ([row.url] if allowed else []), row.url
+            assert "<script>" not in page and ' onclick="' not in page
+
+
+def test_hostile_labels_are_text(catalogue: Catalogue, tmp_path: Path) -> None:
+    """As `import` may bring them, with the taxonomy of another catalogue."""
+    hostile = '<img src=x onerror=alert(1)>/"quoted"/{{ 7 * 7 }}'
+    catalogue.register_model(MODEL, [LabelEntry(hostile, hostile, is_leaf=True)])
+    fields = sandals(model_label=hostile, best_leaf=hostile, second_leaf=hostile)
+    put(catalogue, [labelled("/a.jpg", fields)], MODEL, "<b>spring</b>")
+    with served(catalogue, tmp_path) as client:
+        (row,) = rows(catalogue.engine, Filter())
+        for path in ("/", f"/pictures/{row.id}", "/facets/label", "/facets/crawl", "/watch"):
+            page = client.get(path).text
+            assert "<img src=x" not in page and "<b>spring" not in page, path
+        assert "&lt;img src=x onerror=alert(1)&gt;" in client.get("/facets/label").text
 
 
 def test_a_disk_cache_stays_within_its_limit(tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ async function progress() {
   const lacking = found.products_lacking;
   const more = lacking ? `, ${lacking} more product${lacking === 1 ? "" : "s"} until adapt can start` : "";
   work.querySelector(".progress").textContent =
-    `${number(found.corrected)} of ${number(found.total)} corrected, ${number(found.last_hour)} in the last hour${more}`;
+    `${number(found.corrected)}${found.total === null ? "" : ` of ${number(found.total)}`} corrected, ${number(found.last_hour)} in the last hour${more}`;
 }
 
 // dialogs
