@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ from cascade.evaluation.metrics import Rate
 from cascade.evaluation.predictions import all_logits
 from cascade.evaluation.tables import rate_cells
 from cascade.familiarity import fit_familiarity
+from cascade.guarantee import Guarantee, guaranteed, halves
 from cascade.routing import THRESHOLDS, Routing
 from cascade.training.provenance import short_figures
 
+SPLIT_SEED = 2026  # of the halves of a guarantee
 HEADER = ("node", "threshold", "from", "stop there", "of", "right", "95 % interval", "right / of")
 
 
@@ -49,10 +51,11 @@ def calibrate(
 
 @dataclass(frozen=True)
 class Recalibration:
-    """The new bundle, and the threshold found for each node."""
+    """The new bundle, the threshold found for each node, and what is guaranteed, if asked."""
 
     bundle: Bundle
     nodes: Mapping[str, NodeThreshold]
+    guarantee: Guarantee | None = None
 
 
 def recalibrate(
@@ -63,6 +66,7 @@ def recalibrate(
     decoding: str = THRESHOLDS,
     *,
     familiar: float | None = None,
+    guarantee: float | None = None,
 ) -> Recalibration:
     """Copy a bundle with temperatures and thresholds fitted to ``pictures``, without training.
 
@@ -74,30 +78,46 @@ def recalibrate(
         decoding: How a label is chosen, see ``cascade.routing``.
         familiar: The share of ``pictures`` that is to be familiar (``cascade.familiarity``); all
             are if None.
+        guarantee: The confidence at which the sure labels must reach ``precision``
+            (``cascade.guarantee``); thresholds aim at it by decision 0030 if None.
 
     Raises:
         BundleError: ``out_folder`` exists, or with ``familiar`` the decisions do not share one
             network.
-        DatasetError: With ``familiar``, there are too few pictures.
+        DatasetError: With ``familiar`` or ``guarantee``, there are too few pictures.
     """
     check_new(out_folder)
     cascade = Cascade.load(folder)
     if familiar is not None:
         check_shared_network(cascade.bundle)
     logits = all_logits(cascade, pictures.pixels)
-    routing, nodes = calibrate(
-        replace(cascade.routing, decoding=decoding), logits, pictures.items, precision
-    )
-    routing = with_familiarity(routing, logits, familiar)
+    base, items, kept = replace(cascade.routing, decoding=decoding), pictures.items, None
+    if guarantee is None:
+        routing, nodes = calibrate(base, logits, items, precision)
+        routing = with_familiarity(routing, logits, familiar)
+    else:
+        labels = [item.label for item in items]
+        learn, test = halves(labels, [item.group for item in items], SPLIT_SEED)
+        routing, nodes = calibrate(base, logits[learn], [items[row] for row in learn], precision)
+        kept = guaranteed(
+            routing,
+            (logits[learn], [labels[row] for row in learn]),
+            (logits[test], [labels[row] for row in test]),
+            precision,
+            guarantee,
+        )
+        routing = replace(routing, thresholds=kept.thresholds)
     card = (folder / MODEL_CARD).read_text(encoding="utf-8") + _card_section(
-        cascade.version, pictures, precision, decoding, familiar
+        cascade.version, pictures, precision, decoding, familiar=familiar, kept=kept
     )
     figures = {"tuned_on": short_figures(evaluate(routing, logits, pictures.items))}
-    facts = {"precision": precision, "tuned_on": len(pictures)}
+    facts: dict[str, Any] = {"precision": precision, "tuned_on": len(pictures)}
+    if kept is not None:
+        facts["guarantee"] = {**asdict(kept), "thresholds": None}
     bundle = write_recalibrated(
         cascade.bundle, routing, out_folder, card=card, facts=facts, figures=figures
     )
-    return Recalibration(bundle, nodes)
+    return Recalibration(bundle, nodes, kept)
 
 
 def with_familiarity(routing: Routing, logits: np.ndarray, share: float | None) -> Routing:
@@ -236,9 +256,20 @@ def threshold_rows(nodes: Mapping[str, NodeThreshold]) -> list[list[str]]:
 
 
 def _card_section(
-    version: str, pictures: Pictures, precision: float, decoding: str, familiar: float | None
+    version: str,
+    pictures: Pictures,
+    precision: float,
+    decoding: str,
+    *,
+    familiar: float | None,
+    kept: Guarantee | None,
 ) -> str:
     rule = ""
+    if kept is not None:
+        rule = (
+            f" Guaranteed with {100 * kept.confidence:g} % confidence for the sure labels of such "
+            f"pictures, by {kept.sure} of them, {kept.right} right; aimed at elsewhere."
+        )
     if familiar is not None:
         rule = (
             f" {100 * familiar:.3g} % of the pictures are familiar by their logits; the others "
