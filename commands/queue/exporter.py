@@ -26,11 +26,10 @@ def command(port: int, address: str, **options: object) -> None:
     Example:
       fashion-cascade exporter --port 9101 --address 0.0.0.0
     """
-    import threading
-
     from prometheus_client import CollectorRegistry, make_wsgi_app
 
     from commands.stopping import stops_on_signal
+    from worker.concurrency import StopFlag
     from worker.errors import SettingsError
     from worker.probes import serve
     from worker.queue.exporter import Exporter
@@ -46,7 +45,7 @@ def command(port: int, address: str, **options: object) -> None:
                 f"cannot listen on {address}:{port}: {error.strerror}; choose another --port"
             ) from error
     click.echo(f"metrics: http://{address}:{server.server_port}/metrics", err=True)
-    stop = threading.Event()
+    stop = StopFlag()
     with stops_on_signal(stop):
         stop.wait()
     server.shutdown()

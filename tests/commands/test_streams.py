@@ -19,7 +19,7 @@ from tests.db.samples import labelled, put, register
 
 ROOT = Path(__file__).parents[2]
 LOAD_A_MODEL = {"train", "evaluate", "tune-thresholds", "sweep", "convert"}
-RUN_FOR_EVER = {"worker", "up", "serve", "doctor"}
+RUN_FOR_EVER = {"worker", "up", "serve", "exporter", "doctor"}
 
 
 @pytest.fixture(autouse=True)

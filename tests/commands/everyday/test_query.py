@@ -391,5 +391,5 @@ def test_an_export_has_the_columns_that_suit_its_reader(url: str, tmp_path: Path
     assert "received 'no'" in run(*bad, "--columns", "no", exit_code=2).stderr
     assert "received both" in run(*bad, "--columns", "id", "--all-columns", exit_code=2).stderr
     tree = (*bad[:1], str(tmp_path / "t"), *bad[2:], "--format", "tree", "--order-by", "label")
-    assert "not for a tree" in run(*tree, exit_code=2).stderr
+    assert "are for tables" in run(*tree, exit_code=2).stderr
     assert "0 rows" not in run("export", "-", "--format", "xlsx", "--catalogue", url).stderr
