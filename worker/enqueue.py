@@ -125,8 +125,9 @@ class Enqueuer:
         settings: where broker and catalogue are; by default those of the commands.
         catalogue: used instead of the catalogue of the settings.
         publisher: used instead of the broker of the settings.
-        priority: high, normal or low. Pictures of a shop that has a rule (`models use --shop`) are
-            enqueued for its model, the others for that of the settings.
+        priority: high, normal or low.
+        follow_shop_rules: enqueue the pictures of a shop that has a rule (`models use --shop`) for
+            its model, and the others for that of the settings; otherwise all for the latter.
         flush_seconds: the longest time that a path waits; 0 waits for `flush`, `close` or a full
             batch.
         stop: set it to end the waiting of `add` while the queue is too long.
@@ -141,12 +142,14 @@ class Enqueuer:
         catalogue: Catalogue | None = None,
         publisher: Publisher | None = None,
         priority: str = "normal",
+        follow_shop_rules: bool = True,
         flush_seconds: float = 2.0,
         stop: threading.Event | None = None,
     ) -> None:
         self.settings = settings or resolve(environ=os.environ).settings
         self.seen = self.queued = self.shards = 0
         self._crawl, self._roots, self._priority = crawl, tuple(roots), priority
+        self._follow_shop_rules = follow_shop_rules
         self._own_catalogue, self._own_publisher = catalogue is None, publisher is None
         model = open_model(self.settings.model)
         self._model_version = model.version
@@ -225,8 +228,9 @@ class Enqueuer:
 
     def _by_model(self, rows: Sequence[PendingRow]) -> dict[str, list[PendingRow]]:
         """The rows by the model that is to label them: that of their shop, or the settings'."""
-        engine = self._catalogue.engine
-        rules = {rule.shop: rule.version for rule in shop_models.rules(engine)}
+        engine, rules = self._catalogue.engine, {}
+        if self._follow_shop_rules:
+            rules = {rule.shop: rule.version for rule in shop_models.rules(engine)}
         if not rules:
             return {self._model_version: list(rows)}
         unnamed = [row.path for row in rows if row.shop is None]

@@ -13,6 +13,8 @@ from logging import ERROR
 __all__ = ["CONTEXT", "ERROR", "JsonLines", "configure", "in_json", "write_line"]
 
 CONTEXT = ("crawl", "shard", "seconds")
+# What billiard's process says that removes the semaphores of a main process that ended at once.
+LEAKED_SEMAPHORES = "ignore:semaphore_tracker:UserWarning"
 
 
 class JsonLines(logging.Formatter):
@@ -40,6 +42,9 @@ def configure(log_format: str, level: str) -> None:
     handler.setFormatter(JsonLines() if log_format == "json" else text)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
+    # That process has no handlers of ours, but it starts with the -W options of this one.
+    if log_format == "json" and LEAKED_SEMAPHORES not in sys.warnoptions:
+        sys.warnoptions.append(LEAKED_SEMAPHORES)
     logging.getLogger("multiprocessing").handlers = [handler]  # billiard's does not propagate
     for verbose in ("PIL", "alembic"):
         logging.getLogger(verbose).setLevel(logging.WARNING)

@@ -87,7 +87,8 @@ def command(
     Prints how many pictures were found and how many were enqueued. Exit code 1: a folder could not
     be read.
 
-    Pictures of a shop with a rule (`models use VERSION --shop NAME`) are enqueued for its model.
+    Pictures of a shop with a rule (`models use VERSION --shop NAME`) are enqueued for its model,
+    unless --model is given.
 
     \b
     Example:
@@ -119,7 +120,9 @@ def command(
                 )
             else:
                 with no_empty_file(settings.catalogue_url):
-                    _enqueue(name, source, rows, (settings, priority, follow), stop)
+                    own_model = options.get("model") is not None
+                    how = (settings, priority, follow, not own_model)
+                    _enqueue(name, source, rows, how, stop)
     if warn_of_unreadable(skipped):
         raise click.exceptions.Exit(ExitCode.FAILED)
 
@@ -156,20 +159,21 @@ def _enqueue(
     name: str,
     source: Source | None,
     rows: Iterable[PendingRow],
-    how: tuple[Settings, str, bool],
+    how: tuple[Settings, str, bool, bool],
     stop: threading.Event,
 ) -> None:
     from tqdm import tqdm
 
     from worker.enqueue import Enqueuer
 
-    settings, priority, follow = how
+    settings, priority, follow, follow_shop_rules = how
     started = time.monotonic()
     enqueuer = Enqueuer(
         name,
         roots=source.roots if source is not None and (source.folder or source.archive) else (),
         settings=settings,
         priority=priority,
+        follow_shop_rules=follow_shop_rules,
         flush_seconds=2.0 if follow or source is None else 0.0,
         stop=stop,
     )

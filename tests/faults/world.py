@@ -266,7 +266,9 @@ class World:
         """The processes of a worker's pool; its helper that counts semaphores is none."""
         try:
             found = psutil.Process(worker.life.process.pid).children()
-            return [one for one in found if "semaphore_tracker" not in " ".join(one.cmdline())]
+            return [
+                one for one in found if "billiard.semaphore_tracker" not in " ".join(one.cmdline())
+            ]
         except psutil.Error:
             return []
 

@@ -96,7 +96,9 @@ class Queue:
         """The processes of a worker's pool; its helper that counts semaphores is none."""
         try:
             found = psutil.Process(worker.pid).children()
-            return [one for one in found if "semaphore_tracker" not in " ".join(one.cmdline())]
+            return [
+                one for one in found if "billiard.semaphore_tracker" not in " ".join(one.cmdline())
+            ]
         except psutil.NoSuchProcess:
             return []
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.redis_server import RedisServer
@@ -56,3 +57,17 @@ def test_a_worker_that_cannot_start_says_so_in_json(queue: Queue, module: tuple[
     worker = queue.start("refused", *module, FASHION_CASCADE_MODEL="constant:no/such/label")
     assert worker.wait(SECONDS) != 0
     assert any("no/such" in one for one in messages(queue, "refused"))
+
+
+def test_a_main_process_that_is_killed_leaves_no_text(queue: Queue) -> None:
+    """billiard's process outlives it, and would warn of semaphores that nobody gave back."""
+    write_crawl(queue.pictures, 4)
+    queue.run("enqueue", queue.pictures, "--crawl", "spring")
+    worker = queue.start_worker()
+    queue.wait_for_the_end()
+    family = psutil.Process(worker.pid).children(recursive=True)
+    assert any("billiard.semaphore_tracker" in " ".join(one.cmdline()) for one in family)
+    worker.kill()
+    _, alive = psutil.wait_procs(family, SECONDS)
+    assert not alive
+    assert messages(queue)

@@ -94,6 +94,13 @@ def test_workers_follow_the_rule_of_a_shop(queue: Queue, other: Bundle) -> None:
     assert {status for _, status, _, _ in queue.rows()} == {"labelled"}
     # the row knows its shop: nothing is labelled again by the usual model
     assert ", 0 enqueued in" in queue.run(*enqueue)
+    # a model that is asked for overrides the rule
+    queue.run(*enqueue, "--model", SHIPPED)
+    queue.wait_for_the_end()
+    assert versions(queue.catalogue_url) == {("atelier", usual): 10, ("liberty", usual): 10}
+    queue.run(*enqueue)
+    queue.wait_for_the_end()
+    assert versions(queue.catalogue_url) == expected
     queue.run("models", "shops", "--remove", "liberty")
     queue.run(*enqueue)
     queue.wait_for_the_end()
