@@ -5,8 +5,11 @@ Keras is imported only when a bundle is made, so other tests start without it.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +20,24 @@ if TYPE_CHECKING:
     from cascade.bundle import Bundle
     from cascade.data.dataset import Pictures
     from cascade.training.settings import TrainingSettings
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """The folder ``bundle`` that ``make`` writes into a folder, once for all processes of a run.
+
+    ``make`` writes it in one step, when it is complete.
+    """
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # of the whole run
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = root / name
+        if not (folder / "bundle").is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+    return folder / "bundle"
 
 
 def drawn(folder: Path, per_leaf: int, seed: int, split: str) -> Pictures:
@@ -52,58 +73,62 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Its thresholds are fitted to 60 % precision. It is far better than chance on drawings and
     useless on photographs.
     """
-    from cascade.taxonomy import Taxonomy
-    from cascade.training.build import TrainingData, build_cascade
 
-    folder = tmp_path_factory.mktemp("small-bundle")
-    data = TrainingData(
-        drawn(folder / "train", 14, 1, "train"),
-        drawn(folder / "validation", 4, 2, "validation"),
-        Taxonomy.load(),
-    )
-    build_cascade(data, small_settings(), folder / "bundle", folder / "work", 0.6)
-    return folder / "bundle"
+    def make(folder: Path) -> None:
+        from cascade.taxonomy import Taxonomy
+        from cascade.training.build import TrainingData, build_cascade
+
+        data = TrainingData(
+            drawn(folder / "train", 14, 1, "train"),
+            drawn(folder / "validation", 4, 2, "validation"),
+            Taxonomy.load(),
+        )
+        build_cascade(data, small_settings(), folder / "bundle", folder / "work", 0.6)
+
+    return made_once(tmp_path_factory, "small-bundle", make)
 
 
 @pytest.fixture(scope="session")
 def quick_bundle(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small bundle with LiteRT, so that a process that labels with it starts quickly."""
-    from cascade.conversion import convert
 
-    folder = tmp_path_factory.mktemp("quick-bundle")
-    pixels = drawn(folder / "drawings", 2, 11, "test").pixels
-    convert(small_bundle, folder / "bundle", pixels[::2], pixels[1::2])
-    return folder / "bundle"
+    def make(folder: Path) -> None:
+        from cascade.conversion import convert
+
+        pixels = drawn(folder / "drawings", 2, 11, "test").pixels
+        convert(small_bundle, folder / "bundle", pixels[::2], pixels[1::2])
+
+    return made_once(tmp_path_factory, "quick-bundle", make)
 
 
 @pytest.fixture(scope="session")
 def adaptable_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of one small trunk, which ``adapt`` can refit. Do not write to it.
 
-    It has the first blocks of the pretrained trunk, and names its drawings as their own source.
+    It has the first blocks of the pretrained trunk with heads that were fitted alone, and names its
+    drawings as their own source.
     """
-    from cascade.networks.architectures import Architecture
-    from cascade.taxonomy import Taxonomy
-    from cascade.training.build import TrainingData, build_cascade
-    from cascade.training.settings import settings_for
 
-    folder = tmp_path_factory.mktemp("adaptable-bundle")
-    data = TrainingData(
-        drawn(folder / "train", 14, 1, "train"),
-        drawn(folder / "validation", 6, 2, "validation"),
-        Taxonomy.load(),
-    )
-    settings = replace(
-        settings_for("trunk"),
-        architecture=Architecture("trunk", {"blocks": 4}),
-        mix_probability=0.0,
-        low_rate_epochs=0,
-        epochs=4,
-        batch_size=32,
-        seed=3,
-    )
-    build_cascade(data, settings, folder / "bundle", folder / "work", 0.6)
-    return folder / "bundle"
+    def make(folder: Path) -> None:
+        from cascade.networks.architectures import Architecture
+        from cascade.taxonomy import Taxonomy
+        from cascade.training.build import TrainingData, build_cascade
+        from cascade.training.settings import settings_for
+
+        data = TrainingData(
+            drawn(folder / "train", 14, 1, "train"),
+            drawn(folder / "validation", 6, 2, "validation"),
+            Taxonomy.load(),
+        )
+        settings = replace(
+            settings_for("trunk"),
+            architecture=Architecture("trunk", {"blocks": 6}),
+            head_only=True,
+            seed=3,
+        )
+        build_cascade(data, settings, folder / "bundle", folder / "work", 0.6)
+
+    return made_once(tmp_path_factory, "adaptable-bundle", make)
 
 
 def converted_anew(folder: Path, target: Path) -> Bundle:

@@ -15,7 +15,8 @@ import numpy as np
 from cascade.adaptation.adapt import product_groups
 from cascade.adaptation.crossvalidation import FOLDS, cross_validate, fold_of_each
 from cascade.adaptation.features import features_of, head_weights, read_adaptable
-from cascade.adaptation.refit import Labelled, Refitter, loss_gradient
+from cascade.adaptation.linear_heads import MainDirections, fit_heads
+from cascade.adaptation.refit import Labelled, Refitter
 from cascade.adaptation.replay import TRAIN, FeatureSet, read_replay
 from cascade.bundle import Bundle
 from cascade.data.dataset import Pictures, targets
@@ -23,11 +24,6 @@ from cascade.decisions import DecisionSet
 from cascade.errors import BundleError
 from cascade.routing import Routing
 from cascade.taxonomy import Taxonomy
-
-DIRECTIONS = 256
-STEPS = 150
-RATE = 0.05  # Adam's first one; it falls to 0 by a cosine
-PENALTY = 1e-3
 
 
 @dataclass(frozen=True)
@@ -61,12 +57,12 @@ def out_of_fold_logits(
     Raises:
         DatasetError: There are too few groups.
     """
-    along = _main_directions(values)
+    along = MainDirections.of(values).along(values)
     folds = fold_of_each(groups, seed=0)
     result = np.zeros((len(values), decisions.width), np.float32)
     for fold in range(FOLDS):
         out = folds == fold
-        heads = _fit(along[~out], fits[~out], decisions)
+        heads = fit_heads(along[~out], fits[~out], decisions)
         result[out] = along[out] @ heads
     return result
 
@@ -101,30 +97,6 @@ def ranked(
             margin = confidence - float(others[best])
             found.append(Suspect(row, confidence, margin, leaves[best]))
     return sorted(found, key=lambda each: (each.margin, each.row))
-
-
-def _main_directions(values: np.ndarray) -> np.ndarray:
-    """``(N, F)`` to ``(N, D + 1)``: along the main directions, at one scale, and a 1."""
-    centred = (values - values.mean(axis=0)).astype(np.float64)
-    powers, directions = np.linalg.eigh(centred.T @ centred / max(1, len(centred)))
-    kept = directions[:, -DIRECTIONS:]
-    scale = np.sqrt(max(float(powers[-DIRECTIONS:].mean()), 1e-12))
-    return np.column_stack([centred @ kept / scale, np.ones(len(centred))]).astype(np.float32)
-
-
-def _fit(along: np.ndarray, fits: np.ndarray, decisions: DecisionSet) -> np.ndarray:
-    """``(D + 1, K)`` heads by full-batch Adam from zero."""
-    heads = np.zeros((along.shape[1], decisions.width), np.float32)
-    first, second = np.zeros_like(heads), np.zeros_like(heads)
-    for step in range(1, STEPS + 1):
-        error = loss_gradient(along @ heads, fits, decisions)
-        gradient = along.T @ error / len(along) + 2 * PENALTY * heads
-        first = 0.9 * first + 0.1 * gradient
-        second = 0.999 * second + 0.001 * gradient**2
-        rate = RATE * 0.5 * (1 + np.cos(np.pi * step / (STEPS + 1)))
-        move = first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
-        heads = (heads - rate * move).astype(np.float32)
-    return heads
 
 
 def suspects_of_corrections(

@@ -61,11 +61,18 @@ def _summary(training: Mapping[str, Any]) -> str:
     return (
         f"A cascade of {training['networks']} network(s) with the architecture "
         f"`{settings['architecture']['name']}`, the form `{settings['form']}` and the seed "
-        f"{settings['seed']}. Trained {training['date']}, {training['epochs_done']} epoch(s), "
+        f"{settings['seed']}. Trained {training['date']}, {_effort(training)}, "
         f"{training['minutes']} minutes on {training['machine']}. Thresholds for "
         f"{100 * training['precision']:.3g} % precision and temperatures were fitted on validation."
         f"{mean}"
     )
+
+
+def _effort(training: Mapping[str, Any]) -> str:
+    if "trunk" not in training:
+        return f"{training['epochs_done']} epoch(s)"
+    trunk = training["trunk"]
+    return f"its heads alone, on the trunk of {trunk if trunk == 'ImageNet' else f'model {trunk}'}"
 
 
 def _data(training: Mapping[str, Any], items: Sequence[Item]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from cascade.adaptation.head_only import train_heads
 from cascade.adaptation.replay import add_replay
 from cascade.backends.tensorflow import keras_runner
 from cascade.bundle import Bundle, BundleParts, seal, write_parts
@@ -26,7 +27,7 @@ from cascade.networks.architectures import build, networks_of
 from cascade.networks.serialisation import read_network, write_network
 from cascade.pictures.decode import Preprocessing
 from cascade.taxonomy import Taxonomy
-from cascade.training.batches import Teacher
+from cascade.training.batches import Teacher, sampling_weights
 from cascade.training.checkpoint import training_totals
 from cascade.training.logit_adjustment import adjust_logits
 from cascade.training.model_soup import check_runs, train_averaged
@@ -85,10 +86,13 @@ def build_cascade(
         DatasetError: An outcome has no training picture, or ``work_folder`` belongs to a run with
             other settings, pictures or labels.
         BundleError: ``out_folder`` is not empty.
-        ValueError: The runs cannot be averaged, see ``check_runs``.
+        ValueError: The runs cannot be averaged, see ``check_runs``; or ``head_only`` is asked of a
+            network without a trunk.
     """
     _check_free(out_folder)
     check_runs(settings)
+    if settings.head_only:
+        return _build_head_only(data, settings, out_folder, precision)
     _check_work_folder(data, settings, work_folder)
     networks = networks_of(settings.architecture, data.taxonomy.decisions(settings.form))
     for decisions in networks:  # before hours of training, not after
@@ -105,6 +109,31 @@ def build_cascade(
         epochs, seconds = epochs + network_epochs, seconds + network_seconds
     facts = {"minutes": round(seconds / 60, 1), "epochs_done": epochs}
     return _finish(data, settings, models, out_folder, facts, precision=precision)
+
+
+def _build_head_only(
+    data: TrainingData, settings: TrainingSettings, out_folder: Path, precision: float
+) -> Bundle:
+    """Fit heads to the features of a frozen trunk. It takes no epochs and keeps no state."""
+    if not settings.architecture.shared:
+        raise ValueError(
+            f"head_only: expected a pretrained trunk, received {settings.architecture.name}; use "
+            "the experiment trunk"
+        )
+    task, started = data.task(data.taxonomy.decisions(settings.form)), time.monotonic()
+    task.check_outcomes()
+    found = train_heads(
+        task.train,
+        task.validation,
+        task.targets,
+        sampling_weights(task.train.items, settings.balance),
+        task.decisions,
+        architecture=settings.architecture,
+        seed=settings.seed,
+    )
+    minutes = round((time.monotonic() - started) / 60, 1)
+    facts = {"minutes": minutes, "epochs_done": 0, "trunk": found.trunk}
+    return _finish(data, settings, [found.model], out_folder, facts, precision=precision)
 
 
 def _finish(

@@ -48,6 +48,8 @@ class TrainingSettings:
         limit_minutes: Time limit; training stops after the last epoch that fits.
         teachers: Model versions of the teachers (``cascade.training.distillation``).
         distillation_weight: Share of the loss that comes from the teachers' soft labels, 0 to 1.
+        head_only: Whether only the heads are fitted, to features of a trunk that is not trained
+            (``cascade.adaptation.head_only``).
     """
 
     architecture: Architecture = field(default_factory=Architecture)
@@ -70,6 +72,7 @@ class TrainingSettings:
     limit_minutes: float | None = None
     teachers: tuple[str, ...] = ()
     distillation_weight: float = 0.5
+    head_only: bool = False
 
     @property
     def total_epochs(self) -> int:

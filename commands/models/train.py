@@ -118,6 +118,11 @@ def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) 
     "--terms", default="", metavar="TEXT", help="Terms of use of the pictures, for the model card."
 )
 @click.option(
+    "--head-only",
+    is_flag=True,
+    help="Fit the heads alone, on a trunk that stays as it is: a first answer in about a minute.",
+)
+@click.option(
     "--suspects",
     type=NEW_FILE,
     metavar="REPORT",
@@ -141,6 +146,7 @@ def command(
     precision: float,
     drawings: int,
     terms: str,
+    head_only: bool,
     suspects: Path | None,
     encoding: str | None,
 ) -> None:
@@ -156,6 +162,10 @@ def command(
     PICTURES, they change neither validation nor test: near-duplicates of those pictures, and other
     pictures of the same products, are left out.
 
+    --head-only passes each picture through the trunk once or twice and fits linear heads to its
+    features. The trunk is that of ImageNet or of the shipped bundle, whichever suits validation
+    better. A whole training is better and takes longer.
+
     --suspects shows labels of PICTURES that heads on the features of the shipped bundle, fitted
     without them, find improbable. Correct them and train again, or stop and correct them first.
 
@@ -163,6 +173,7 @@ def command(
     Example:
       fashion-cascade train photos/manifest.csv --out my-bundle
       fashion-cascade train photos --out small --experiment original --limit-minutes 30
+      fashion-cascade train toys --taxonomy folders --head-only --out first-bundle
       fashion-cascade train toys --taxonomy folders --out toys-bundle
       fashion-cascade train photos/manifest.csv --from-catalogue catalogue.db --out next-bundle
     """
@@ -176,11 +187,20 @@ def command(
     work = work or out.with_name(out.name + "-work")
     log_to_stderr()
     with exit_codes(usage=(CascadeError, ValueError)):
+        from cascade.networks.architectures import Architecture
         from cascade.training.build import build_cascade
 
         settings = replace(
             experiment_settings(experiment), seed=seed, runs=runs, limit_minutes=limit_minutes
         )
+        if head_only:
+            _check_head_only(
+                epochs=epochs, runs=runs, teacher=teachers, limit_minutes=limit_minutes
+            )
+            network = settings.architecture
+            options = {name: each for name, each in network.options.items() if name != "drop_path"}
+            plain = Architecture(network.name, options)
+            settings = replace(settings, head_only=True, architecture=plain)
         settings = settings if epochs is None else replace(settings, epochs=epochs)
         settings = settings if form is None else replace(settings, form=form)
         preprocessing = _parse_input_size(input_size)
@@ -200,6 +220,14 @@ def command(
         bundle = build_cascade(data, settings, out, work, precision)
     click.echo((out / "MODEL_CARD.md").read_text(encoding="utf-8"), err=True)
     click.echo(f"{out}: model {bundle.version}")
+
+
+def _check_head_only(**others: object) -> None:
+    """Refuse options of a training by epochs."""
+    given = [name for name, value in others.items() if value not in (None, 1, ())]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise click.UsageError(f"--head-only trains no epochs: leave out {options}")
 
 
 def _prepare_splits(
