@@ -53,13 +53,15 @@ class Pictures:
     """Decoded pictures with what they are: ``pixels`` is ``(N, height, width, 3)`` uint8.
 
     ``soft_labels`` are a teacher's probabilities for distillation: ``(N, K)`` float32, the outcomes
-    of each decision side by side.
+    of each decision side by side. ``teacher_pixels`` are the same pictures at the input size of a
+    teacher that looks at each as it is shown: ``(N, H, W, 3)`` uint8.
     """
 
     items: tuple[Item, ...]
     pixels: np.ndarray
     rejected: tuple[tuple[Item, str], ...] = ()
     soft_labels: np.ndarray | None = None
+    teacher_pixels: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -69,7 +71,8 @@ class Pictures:
         chosen = np.flatnonzero(rows) if rows.dtype == bool else rows
         items = tuple(self.items[int(number)] for number in chosen)
         soft_labels = None if self.soft_labels is None else self.soft_labels[chosen]
-        return Pictures(items, self.pixels[chosen], soft_labels=soft_labels)
+        larger = None if self.teacher_pixels is None else self.teacher_pixels[chosen]
+        return Pictures(items, self.pixels[chosen], soft_labels=soft_labels, teacher_pixels=larger)
 
 
 def read_labelled_folder(

@@ -15,6 +15,8 @@ from cascade.training.settings import TrainingSettings
 
 # (n, height, width, 3) uint8 -> (n, K) float32 soft labels: probabilities of the outcomes
 Teacher = Callable[[np.ndarray], np.ndarray]
+# soft labels and the outcomes that fit, both (n, K) -> soft labels
+Correction = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
@@ -31,6 +33,10 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         first_epoch: Epoch to start with, counted from 0.
         soft_labels: A teacher to ask about each batch as it is shown, or ``(N, K)`` soft labels
             computed before, or None.
+        teacher_pixels: ``(N, H, W, 3)`` uint8, the same pictures at the teacher's input size, which
+            it is shown with the same random changes; None if it has the network's size.
+        correct: Changes a teacher's ``(n, K)`` answers, given the ``(n, K)`` outcomes that fit the
+            label of the picture or of the one mixed into it; None leaves them.
     """
 
     def __init__(
@@ -42,10 +48,13 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         first_epoch: int = 0,
         *,
         soft_labels: Teacher | np.ndarray | None = None,
+        teacher_pixels: np.ndarray | None = None,
+        correct: Correction | None = None,
     ) -> None:
         super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
         self.pixels, self.targets, self.weights, self.settings = pixels, targets, weights, settings
         self.epoch, self.soft_labels = first_epoch, soft_labels
+        self.teacher_pixels, self.correct = teacher_pixels, correct
         self._order = self._sample()
 
     def __len__(self) -> int:
@@ -54,21 +63,37 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         size = self.settings.batch_size
         chosen = self._order[number * size : (number + 1) * size]
-        random = np.random.default_rng((self.settings.seed, self.epoch, number))
-        low_rate = self.epoch >= self.settings.epochs
-        shown = np.stack([self._augmented(self.pixels[i], random, low_rate) for i in chosen])
-        partners, share = np.arange(len(chosen)), np.ones(len(chosen))
+        shown, partners, share = self._shown(self.pixels, chosen, number)
         targets = [self.targets[chosen]]
         if self.settings.mix_probability:  # also in low-rate epochs: the targets keep their columns
-            probability = 0.0 if low_rate else self.settings.mix_probability
-            shown, partners, share = mix(shown, probability, random)
             targets += [self.targets[chosen[partners]], share[:, None]]
         if isinstance(self.soft_labels, np.ndarray):
             first, second = self.soft_labels[chosen], self.soft_labels[chosen[partners]]
             targets.append(share[:, None] * first + (1 - share[:, None]) * second)
         elif self.soft_labels is not None:
-            targets.append(self.soft_labels(shown))
+            seen = shown
+            if self.teacher_pixels is not None:
+                seen, _, _ = self._shown(self.teacher_pixels, chosen, number)
+            answers = self.soft_labels(seen)
+            if self.correct is not None:
+                mixed_in = self.targets[chosen[partners]] * (share[:, None] < 1)
+                answers = self.correct(answers, np.maximum(targets[0], mixed_in))
+            targets.append(answers)
         return shown, np.concatenate(targets, axis=1, dtype=np.float32)
+
+    def _shown(
+        self, pixels: np.ndarray, chosen: np.ndarray, number: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The batch as it is shown, with the partners and shares of ``mix``.
+
+        The random numbers and what they change do not depend on the size of the pictures.
+        """
+        random = np.random.default_rng((self.settings.seed, self.epoch, number))
+        low_rate = self.epoch >= self.settings.epochs
+        shown = np.stack([self._augmented(pixels[i], random, low_rate) for i in chosen])
+        if self.settings.mix_probability:
+            return mix(shown, 0.0 if low_rate else self.settings.mix_probability, random)
+        return shown, np.arange(len(chosen)), np.ones(len(chosen), np.float32)
 
     def _augmented(
         self, pixels: np.ndarray, random: np.random.Generator, low_rate: bool

@@ -25,6 +25,7 @@ from cascade.evaluation.model_card import model_card
 from cascade.evaluation.predictions import all_logits
 from cascade.networks.architectures import build, networks_of
 from cascade.networks.serialisation import read_network, write_network
+from cascade.networks.start import StartWeights, start_weights
 from cascade.pictures.decode import Preprocessing
 from cascade.taxonomy import Taxonomy
 from cascade.training.batches import Teacher, sampling_weights
@@ -53,7 +54,8 @@ class TrainingData:
 
     ``test`` is evaluated for the model card and influences nothing else. ``terms`` is the model
     card's text about the right to use the pictures. ``teacher`` gives soft labels to a network that
-    all decisions share (``cascade.training.distillation``).
+    all decisions share (``cascade.training.distillation``), ``start`` the weights it starts from
+    (``cascade.networks.start``).
     """
 
     train: Pictures
@@ -63,12 +65,35 @@ class TrainingData:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     terms: str = ""
     teacher: Teacher | None = None
+    start: StartWeights | None = None
 
     def task(self, decisions: DecisionSet) -> TrainingTask:
         """The pictures that matter for one network."""
         return TrainingTask(
-            self.train, self.validation, decisions, self.taxonomy, self.teacher
+            self.train, self.validation, decisions, self.taxonomy, self.teacher, self.start
         ).relevant()
+
+
+def with_start(
+    data: TrainingData, settings: TrainingSettings, folder: Path
+) -> tuple[TrainingData, TrainingSettings]:
+    """Training data and settings that start from the bundle in ``folder``.
+
+    Raises:
+        BundleError: The folder is no bundle, it has several networks, or other decisions.
+        ValueError: The network is not the pretrained trunk.
+    """
+    if not settings.architecture.shared:
+        raise ValueError("--start-from: expected an experiment with one network for all decisions")
+    bundle = Bundle.open(folder)
+    wanted = data.taxonomy.decisions(settings.form)
+    if tuple(bundle.decisions) != tuple(wanted) or len(bundle.decisions_of_network) != 1:
+        raise BundleError(
+            f"{folder}: expected a bundle with one network and the decisions of this training; "
+            "take one of the same tree and --form"
+        )
+    weights = start_weights(read_network(folder, 0))
+    return replace(data, start=weights), replace(settings, start_from=bundle.version)
 
 
 def build_cascade(

@@ -6,9 +6,10 @@ teachers give the mean of their calibrated probabilities.
 
 Teachers with the student's input size see each picture as it is shown in training, augmented and
 mixed (Beyer et al. 2022, *Knowledge distillation: A good teacher is patient and consistent*),
-because they have memorised the labels of the originals. Teachers with another input size see each
-original once and once mirrored, at their own size; there, answers that contradict a label do not
-count.
+because they have memorised the labels of the originals. So do teachers of another size with
+``teacher_views``: the same random changes are made to the picture at their size. Without it they
+see each original once and once mirrored. Answers that contradict a label do not
+count for teachers of another size.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ def with_teachers(
 ) -> tuple[TrainingData, TrainingSettings]:
     """Training data and settings with the teachers in ``folders``.
 
-    Teachers of the network's input size answer while training; others give soft labels once, here.
+    Teachers of the network's input size answer while training, with ``settings.teacher_views`` also
+    those of one other size; else others give soft labels once, here.
 
     Raises:
         BundleError: a folder is no bundle, or its decisions differ.
@@ -81,6 +83,13 @@ def with_teachers(
     sizes = {(each.preprocessing.width, each.preprocessing.height) for each in cascades}
     if sizes == {(data.preprocessing.width, data.preprocessing.height)}:
         return replace(data, teacher=TeacherEnsemble(cascades, decisions)), settings
+    if settings.teacher_views:
+        if len(sizes) > 1:
+            raise ValueError(
+                f"--teacher-views: expected teachers of one input size, received {sorted(sizes)}"
+            )
+        train = replace(data.train, teacher_pixels=_decoded(cascades[0], data.train))
+        return replace(data, train=train, teacher=TeacherEnsemble(cascades, decisions)), settings
     return replace(data, train=with_soft_labels(data.train, cascades, decisions)), settings
 
 
@@ -128,22 +137,27 @@ def corrected_soft_labels(
 def _soft_labels(teacher: Cascade, pictures: Pictures, decisions: DecisionSet) -> np.ndarray:
     """``(N, K)``: mean over each picture and its mirror image."""
     _check_decisions(teacher, decisions)
-    pixels = pictures.pixels
-    size = teacher.preprocessing
-    if pixels.shape[1:3] != (size.height, size.width):
-        decoded = decode_items(pictures.items, size)
-        if len(decoded) != len(pictures):
-            raise DatasetError(
-                f"teacher {teacher.version}: expected pictures in files, to decode them at its "
-                f"input size of {size.width} × {size.height}; train on a folder or a manifest"
-            )
-        pixels = decoded.pixels
+    pixels = _decoded(teacher, pictures)
     log.info("soft labels of teacher %s for %d pictures", teacher.version, len(pictures))
     mirrored = np.ascontiguousarray(pixels[:, :, ::-1])
     mean: np.ndarray = np.mean(
         [_probabilities(teacher, each) for each in (pixels, mirrored)], axis=0
     )
     return mean
+
+
+def _decoded(teacher: Cascade, pictures: Pictures) -> np.ndarray:
+    """``(N, H, W, 3)`` uint8: the pictures at the teacher's input size."""
+    size = teacher.preprocessing
+    if pictures.pixels.shape[1:3] == (size.height, size.width):
+        return pictures.pixels
+    decoded = decode_items(pictures.items, size)
+    if len(decoded) != len(pictures):
+        raise DatasetError(
+            f"teacher {teacher.version}: expected pictures in files, to decode them at its "
+            f"input size of {size.width} × {size.height}; train on a folder or a manifest"
+        )
+    return decoded.pixels
 
 
 def _probabilities(teacher: Cascade, pixels: np.ndarray) -> np.ndarray:

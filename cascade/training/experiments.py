@@ -37,7 +37,9 @@ EXPERIMENTS: dict[str, Experiment] = {
         mix_probability=0.0,
     ),
     "student": Experiment(
-        "trunk", "the trunk's first 11 blocks, a student for --teacher", {"blocks": 11}
+        "trunk",
+        "the trunk's first 11 blocks, a student for --teacher",
+        {"blocks": 11, "drop_path": 0.0},
     ),
     "original": Experiment(_TWO, "64 filters of 3×3, twice", {"filters": 64, "kernel": 3}),
     "original-hierarchical": Experiment(

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from cascade.networks.architectures import build
+from cascade.networks.start import load_start
 from cascade.training.batches import TrainingBatches, sampling_weights
 from cascade.training.callbacks import (
     ProgressBar,
@@ -23,6 +25,7 @@ from cascade.training.callbacks import (
     ValidationMetrics,
 )
 from cascade.training.checkpoint import TrainingCheckpoint
+from cascade.training.distillation import corrected_soft_labels
 from cascade.training.losses import training_loss
 from cascade.training.settings import TrainingSettings
 from cascade.training.task import TrainingTask
@@ -64,6 +67,10 @@ def train_network(
             settings,
             checkpoint.state.epoch,
             soft_labels=soft_labels,
+            teacher_pixels=task.train.teacher_pixels,
+            correct=partial(corrected_soft_labels, decisions=task.decisions)
+            if settings.teacher_views
+            else None,
         )
         model.compile(
             optimizer=_optimizer(settings, len(batches)),
@@ -92,6 +99,8 @@ def train_network(
 def _network(task: TrainingTask, settings: TrainingSettings) -> keras.Model:
     height, width = task.train.pixels.shape[1:3]
     model = build(settings.architecture, task.decisions, height, width, settings.seed)
+    if task.start is not None:
+        load_start(model, task.start)
     if settings.freeze_batch_norm:
         for layer in model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):

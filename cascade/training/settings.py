@@ -50,6 +50,9 @@ class TrainingSettings:
         distillation_weight: Share of the loss that comes from the teachers' soft labels, 0 to 1.
         head_only: Whether only the heads are fitted, to features of a trunk that is not trained
             (``cascade.adaptation.head_only``).
+        teacher_views: Whether teachers of another input size answer for each picture as shown, at
+            their own size, instead of once for each original.
+        start_from: Version of the bundle whose weights training starts from.
     """
 
     architecture: Architecture = field(default_factory=Architecture)
@@ -73,6 +76,8 @@ class TrainingSettings:
     teachers: tuple[str, ...] = ()
     distillation_weight: float = 0.5
     head_only: bool = False
+    teacher_views: bool = False
+    start_from: str | None = None
 
     @property
     def total_epochs(self) -> int:

@@ -10,6 +10,7 @@ from cascade.data import dataset
 from cascade.data.dataset import Pictures
 from cascade.decisions import DecisionSet
 from cascade.errors import DatasetError
+from cascade.networks.start import StartWeights
 from cascade.taxonomy import Taxonomy
 from cascade.training.batches import Teacher
 
@@ -19,7 +20,8 @@ class TrainingTask:
     """Training and validation pictures of one network that answers ``decisions``.
 
     ``teacher`` gives soft labels for training pictures as they are shown, augmented and mixed. It
-    is ignored where ``train.soft_labels`` were computed before.
+    is ignored where ``train.soft_labels`` were computed before. ``start`` are weights to start from
+    (``cascade.networks.start``).
     """
 
     train: Pictures
@@ -27,6 +29,7 @@ class TrainingTask:
     decisions: DecisionSet
     taxonomy: Taxonomy
     teacher: Teacher | None = None
+    start: StartWeights | None = None
 
     def targets(self, pictures: Pictures) -> np.ndarray:
         """``(N, K)`` float32 targets of the decisions, see ``cascade.data.dataset.targets``."""

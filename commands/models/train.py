@@ -91,6 +91,33 @@ def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) 
     help="Bundle to distil from; repeat it to use the mean of several.",
 )
 @click.option(
+    "--teacher-views",
+    is_flag=True,
+    help="Ask teachers of another input size about each picture as it is shown, changed at random, "
+    "instead of once about each original: better soft labels, slower.",
+)
+@click.option(
+    "--teacher-share",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    metavar="FRACTION",
+    help="Share of the loss that comes from the teachers.",
+)
+@click.option(
+    "--start-from",
+    type=EXISTING_FOLDER,
+    metavar="BUNDLE",
+    show_default="the ImageNet weights",
+    help="Bundle whose weights the network starts from.",
+)
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(0, min_open=True),
+    metavar="RATE",
+    show_default="of the experiment",
+    help="Greatest learning rate.",
+)
+@click.option(
     "--runs",
     type=click.IntRange(1),
     default=1,
@@ -140,6 +167,10 @@ def command(
     epochs: int | None,
     input_size: str | None,
     teachers: tuple[Path, ...],
+    teacher_views: bool,
+    teacher_share: float,
+    start_from: Path | None,
+    learning_rate: float | None,
     runs: int,
     seed: int,
     limit_minutes: float | None,
@@ -203,6 +234,8 @@ def command(
             settings = replace(settings, head_only=True, architecture=plain)
         settings = settings if epochs is None else replace(settings, epochs=epochs)
         settings = settings if form is None else replace(settings, form=form)
+        if learning_rate is not None:
+            settings = replace(settings, learning_rate=learning_rate)
         preprocessing = _parse_input_size(input_size)
         with hint_at_folders(pictures, taxonomy):
             sources = (pictures, from_catalogue, taxonomy, encoding)
@@ -216,7 +249,14 @@ def command(
         if teachers:
             from cascade.training.distillation import with_teachers
 
+            settings = replace(
+                settings, teacher_views=teacher_views, distillation_weight=teacher_share
+            )
             data, settings = with_teachers(data, settings, teachers)
+        if start_from is not None:
+            from cascade.training.build import with_start
+
+            data, settings = with_start(data, settings, start_from)
         bundle = build_cascade(data, settings, out, work, precision)
     click.echo((out / "MODEL_CARD.md").read_text(encoding="utf-8"), err=True)
     click.echo(f"{out}: model {bundle.version}")

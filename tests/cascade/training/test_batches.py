@@ -174,3 +174,60 @@ def test_the_learning_rate_is_low_in_the_final_epochs() -> None:
     cosine = keras.optimizers.schedules.CosineDecay(0.1, 10)
     described = json.loads(json.dumps(FinalLowRate(cosine, 10, 0.05).get_config()))
     assert (described["steps"], described["low_rate"]) == (10, 0.05)
+
+
+@pytest.mark.parametrize("mix_probability", [0.0, 1.0])
+def test_a_teacher_of_another_size_sees_the_batch_with_the_same_changes(
+    mix_probability: float,
+) -> None:
+    """The larger pictures hold each pixel four times; shrunk as shown, they are the network's."""
+    random = np.random.default_rng(1)
+    coarse = random.integers(0, 256, (16, 6, 5, 3)).astype(np.uint8)
+    small = coarse.repeat(8, axis=1).repeat(8, axis=2)  # (16, 48, 40, 3)
+    large = small.repeat(2, axis=1).repeat(2, axis=2)  # (16, 96, 80, 3)
+    seen: list[np.ndarray] = []
+
+    def teacher(pixels: np.ndarray) -> np.ndarray:
+        seen.append(pixels)
+        return np.zeros((len(pixels), 2), np.float32)
+
+    settings = TrainingSettings(batch_size=8, mix_probability=mix_probability, epochs=1)
+    drawn = TrainingBatches(
+        small,
+        np.zeros((16, 2), np.float32),
+        np.ones(16),
+        settings,
+        soft_labels=teacher,
+        teacher_pixels=large,
+    )
+    for epoch in (0, 1):  # 1: low rate, half of the pictures as they are served
+        drawn.start_epoch(epoch)
+        shown, _ = drawn[0]
+        assert seen[-1].shape == (8, 96, 80, 3)
+        shrunk = seen[-1].reshape(8, 48, 2, 40, 2, 3).mean(axis=(2, 4))
+        apart = np.abs(shrunk - shown).mean(axis=(1, 2, 3))
+        others = np.abs(shrunk - np.roll(shown, 1, axis=0)).mean(axis=(1, 2, 3))
+        assert (apart < others / 3).all(), (apart, others)
+
+
+def test_answers_are_corrected_by_the_labels_of_the_picture_and_of_what_is_mixed_into_it() -> None:
+    given: list[np.ndarray] = []
+
+    def correct(answers: np.ndarray, fits: np.ndarray) -> np.ndarray:
+        given.append(fits)
+        return answers + 1
+
+    labels = np.eye(16, dtype=np.float32)
+    for probability, most in ((0.0, 1), (1.0, 2)):
+        drawn = TrainingBatches(
+            np.zeros((16, 24, 18, 3), np.uint8),
+            labels,
+            np.ones(16),
+            TrainingSettings(batch_size=16, mix_probability=probability),
+            soft_labels=lambda pixels: np.zeros((len(pixels), 16), np.float32),
+            correct=correct,
+        )
+        _, targets = drawn[0]
+        assert (targets[:, -16:] == 1).all()
+        assert (given[-1][targets[:, :16] == 1] == 1).all()
+        assert given[-1].sum(axis=1).max() == most

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cascade.classifier import Cascade
 from cascade.data.dataset import Pictures
 from cascade.errors import BundleError, DatasetError
 from cascade.networks.architectures import build_trunk
 from cascade.networks.efficientnet_lite import efficientnet_lite0, load_imagenet_weights
+from cascade.pictures.decode import Preprocessing
 from cascade.routing import Routing
 from cascade.taxonomy import Taxonomy
-from cascade.training.build import build_cascade
+from cascade.training.build import TrainingData, build_cascade
 from cascade.training.callbacks import predict_logits
 from cascade.training.distillation import (
     TeacherEnsemble,
     corrected_soft_labels,
     load_teacher,
     with_soft_labels,
+    with_teachers,
 )
 from cascade.training.fit import train_network
+from cascade.training.settings import TrainingSettings
 
 from .test_build import FRAME, data
 from .test_fit import PLAIN, TREE, shapes, task
@@ -116,6 +121,29 @@ def test_a_teacher_with_other_decisions_or_another_size_without_files_is_refused
     with pytest.raises(DatasetError, match="in files"):
         with_soft_labels(larger, [teacher], DECISIONS)
     assert teacher.preprocessing == FRAME
+
+
+def test_teachers_of_another_size_that_see_each_view_get_the_pictures_at_their_size(
+    teacher: Cascade, tmp_path: Path
+) -> None:
+    pictures, paths = shapes(4, 1), []
+    for number, pixels in enumerate(pictures.pixels):
+        paths.append(str(tmp_path / f"{number}.png"))
+        Image.fromarray(pixels).save(paths[-1])
+    items = tuple(replace(i, path=p) for i, p in zip(pictures.items, paths, strict=True))
+    small = Pictures(items, np.zeros((4, 12, 9, 3), np.uint8))
+    given = TrainingData(small, small, TREE, preprocessing=Preprocessing(width=9, height=12))
+    settings = TrainingSettings(teacher_views=True)
+    found, settings = with_teachers(given, settings, [teacher.bundle.folder])
+    assert settings.teachers == (teacher.version,)
+    assert found.teacher is not None and found.train.soft_labels is None
+    assert found.train.teacher_pixels is not None
+    np.testing.assert_array_equal(found.train.teacher_pixels, pictures.pixels)
+    some = found.train.subset(np.array([2, 0]))
+    assert some.teacher_pixels is not None
+    np.testing.assert_array_equal(some.teacher_pixels, pictures.pixels[[2, 0]])
+    once, _ = with_teachers(given, replace(settings, teacher_views=False), [teacher.bundle.folder])
+    assert once.teacher is None and once.train.soft_labels is not None
 
 
 def test_a_shortened_trunk_has_the_pretrained_weights_of_its_blocks() -> None:
