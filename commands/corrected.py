@@ -29,7 +29,7 @@ def corrected_rows(url: str, *, crawl: str | None = None, shop: str | None = Non
 
     with open_catalogue(url) as catalogue:
         wanted = Filter(corrected=True, crawl=crawl, shop=shop)
-        wanted = check_filter(catalogue.engine, wanted)
+        wanted = check_filter(catalogue.engine, wanted, work=True)
         found = list(rows(catalogue.engine, wanted))
     if not found:
         where = f"crawl {crawl!r}" if crawl else f"shop {shop!r}" if shop else "this catalogue"

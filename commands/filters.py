@@ -167,22 +167,26 @@ def filter_from_options(options: Mapping[str, Any]) -> Filter:
     return Filter(**values)
 
 
-def check_filter(engine: Engine, wanted: Filter) -> Filter:
+def check_filter(engine: Engine, wanted: Filter, *, work: bool = False) -> Filter:
     """The filter with the full version of its model; what leads to an empty result is said.
 
-    An unknown crawl is refused. A label that no taxonomy has, and a shop, reason or model that no
-    row ever had, are named on standard error: they are probably typing errors too, but a label
-    may belong to a model that has not labelled anything yet. So are rows that a label leaves out:
-    they have it as their best leaf, but stopped earlier.
+    A crawl, shop, reason or model that the catalogue never had, and a label that no taxonomy has,
+    are named on standard error: they are probably typing errors. So are rows that a label leaves
+    out: they have it as their best leaf, but stopped earlier.
+
+    Args:
+        engine: The catalogue.
+        wanted: The filter.
+        work: The rows are to be worked on, not only read: an unknown crawl is refused.
 
     Raises:
-        InvalidRecord: there is no such crawl; the message lists the crawls.
+        InvalidRecord: there is no such crawl to work on; the message lists the crawls.
         InvalidQuery: several models' versions begin as the given one.
     """
     from db.ledger import require_crawl
     from db.queries import matches_no_label, unseen_values, with_full_version
 
-    if wanted.crawl is not None:
+    if wanted.crawl is not None and work:
         require_crawl(engine, wanted.crawl)
     wanted = with_full_version(engine, wanted)
     for line in unseen_values(engine, wanted):

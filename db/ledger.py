@@ -82,13 +82,19 @@ def require_crawl(engine: Engine, crawl: str) -> None:
     Raises:
         InvalidRecord: there is no crawl of that name; the message lists the existing ones.
     """
+    if words := unknown_crawl(engine, crawl):
+        raise InvalidRecord(words)
+
+
+def unknown_crawl(engine: Engine, crawl: str) -> str | None:
+    """A line that names a crawl which the catalogue does not have, and those it has; or None."""
     names = crawl_names(engine)
     if crawl in names:
-        return
+        return None
     shown = ", ".join(names[-CRAWLS_IN_MESSAGE:]) if names else "none yet"
     older = len(names) - CRAWLS_IN_MESSAGE
     more = f" and {older} older{did_you_mean(crawl, names)}" if older > 0 else ""
-    raise InvalidRecord(f"there is no crawl {crawl!r}; the catalogue's crawls: {shown}{more}")
+    return f"there is no crawl {crawl!r}; the catalogue's crawls: {shown}{more}"
 
 
 def pending_paths(

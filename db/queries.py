@@ -33,6 +33,7 @@ from sqlalchemy.engine import Connection, Engine
 from db import index_pages
 from db.errors import InvalidQuery
 from db.filters import Condition, Filter, conditions, storable, wanted_labels, wanted_leaves
+from db.ledger import unknown_crawl
 from db.records import Row
 from db.session import reading
 from db.summaries import Count, seen_values, stats
@@ -169,11 +170,12 @@ def with_full_version(engine: Engine, wanted: Filter) -> Filter:
 
 
 def unseen_values(engine: Engine, wanted: Filter) -> list[str]:
-    """A line for each shop, reason and model of the filter that no row of the catalogue ever had.
+    """A line for each crawl, shop, reason and model of the filter that the catalogue never had.
 
     They are probably typing errors, which an empty result would hide.
     """
-    lines = []
+    crawl = None if wanted.crawl is None else unknown_crawl(engine, wanted.crawl)
+    lines = [] if crawl is None else [crawl]
     with reading(engine) as connection:
         for name, word in (("shop", "shop"), ("reason", "reason"), ("model_version", "model")):
             value = getattr(wanted, name)

@@ -88,7 +88,7 @@ def command(
             if discard:
                 _discard(catalogue, opened)
                 return
-            wanted = check_filter(catalogue.engine, wanted)
+            wanted = check_filter(catalogue.engine, wanted, work=True)
             if not _work(catalogue, opened, settings, wanted, queued=queued):
                 click.echo("stopped; the same command resumes from here", err=True)
                 raise click.exceptions.Exit(ExitCode.STOPPED)

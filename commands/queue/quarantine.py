@@ -48,8 +48,8 @@ def list_command(
 
     columns = ("crawl", "path", "attempts")
     with open_catalogue(catalogue_url) as catalogue:
-        if crawl is not None:
-            ledger.require_crawl(catalogue.engine, crawl)
+        if crawl is not None and (words := ledger.unknown_crawl(catalogue.engine, crawl)):
+            click.echo(f"fashion-cascade: {words}", err=True)
         found = ledger.quarantined(catalogue.engine, crawl)
         records = (dict(zip(columns, row, strict=True)) for row in found)
         write_records(records, columns, output_format)

@@ -56,8 +56,8 @@ def command(
 
     with exit_codes(), open_catalogue(catalogue_url) as catalogue:
         resolved = resolve({"broker_url": broker_url}, environ=os.environ)
-        if crawl is not None:
-            ledger.require_crawl(catalogue.engine, crawl)
+        if crawl is not None and (words := ledger.unknown_crawl(catalogue.engine, crawl)):
+            click.echo(f"fashion-cascade: {words}", err=True)
         before = {s.crawl: s for s in crawl_progress(catalogue.engine, crawl)}
         measured, pause = time.monotonic(), threading.Event()
         while True:

@@ -49,6 +49,21 @@ def test_reading_says_so(words: tuple[str, ...], option: str, value: str, meant:
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        *CALLS_THAT_READ[:-1],
+        ("status", "--no-queue"),
+        ("quarantine", "list"),
+        ("quarantine", "list", "--format", "jsonl"),
+    ],
+    ids=" ".join,
+)
+def test_reading_an_unknown_crawl_finds_nothing_and_says_so(words: tuple[str, ...]) -> None:
+    said = run(*words, "--crawl", "sprung").stderr
+    assert "no crawl 'sprung'; the catalogue's crawls: spring\n" in said
+
+
+@pytest.mark.parametrize(
     "options",
     [
         ("--shop", "shoe-shop"),
@@ -83,8 +98,11 @@ def test_the_beginning_of_a_model_version_suffices() -> None:
         (("forget", "--yes", "--crawl", "sprung"), "crawls: spring"),
         (("forget", "--yes", "--path", "a.jpg"), "never had the path 'a.jpg'"),
         (("forget", "--yes", "--hash", "0" * 32), "never had the hash '000"),
-        (("quarantine", "list", "--crawl", "sprung"), "crawls: spring"),
-        (("status", "--no-queue", "--crawl", "sprung"), "crawls: spring"),
+        (("quarantine", "release", "--crawl", "sprung"), "crawls: spring"),
+        (
+            ("relabel", "--model", "constant:glasses/optical", "--crawl", "sprung"),
+            "crawls: spring",
+        ),
     ],
 )
 def test_changing_refuses_it(words: tuple[str, ...], said: str) -> None:

@@ -14,7 +14,6 @@ from click.testing import CliRunner
 
 from cli import main
 from db.catalogue import Catalogue
-from tests.commands.running import run
 from tests.db.samples import labelled, put, register
 
 ROOT = Path(__file__).parents[2]
@@ -125,11 +124,6 @@ def test_no_text_option_leads_to_a_traceback() -> None:
 def test_data_is_utf8_in_a_pipe_whatever_the_locale() -> None:
     done = shell("fc query", PYTHONIOENCODING="ascii")
     assert "/é.jpg" in done.stdout.decode()
-
-
-def test_unknown_crawls_are_refused() -> None:
-    for words in (("requeue", "--rejected", "missing"), ("quarantine", "list")):
-        assert "no crawl 'sprong'" in run(*words, "--crawl", "sprong", exit_code=2).stderr
 
 
 def test_a_misspelt_variable_is_named() -> None:

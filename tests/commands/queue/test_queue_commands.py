@@ -141,11 +141,10 @@ def test_status_without_a_queue_is_short(tmp_path: Path) -> None:
     assert "does not answer" in _queue(unset, pending=True)["error"]
 
 
-@pytest.mark.parametrize("command", ["status", "cancel"])
-def test_an_unknown_crawl_is_refused(tmp_path: Path, command: str) -> None:
+def test_an_unknown_crawl_is_refused(tmp_path: Path) -> None:
     write_crawl(tmp_path / "spring", 1)
     run("label", "spring")
-    result = run(command, "--crawl", "sprng", exit_code=2)
+    result = run("cancel", "--crawl", "sprng", exit_code=2)
     message = "fashion-cascade: there is no crawl 'sprng'; the catalogue's crawls: spring\n"
     assert result.stderr == message
     assert result.stdout == ""
