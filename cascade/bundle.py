@@ -43,11 +43,27 @@ FORMATS = (FORMAT, FORMAT_FAMILIAR)
 FAMILIARITY = "familiarity"  # key of calibration.json
 MANIFEST = "manifest.json"
 SHIPPED = Path(__file__).with_name("default_bundle")
+# words that name bundles of this package; a folder of such a name is given as ./accurate
+DEFAULT, ACCURATE, AUTO = "default", "accurate", "auto"
+NAMED = {DEFAULT: SHIPPED, ACCURATE: SHIPPED}
 UNHASHED = {MANIFEST}
 MODEL_CARD = "MODEL_CARD.md"
 BACKENDS = "backends/"
 REPLAY = "replay.npz"
 PROJECTION = "projection.npz"
+
+
+def folder_of(name: str) -> Path:
+    """The folder of a bundle: that of a reserved word, or the folder itself.
+
+    Raises ``BundleError`` for the word ``auto``, which no bundle has yet.
+    """
+    if name == AUTO:
+        raise BundleError(
+            f"model {AUTO}: the word is kept for a bundle of two networks, which this version does "
+            f"not have; name {' or '.join(NAMED)}, or a folder of that name as ./{AUTO}"
+        )
+    return NAMED.get(name, Path(name))
 
 
 @dataclass(frozen=True)

@@ -85,11 +85,10 @@ def load_settings(**options: Any) -> Settings:
 
 
 def bundle_folder(settings: Settings) -> Path:
-    """The folder of the bundle that the setting `model` names."""
-    from cascade.bundle import SHIPPED
-    from worker.model_loader import DEFAULT
+    """The folder of the bundle that the setting `model` names; raises `BundleError`."""
+    from cascade.bundle import folder_of
 
-    return SHIPPED if settings.model == DEFAULT else Path(settings.model)
+    return folder_of(settings.model)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from db.records import LabelEntry
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from db.catalogue import Catalogue
 
 log = logging.getLogger(__name__)
-
-DEFAULT = "default"
 
 
 class Model(Protocol):
@@ -63,7 +60,7 @@ class Model(Protocol):
 def open_model(
     name: str, backend: str = "auto", threads: int = 0, *, features: bool = False
 ) -> Model:
-    """Open the model of a setting: ``default``, a folder, or ``constant:LABEL``.
+    """Open the model of a setting: ``default``, ``accurate``, a folder, or ``constant:LABEL``.
 
     Args:
         name: the setting ``model``.
@@ -91,12 +88,12 @@ class BundleModel:
     ) -> None:
         from cascade.backends import ON_TENSORFLOW, choose_backend
         from cascade.backends.digests import digests
-        from cascade.bundle import SHIPPED, Bundle
+        from cascade.bundle import Bundle, folder_of
         from cascade.errors import CascadeError, LibraryMissing
         from cascade.projection import Projection
 
         try:
-            self._bundle = Bundle.open(SHIPPED if name == DEFAULT else Path(name), verify=False)
+            self._bundle = Bundle.open(folder_of(name), verify=False)
             self._preprocessing = self._bundle.preprocessing
             # refuses a backend that the bundle lacks, before any work
             self.backend = choose_backend(self._bundle, backend)

@@ -49,8 +49,9 @@ class Settings:
     model: str = _setting(
         "default",
         types.text,
-        "Folder of the model bundle; 'default' is the shipped one; 'constant:LABEL' gives every "
-        "picture that label, to try the queue without networks.",
+        "Folder of the model bundle; 'default' is the shipped one, as 'accurate' is (a folder of "
+        "such a name is given as ./accurate); 'constant:LABEL' gives every picture that label, to "
+        "try the queue without networks.",
     )
     backend: str = _setting(
         "auto",

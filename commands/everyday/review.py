@@ -153,7 +153,7 @@ def pick(
       fashion-cascade review pick spring.html --crawl spring --limit 200
       fashion-cascade review pick --crawl spring --format jsonl
     """
-    from cascade.bundle import SHIPPED, Bundle
+    from cascade.bundle import Bundle, folder_of
     from db.queries import rows
 
     if target is None and output_format is None:
@@ -166,7 +166,7 @@ def pick(
         wanted = check_filter(catalogue.engine, filter_from_options(filters))
         wanted = replace(wanted, corrected=False, status="labelled")
         settings = load_settings(model=model)
-        bundle = Bundle.open(SHIPPED if settings.model == "default" else settings.model)
+        bundle = Bundle.open(folder_of(settings.model))
         found = picked_rows(
             catalogue.engine,
             sampled(rows(catalogue.engine, wanted), candidates, seed),

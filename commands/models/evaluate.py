@@ -110,14 +110,19 @@ def command(
     text = f"model {cascade.version} in {cascade.backend} on {pictures}{left_out}"
     text += f"\n\n{text_report(evaluation)}"
     if rival is not None:
-        if rival.preprocessing != cascade.preprocessing or rival.taxonomy != cascade.taxonomy:
+        if rival.taxonomy != cascade.taxonomy:
             raise click.UsageError(
-                f"{compare}: has another taxonomy or input size; "
-                "only bundles with the same taxonomy and input size can be compared"
+                f"{compare}: has another taxonomy; only bundles of one taxonomy can be compared"
             )
-        theirs = LabelledPredictions(
-            rival.routing, all_logits(rival, decoded.pixels), decoded.items
-        )
+        seen = decoded
+        if rival.preprocessing != cascade.preprocessing:
+            seen = decode_items(decoded.items, rival.preprocessing)
+        if len(seen) != len(decoded):
+            raise click.UsageError(
+                f"{compare}: {len(decoded) - len(seen)} pictures cannot be decoded again for its "
+                "input size; leave --compare out, or evaluate each bundle alone"
+            )
+        theirs = LabelledPredictions(rival.routing, all_logits(rival, seen.pixels), seen.items)
         compared = compare_measures(labelled.measures(), theirs.measures())
         content["compared"] = {"model": rival.version} | {c.name: c.to_json() for c in compared}
         table = text_table(PAIRED_HEADER, comparison_rows(compared))
