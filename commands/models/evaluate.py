@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,11 @@ from commands.options import (
 )
 from rendering.output import is_stdout
 from worker.errors import ExitCode
+
+if TYPE_CHECKING:
+    from cascade.classifier import Cascade
+    from cascade.data.dataset import Pictures
+    from cascade.evaluation.predictions import LabelledPredictions
 
 
 @click.command()
@@ -71,6 +76,7 @@ def command(
       fashion-cascade evaluate photos/manifest.csv --without-source 'zappos_*'
       fashion-cascade evaluate photos/test --compare older-bundle --format json
     """
+    from cascade.bundle import folder_of
     from cascade.classifier import Cascade
     from cascade.data.dataset import decode_items, read_labelled, without_sources
     from cascade.errors import TaxonomyError
@@ -92,7 +98,7 @@ def command(
     with exit_codes(usage), suppress_startup_messages():
         settings = load_settings(model=model, backend=backend)
         cascade = Cascade.load(bundle_folder(settings), backend=settings.backend)
-        rival = Cascade.load(compare) if compare else None
+        rival = Cascade.load(folder_of(compare)) if compare else None
     with exit_codes(usage):
         items = read_labelled(pictures, cascade.taxonomy, split, encoding=encoding)
         items = without_sources(items, without)
@@ -110,19 +116,7 @@ def command(
     text = f"model {cascade.version} in {cascade.backend} on {pictures}{left_out}"
     text += f"\n\n{text_report(evaluation)}"
     if rival is not None:
-        if rival.taxonomy != cascade.taxonomy:
-            raise click.UsageError(
-                f"{compare}: has another taxonomy; only bundles of one taxonomy can be compared"
-            )
-        seen = decoded
-        if rival.preprocessing != cascade.preprocessing:
-            seen = decode_items(decoded.items, rival.preprocessing)
-        if len(seen) != len(decoded):
-            raise click.UsageError(
-                f"{compare}: {len(decoded) - len(seen)} pictures cannot be decoded again for its "
-                "input size; leave --compare out, or evaluate each bundle alone"
-            )
-        theirs = LabelledPredictions(rival.routing, all_logits(rival, seen.pixels), seen.items)
+        theirs = _predictions_beside(rival, cascade, decoded, compare)
         compared = compare_measures(labelled.measures(), theirs.measures())
         content["compared"] = {"model": rival.version} | {c.name: c.to_json() for c in compared}
         table = text_table(PAIRED_HEADER, comparison_rows(compared))
@@ -141,6 +135,28 @@ def command(
     )
     if decoded.rejected:
         raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+def _predictions_beside(
+    rival: Cascade, cascade: Cascade, decoded: Pictures, folder: str | None
+) -> LabelledPredictions:
+    """What another bundle says about the same pictures, decoded for its own input size."""
+    from cascade.data.dataset import decode_items
+    from cascade.evaluation.predictions import LabelledPredictions, all_logits
+
+    if rival.taxonomy != cascade.taxonomy:
+        raise click.UsageError(
+            f"{folder}: has another taxonomy; only bundles of one taxonomy can be compared"
+        )
+    seen = decoded
+    if rival.preprocessing != cascade.preprocessing:
+        seen = decode_items(decoded.items, rival.preprocessing)
+    if len(seen) != len(decoded):
+        raise click.UsageError(
+            f"{folder}: {len(decoded) - len(seen)} pictures cannot be decoded again for its "
+            "input size; leave --compare out, or evaluate each bundle alone"
+        )
+    return LabelledPredictions(rival.routing, all_logits(rival, seen.pixels), seen.items)
 
 
 def _write_report(html: Path, evaluation: Any, labelled: Any, pixels: Any, title: str) -> None:
