@@ -10,6 +10,10 @@
 table: means over the seeds with their spread, by shop and over shops. The logits of each training
 are kept in --work, so a stopped run goes on.
 
+    python -m tools.hold_out_sources photos/manifest.csv --shops --judge my-bundle --judge default
+
+trains nothing: it puts bundles side by side, at home and in the shops that none was trained on.
+
 Sources with fewer than 30 pictures are held out together. By default the features of the frozen
 trunk are computed once (--features caches them), and heads are trained for each source. --train
 trains the full network of each experiment for that many epochs instead; trunk+trunk-plain trains
@@ -55,6 +59,7 @@ from tools.held_out_training import (
     hold_out_network,
     trunk_features,
 )
+from tools.judged_bundles import judged, tables
 
 HoldOut = Callable[[Sequence[str]], HeldOutResult]
 MIN_PICTURES = 30
@@ -97,6 +102,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--experiment", action="append", metavar="NAME[+TEACHER]", help="Network; repeatable."
     )
     parser.add_argument("--shops", action="store_true", help="Hold out shops; print one table.")
+    parser.add_argument(
+        "--judge", action="append", metavar="BUNDLE", help="With --shops: compare these bundles."
+    )
     parser.add_argument("--seeds", default="2026,2027", help="Seeds for --shops [2026,2027].")
     parser.add_argument("--seed", type=int, help="Seed for --train [the experiment's].")
     parser.add_argument("--runs", type=int, default=1, help="Trainings to average, for --train.")
@@ -109,6 +117,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     items = read_labelled_manifest(arguments.manifest, Taxonomy.load())
+    if arguments.judge:
+        rows = tables(judged(arguments.judge, items))
+        print(markdown_table(("shop", "bundle", *shops.HEADLINE), rows))
+        return
     if arguments.shops:
         for network, results in shop_results(arguments, items).items():
             print(f"{network}\n\n{shops.markdown(results)}\n", flush=True)
