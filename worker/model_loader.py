@@ -60,7 +60,7 @@ class Model(Protocol):
 def open_model(
     name: str, backend: str = "auto", threads: int = 0, *, features: bool = False
 ) -> Model:
-    """Open the model of a setting: ``default``, ``accurate``, a folder, or ``constant:LABEL``.
+    """Open the model of a setting: a word of ``NAMED``, a folder, or ``constant:LABEL``.
 
     Args:
         name: the setting ``model``.

@@ -20,6 +20,7 @@ from cascade.data.dataset import (
     has_picture_content,
     read_labelled_folder,
     read_labelled_manifest,
+    without_sources,
 )
 from cascade.data.near_duplicates import (
     MIN_GROUPS,
@@ -74,6 +75,7 @@ def prepare(
     seed: int,
     *,
     encoding: str | None = None,
+    without: Sequence[str] = (),
 ) -> DatasetSplits:
     """Read, decode, group and split labelled pictures.
 
@@ -87,11 +89,12 @@ def prepare(
         preprocessing: How pictures are decoded.
         seed: Of the splits.
         encoding: Of a manifest, see `tabular.lines.text_lines`.
+        without: Patterns of the sources of a manifest to leave out, see ``without_sources``.
 
     Raises:
         DatasetError: A group is in two splits, or a label has too few groups.
     """
-    pictures = _read(source, taxonomy, preprocessing, encoding)
+    pictures = _read(source, taxonomy, preprocessing, encoding, without)
     items = pictures.items
     if not any(item.group for item in items):
         log.info("looking for near duplicates among %d pictures", len(items))
@@ -129,12 +132,19 @@ def with_drawings(
 
 
 def _read(
-    source: Path, taxonomy: Taxonomy, preprocessing: Preprocessing, encoding: str | None
+    source: Path,
+    taxonomy: Taxonomy,
+    preprocessing: Preprocessing,
+    encoding: str | None,
+    without: Sequence[str],
 ) -> Pictures:
     if source.suffix.lower() == ".npz":
         return read_npz(source, taxonomy, preprocessing)
     if source.is_file():
-        return decode_items(read_labelled_manifest(source, taxonomy, encoding), preprocessing)
+        items = without_sources(read_labelled_manifest(source, taxonomy, encoding), without)
+        return decode_items(items, preprocessing)
+    if without:
+        raise DatasetError(f"{source}: only a manifest has sources to leave out")
     if (source / "train").is_dir():
         items = [
             item

@@ -44,6 +44,13 @@ def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) 
     metavar="URL",
     help="Train on the corrections in this catalogue, alone or in addition to PICTURES.",
 )
+@click.option(
+    "--without-source",
+    "without",
+    metavar="PATTERN",
+    multiple=True,
+    help="Leave out the sources of a manifest that match, such as 'zappos_*'; repeatable.",
+)
 @out_option("Folder of the new bundle.")
 @click.option(
     "--work",
@@ -159,6 +166,7 @@ def _list_experiments(context: click.Context, _: click.Parameter, wanted: bool) 
 def command(
     pictures: Path | None,
     from_catalogue: str | None,
+    without: tuple[str, ...],
     out: Path,
     work: Path | None,
     experiment: str,
@@ -239,7 +247,7 @@ def command(
         preprocessing = _parse_input_size(input_size)
         with hint_at_folders(pictures, taxonomy):
             sources = (pictures, from_catalogue, taxonomy, encoding)
-            splits, tree = _prepare_splits(*sources, seed, preprocessing)
+            splits, tree = _prepare_splits(*sources, seed, preprocessing, without)
         if suspects is not None:
             from commands.suspected import write_suspects
 
@@ -277,6 +285,7 @@ def _prepare_splits(
     encoding: str | None,
     seed: int,
     preprocessing: Preprocessing,
+    without: tuple[str, ...],
 ) -> tuple[DatasetSplits, Taxonomy]:
     """The pictures by split, and their taxonomy."""
     from cascade.data.corrected_pictures import (
@@ -290,7 +299,9 @@ def _prepare_splits(
     if from_catalogue is None:
         assert pictures is not None
         tree = taxonomy_for(pictures, taxonomy)
-        return prepare(pictures, tree, preprocessing, seed, encoding=encoding), tree
+        return prepare(
+            pictures, tree, preprocessing, seed, encoding=encoding, without=without
+        ), tree
     rows = corrected_rows(from_catalogue)
     if pictures is None:
         if taxonomy == "folders":
@@ -301,7 +312,7 @@ def _prepare_splits(
         return prepare_corrections(corrections, tree, seed), tree
     tree = taxonomy_for(pictures, taxonomy)
     corrections = corrected_pictures(rows, tree, preprocessing)
-    splits = prepare(pictures, tree, preprocessing, seed, encoding=encoding)
+    splits = prepare(pictures, tree, preprocessing, seed, encoding=encoding, without=without)
     splits, added = with_corrections(splits, corrections)
     click.echo(
         f"{added.trained:,} corrections are trained on; they replace {added.replaced:,} labels of "

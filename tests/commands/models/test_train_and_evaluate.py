@@ -11,10 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cascade.bundle import SHIPPED, Bundle
+from cascade.bundle import SHIPPED, Bundle, BundleParts, seal, write_parts
+from cascade.data.prepare import prepare
 from cascade.drawings import write_sample_crawl
+from cascade.errors import DatasetError
 from cascade.evaluation.evaluate import ConfusionMatrix
 from cascade.evaluation.plots import confusion_csv
+from cascade.networks.architectures import build_trunk
+from cascade.networks.serialisation import write_network
+from cascade.pictures.decode import Preprocessing
+from cascade.taxonomy import Taxonomy
 from tests.commands.running import run
 
 
@@ -112,6 +118,46 @@ def test_evaluate_writes_the_page_and_the_figures(
     taken = ("--figures", str(tmp_path / "taken"))
     said = run("evaluate", str(drawings), "--model", str(small_bundle), *taken, exit_code=2)
     assert "coverage.png" in said.stderr
+
+
+def test_bundles_of_different_input_sizes_are_compared_each_at_its_own(
+    drawings: Path, tmp_path: Path
+) -> None:
+    """The figures of each are those that it has alone."""
+    shipped = Bundle.open()
+    student = build_trunk(shipped.decisions, 80, 60, blocks=2)
+    write_network(tmp_path / "student", 0, student)
+    size = Preprocessing(width=60, height=80)
+    numbers = [0] * len(tuple(shipped.decisions))
+    parts = BundleParts(shipped.taxonomy, size, "combined", shipped.decisions, numbers)
+    write_parts(tmp_path / "student", parts)
+    seal(tmp_path / "student", {}, {})
+    asked = ("evaluate", str(drawings), "--format", "json", "--model")
+    both = json.loads(run(*asked, "accurate", "--compare", str(tmp_path / "student")).stdout)
+    alone = json.loads(run(*asked, str(tmp_path / "student")).stdout)
+    compared = both["compared"]
+    assert compared["model"] == alone["model"] != both["model"] == shipped.version
+    for name in ("leaf, in scope", "primary"):
+        own, other = both["rates"][name]["right"], alone["rates"][name]["right"]
+        assert compared[name]["only_first"] - compared[name]["only_second"] == own - other != 0
+
+
+def test_train_leaves_out_the_sources_that_match(drawings: Path, tmp_path: Path) -> None:
+    said = run(
+        *("train", str(drawings), "--without-source", "zappos_*", "--out", str(tmp_path / "out")),
+        exit_code=2,
+    )
+    assert "only a manifest has sources to leave out" in said.stderr
+    paths = sorted(drawings.rglob("*.jpg"))
+    manifest = tmp_path / "manifest.csv"
+    lines = [f"{p},{p.parent.relative_to(drawings)},,brand_{n % 2}" for n, p in enumerate(paths)]
+    manifest.write_text("\n".join(["path,label,split,source", *lines]))
+    tree = Taxonomy.load()
+    asked = (manifest, tree, Preprocessing(width=18, height=24), 1)
+    with pytest.raises(DatasetError, match="no picture has a source that matches"):
+        prepare(*asked, without=["bramd_*"])
+    with pytest.raises(DatasetError, match="no pictures are left"):
+        prepare(*asked, without=["*"])
 
 
 @pytest.mark.parametrize("place", [".env", "fashion-cascade.toml"])
