@@ -114,6 +114,8 @@ def writing(engine: Engine) -> Iterator[Connection]:
     with mapped(shown(engine)), engine.connect() as connection:
         immediate = connection.execution_options(sqlite_begin="BEGIN IMMEDIATE")
         with immediate.begin():
+            if engine.dialect.name == "postgresql":
+                postgresql.limit_idleness(connection)
             yield immediate
 
 

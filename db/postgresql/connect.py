@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
 from db.errors import DatabaseRefuses
 
 CONNECT_TIMEOUT_SECONDS = 10
@@ -21,6 +24,9 @@ SILENCE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,  # milliseconds, for what was sent and not acknowledged
 }
+# A host that vanishes in the middle of a transaction leaves its locks behind. Without a limit the
+# server keeps them until its own keepalive finds out, after two hours, and every writer waits.
+IDLE_SECONDS = 30
 CONNECT: dict[str, Any] = {
     "connect_timeout": CONNECT_TIMEOUT_SECONDS,
     "client_encoding": "utf8",  # whatever PGCLIENTENCODING or the role's setting says
@@ -50,3 +56,9 @@ def prepare(raw: Any, where: str) -> None:
     if not (raw.info.parameter_status("DateStyle") or "").startswith("ISO"):
         raw.execute("SET datestyle = 'ISO'")  # the driver reads no other
         raw.commit()
+
+
+def limit_idleness(connection: Connection) -> None:
+    """Have the server end this transaction if its client says nothing for `IDLE_SECONDS`."""
+    name, limit = "idle_in_transaction_session_timeout", f"{IDLE_SECONDS}s"
+    connection.execute(sa.select(sa.func.set_config(name, limit, True)))

@@ -10,6 +10,8 @@ What differs from Kombu, each point for want of a setting:
 - A message that was popped and could not be recorded as taken is put back first of all.
 - An acknowledgement that did not reach the broker gives the worker its place back, and is sent
   again. Kombu counts the message as in work for ever: the worker then stands idle.
+- A connection that was closed already is a lost connection. Kombu looks for its host, and the
+  AttributeError ended the worker.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -138,6 +140,8 @@ class Channel(kombu_redis.Channel):
     _refused = False
 
     def _connparams(self, asynchronous: bool = False) -> Any:
+        if self.connection.client is None:
+            raise LostConnection("the connection to the broker was closed")
         parameters = super()._connparams(asynchronous=asynchronous)
         connection = parameters["connection_class"]
         return parameters | {"connection_class": _with_passing_refusals(connection)}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import kombu
 import pytest
 import redis
 
@@ -176,3 +177,18 @@ def test_a_wait_that_a_failover_ends_is_a_lost_connection(broker: RedisServer) -
             connection.read_response()
     finally:
         connection.disconnect()
+
+
+def test_what_is_done_with_a_closed_connection_is_a_lost_connection(broker: RedisServer) -> None:
+    """Kombu gives messages back and acknowledges them after another loss closed the connection."""
+    transport.install()
+    connection = kombu.Connection(f"redis://127.0.0.1:{broker.port}/0")
+    connection.default_channel.basic_get("nothing")
+    channel = connection.default_channel
+    connection.transport.client = None  # as `Connection.collect` does
+    channel._pool = None
+    with pytest.raises(connection.connection_errors, match="was closed"):
+        channel.qos.ack("tag")
+    with pytest.raises(connection.connection_errors, match="was closed"):
+        channel.qos.restore_by_tag("tag")
+    transport._finished.discard("tag")
