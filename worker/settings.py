@@ -135,7 +135,9 @@ class Settings:
         "Seconds that a stopping worker has to finish its shards.",
     )
     heal_seconds: int = _setting(
-        600, types.number(0, 86400), "How often workers publish lost messages again; 0: never."
+        600,
+        types.number(0, 86400),
+        "How often, and after how long, workers publish lost messages again; 0: never.",
     )
     model_store: str = _setting(
         "",

@@ -101,6 +101,7 @@ class World:
             "FASHION_CASCADE_VISIBILITY_TIMEOUT": "12",
             "FASHION_CASCADE_SHARD_TIME_LIMIT": "6",
             "FASHION_CASCADE_LEASE_SECONDS": "5",
+            "FASHION_CASCADE_HEAL_SECONDS": "10",
             "FASHION_CASCADE_SOFT_SHUTDOWN_SECONDS": "10",
             "FASHION_CASCADE_DEVICE": "cpu",
         }

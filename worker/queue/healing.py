@@ -26,7 +26,7 @@ LOCK = "requeue"
 
 def untouched_seconds(settings: Settings) -> float:
     """How long a row must have been untouched to count as lost."""
-    return max(600.0, 2.0 * settings.visibility_timeout)
+    return max(float(settings.heal_seconds), 2.0 * settings.visibility_timeout)
 
 
 def publish_lost(settings: Settings, age: float | None = None) -> int:
