@@ -51,6 +51,7 @@ MAY_IMPORT = {
     "cascade.adaptation": {
         *("cascade.errors", "cascade.chunks", "cascade.decisions", "cascade.taxonomy"),
         *("cascade.routing", "cascade.calibration", "cascade.bundle", "cascade.conversion"),
+        "cascade.guarantee",
         *("cascade.data", "cascade.networks", "cascade.backends", "cascade.evaluation"),
         "cascade.projection",
     },

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from cascade.adaptation.adapt import Trial, corrected_features, product_groups, try_out
-from cascade.adaptation.features import head_weights, read_adaptable
+from cascade.adaptation.features import features_of, head_weights, read_adaptable
 from cascade.adaptation.refit import logits_of
 from cascade.adaptation.replay import FeatureSet, read_replay
 from cascade.bundle import Bundle
@@ -39,27 +39,29 @@ def adapted_rows(
     without pictures, or one that the bundle was trained on.
     """
     seen = bundle.manifest["training"]["sources"]
-    home = _features(bundle, [i for i in items if i.source in seen and i.split == "test"])[0]
+    at_home = [item for item in items if item.source in seen and item.split == "test"]
+    pictures = decode_items(at_home, bundle.preprocessing)
+    home = FeatureSet(features_of(read_adaptable(bundle), pictures.pixels), pictures.items)
     replay = read_replay(bundle)
     old = head_weights(read_adaptable(bundle))
     for shop in shops:
         own = [item for item in items if item.source.startswith(shop)]
         if not own or any(item.source in seen for item in own):
             raise DatasetError(f"{shop!r}: expected sources that the bundle was not trained on")
-        pictures, groups = _features(bundle, own)
+        shown, groups = _features(bundle, own)
         for count in counts:
             found, strengths = [], []
             for seed in range(DRAWS):
                 chosen = drawn_products(groups, count, seed)
-                rest, heads, routing = pictures.subset(~chosen), old, bundle.routing
-                trial = _trial(bundle, pictures, groups, chosen, replay)
+                rest, heads, routing = shown.subset(~chosen), old, bundle.routing
+                trial = _trial(bundle, shown, groups, chosen, replay)
                 if trial is not None and trial.helps:
                     heads, routing = trial.heads, trial.routing
                 strengths.append(trial.strength if trial is not None and trial.helps else 0.0)
                 before = _shares(bundle.routing, old, rest), _shares(bundle.routing, old, home)
                 after = _shares(routing, heads, rest), _shares(routing, heads, home)
                 found.append((before[0], after[0], after[1] - before[1]))
-            yield _row(shop, count, len(pictures), np.array(found), strengths)
+            yield _row(shop, count, len(shown), np.array(found), strengths)
 
 
 def drawn_products(groups: Sequence[str], count: int, seed: int) -> np.ndarray:

@@ -18,14 +18,16 @@ import numpy as np
 from cascade.adaptation.crossvalidation import (
     STRENGTHS,
     Gain,
-    OutOfFold,
+    calibrated_losses,
     corrections_needed,
     cross_validate,
-    losses,
+    farthest,
 )
 from cascade.adaptation.features import features_of, head_weights, read_adaptable, set_head_weights
 from cascade.adaptation.refit import Labelled, Refitter, logits_of
 from cascade.adaptation.replay import TRAIN, VALIDATION, FeatureSet, read_replay
+from cascade.adaptation.sure_labels import as_sure_as
+from cascade.adaptation.views import other_views
 from cascade.backends import TENSORFLOW
 from cascade.bundle import MANIFEST, Bundle, add_card_section, seal, write_calibration
 from cascade.calibration import fit_temperatures, thresholds_of, tune_thresholds
@@ -50,7 +52,8 @@ class Trial:
         strength: The share of the way from the old heads to the refitted ones.
         heads: ``(F + 1, K)``, fitted to all corrections.
         routing: Calibrated for these heads.
-        gain: How much less loss a corrected picture has that the heads were not fitted to.
+        gain: How much less calibrated loss a corrected picture has that the heads were not fitted
+            to.
         right: How many corrected pictures have the right leaf, before and after.
         shop: Measures of the corrected pictures, after and before.
         home: The same of the bundle's own validation pictures.
@@ -72,8 +75,8 @@ class Trial:
 
     @property
     def helps(self) -> bool:
-        """Whether the gain is sure and more corrected pictures have the right leaf."""
-        return self.strength > 0 and self.gain.sure and self.right[1] > self.right[0]
+        """Whether the gain is sure, and there was something to learn."""
+        return self.strength > 0 and self.gain.sure and self.right[0] < self.corrections
 
 
 def product_groups(pictures: Pictures) -> list[str]:
@@ -91,15 +94,17 @@ def try_out(
 ) -> Trial:
     """Refit the heads to corrections, and judge them by cross-validation.
 
-    The strength is that with the least loss on the corrections among those that lose no more than
-    ``MOST_LOST_AT_HOME`` at home. Temperatures are the less confident ones of home and shop;
-    thresholds are tuned on both together.
+    The strength is the farthest of those that have no less corrected pictures right, lose no more
+    than ``MOST_LOST_AT_HOME`` at home, and gain as much as the best within its standard error.
+    Temperatures and thresholds are fitted to home with the new heads; then the thresholds of all
+    leaves are moved together until labels of the shop are as precise as before, and as many are
+    sure (``cascade.adaptation.sure_labels``).
 
     Args:
         bundle: With one adaptable network.
         features: The corrected pictures.
         groups: The group of each; see ``product_groups``.
-        precision: Share of right labels to aim at where they stop.
+        precision: Share of right labels to aim at where they stop, at home.
         replay: The bundle's replayed features, if they are read already.
 
     Raises:
@@ -110,7 +115,8 @@ def try_out(
     decisions, taxonomy, routing = bundle.decisions, bundle.taxonomy, bundle.routing
 
     def labelled(pictures: FeatureSet) -> Labelled:
-        return Labelled(pictures.values, targets(pictures.items, decisions, taxonomy))
+        fits = targets(pictures.items, decisions, taxonomy)
+        return Labelled(pictures.values, fits, pictures.views)
 
     old = head_weights(read_adaptable(bundle))
     divisors = [routing.temperatures.get(decision.node, 1.0) for decision in decisions]
@@ -120,26 +126,34 @@ def try_out(
     found = cross_validate(refitter, corrections, groups)
     fitted = refitter.refit(corrections)
     at_home = {s: logits_of(calm + s * (fitted - calm), home.values) for s in (0.0, *STRENGTHS)}
-    strength = _strength(found, corrections, at_home, home, replace(routing, temperatures={}))
+    bare = replace(routing, temperatures={}, familiarity=None)
+    right = {
+        s: _leaves_right(bare, logits, features.items)
+        for s, logits in {0.0: found.before, **found.after}.items()
+    }
+    kept = {s: _leaves_right(bare, logits, home.items) for s, logits in at_home.items()}
+    allowed = [
+        s
+        for s in STRENGTHS
+        if kept[0.0] - kept[s] <= MOST_LOST_AT_HOME * max(1, len(home)) and right[s] >= right[0.0]
+    ]
+    old_loss = calibrated_losses(found.before, corrections.fits, decisions)
+    gains = {
+        s: Gain.of(old_loss, calibrated_losses(found.after[s], corrections.fits, decisions), groups)
+        for s in STRENGTHS
+    }
+    strength, gain = farthest(gains, allowed)
+    half = Gain.of(old_loss, calibrated_losses(found.half, corrections.fits, decisions), groups)
     own = found.after.get(strength, found.before)
-    joint = np.concatenate([at_home[strength], own])
-    items = (*home.items, *features.items)
-    after = _calibrated(routing, joint, items, len(home), precision)
-    before = replace(routing, temperatures={})
-    old_loss = losses(found.before, corrections.fits, decisions)
-    gain, half = (
-        Gain.of(old_loss, losses(logits, corrections.fits, decisions), groups)
-        for logits in (own, found.half)
-    )
+    before = replace(routing, temperatures={})  # the heads of `calm` have them divided out
+    after = _calibrated(routing, at_home[strength], home.items, precision)
+    after = as_sure_as(before, found.before, after, own, features.items)
     return Trial(
         strength,
         calm + strength * (fitted - calm),
         after,
         gain,
-        (
-            _leaves_right(before, found.before, features.items),
-            _leaves_right(after, own, features.items),
-        ),
+        (right[0.0], right[strength]),
         _measured(after, own, before, found.before, features.items),
         _measured(after, at_home[strength], before, at_home[0.0], home.items),
         len(features),
@@ -148,41 +162,17 @@ def try_out(
     )
 
 
-def _strength(
-    found: OutOfFold,
-    corrections: Labelled,
-    at_home: Mapping[float, np.ndarray],
-    home: FeatureSet,
-    routing: Routing,
-) -> float:
-    """The best of ``STRENGTHS`` that home allows; 0 if it allows none, or none has less loss."""
-    right = {s: _leaves_right(routing, logits, home.items) for s, logits in at_home.items()}
-    allowed = [
-        s for s in STRENGTHS if right[0.0] - right[s] <= MOST_LOST_AT_HOME * max(1, len(home))
-    ]
-
-    def loss(strength: float) -> float:
-        logits = found.before if strength == 0 else found.after[strength]
-        return float(losses(logits, corrections.fits, routing.decisions).mean())
-
-    return min((0.0, *allowed), key=loss)
-
-
 def _leaves_right(routing: Routing, logits: np.ndarray, items: Sequence[Item]) -> int:
     predicted = LabelledPredictions(routing, logits, items)
     return int((predicted.best_leaf == predicted.true_leaf)[predicted.leaf_known].sum())
 
 
 def _calibrated(
-    routing: Routing, logits: np.ndarray, items: Sequence[Item], home: int, precision: float
+    routing: Routing, logits: np.ndarray, items: Sequence[Item], precision: float
 ) -> Routing:
-    """Temperatures and thresholds for heads with these logits; the first ``home`` are at home."""
+    """Temperatures and thresholds for heads with these logits of pictures at home."""
     decisions = routing.decisions
-    fits = targets(items, decisions, routing.taxonomy)
-    there = fit_temperatures(logits[:home], fits[:home], decisions)
-    here = fit_temperatures(logits[home:], fits[home:], decisions)
-    reached = {d.node: fits[home:, c].any() for d, c in decisions.with_columns()}
-    temperatures = {n: max(t, here[n]) if reached[n] else t for n, t in there.items()}
+    temperatures = fit_temperatures(logits, targets(items, decisions, routing.taxonomy), decisions)
     # what is familiar was told by the logits of the old heads
     warm = replace(routing, temperatures=temperatures, thresholds={}, familiarity=None)
     nodes = tune_thresholds(warm, logits, [item.label for item in items], precision)
@@ -270,7 +260,7 @@ def card_text(trial: Trial, lineage: Mapping[str, Any]) -> str:
 
 
 def corrected_features(bundle: Bundle, pictures: Pictures) -> FeatureSet:
-    """The features of corrected pictures.
+    """The features of corrected pictures, and of other views of them.
 
     Raises:
         DatasetError: There are none.
@@ -278,4 +268,7 @@ def corrected_features(bundle: Bundle, pictures: Pictures) -> FeatureSet:
     """
     if not len(pictures):
         raise DatasetError("expected corrected pictures, received none")
-    return FeatureSet(features_of(read_adaptable(bundle), pictures.pixels), pictures.items)
+    every = [pictures.pixels, *other_views(pictures.pixels)]
+    values = features_of(read_adaptable(bundle), np.concatenate(every))
+    own, *views = values.reshape(len(every), len(pictures), -1)
+    return FeatureSet(own, pictures.items, np.stack(views))

@@ -7,13 +7,14 @@ The strength is the share of the way from the old heads to the refitted ones (Wo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cascade.adaptation import MIN_GROUPS
 from cascade.adaptation.refit import Labelled, Refitter, logits_of
+from cascade.calibration import fit_temperatures
 from cascade.decisions import DecisionSet
 from cascade.errors import DatasetError
 
@@ -92,6 +93,18 @@ def losses(logits: np.ndarray, fits: np.ndarray, decisions: DecisionSet) -> np.n
     return result
 
 
+def calibrated_losses(logits: np.ndarray, fits: np.ndarray, decisions: DecisionSet) -> np.ndarray:
+    """``(N,)``: the losses at the temperatures that suit these pictures best.
+
+    What a shop's labels cost at the temperatures of home tells mostly how sure the heads are of
+    themselves. Thresholds settle that; heads have to rank the outcomes better.
+    """
+    found = fit_temperatures(logits, fits, decisions)
+    divisors = [found[decision.node] for decision in decisions]
+    widths = [len(decision.outcomes) for decision in decisions]
+    return losses(logits / np.repeat(divisors, widths), fits, decisions)
+
+
 @dataclass(frozen=True)
 class Gain:
     """How much less loss a picture has after refitting: the mean, and its standard error."""
@@ -112,6 +125,18 @@ class Gain:
         count, total = len(sums), len(before)
         spread = float(sums.std(ddof=1)) * math.sqrt(count) / total if count > 1 else math.inf
         return cls(float(sums.sum()) / total, spread)
+
+
+def farthest(gains: Mapping[float, Gain], allowed: Sequence[float]) -> tuple[float, Gain]:
+    """The strength to take, and the greatest gain.
+
+    The gain is flat around its best, and leaves go on getting right behind it: so it is the
+    greatest of the ``allowed`` strengths whose gain is within a standard error of the best. 0 if
+    none is allowed.
+    """
+    best = max((gains[s] for s in allowed or gains), key=lambda gain: gain.mean)
+    near = [s for s in allowed if gains[s].mean >= best.mean - best.error]
+    return max(near, default=0.0), best
 
 
 def corrections_needed(count: int, full: Gain, half: Gain) -> int | None:

@@ -28,14 +28,29 @@ HIDDEN = -1e4  # the logit of an outcome that does not take part
 
 @dataclass(frozen=True)
 class Labelled:
-    """Features with what they stand for: ``(N, F)`` float32 values and ``(N, K)`` targets."""
+    """Features with what they stand for.
+
+    Attributes:
+        values: ``(N, F)`` float32.
+        fits: ``(N, K)`` targets.
+        views: ``(V, N, F)`` float32, other views of the same pictures; None if there are none.
+    """
 
     values: np.ndarray
     fits: np.ndarray
+    views: np.ndarray | None = None
 
     def subset(self, rows: np.ndarray) -> Labelled:
         """The pictures of ``rows``."""
-        return Labelled(self.values[rows], self.fits[rows])
+        views = None if self.views is None else self.views[:, rows]
+        return Labelled(self.values[rows], self.fits[rows], views)
+
+    def all_views(self) -> Labelled:
+        """Each view as a picture of its own."""
+        if self.views is None:
+            return self
+        values = np.concatenate([self.values, *self.views])
+        return Labelled(values, np.tile(self.fits, (1 + len(self.views), 1)))
 
 
 def logits_of(heads: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -70,6 +85,7 @@ class Refitter:
     def refit(self, corrections: Labelled, seed: int = 0) -> np.ndarray:
         """``(F + 1, K)`` heads after full-batch Adam over the corrections and batches of replay."""
         random = np.random.default_rng(seed)
+        corrections = corrections.all_views()
         own, count = self._project(corrections.values), len(corrections.fits)
         own_logits = logits_of(self.heads, corrections.values)
         size = min(BATCH, len(self._replayed))

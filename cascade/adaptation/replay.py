@@ -36,10 +36,12 @@ class FeatureSet:
     Attributes:
         values: ``(N, F)`` float32.
         items: The N labels, sources, groups and splits.
+        views: ``(V, N, F)`` float32, other views of the same pictures; None if there are none.
     """
 
     values: np.ndarray
     items: tuple[Item, ...]
+    views: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -47,7 +49,8 @@ class FeatureSet:
     def subset(self, rows: np.ndarray) -> FeatureSet:
         """The pictures of ``rows``: ``(n,)`` row numbers, or an ``(N,)`` bool mask."""
         chosen = np.flatnonzero(rows) if rows.dtype == bool else rows
-        return FeatureSet(self.values[chosen], tuple(self.items[int(n)] for n in chosen))
+        views = None if self.views is None else self.views[:, chosen]
+        return FeatureSet(self.values[chosen], tuple(self.items[int(n)] for n in chosen), views)
 
     def of_split(self, split: str) -> FeatureSet:
         """The pictures of one split."""

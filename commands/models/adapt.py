@@ -35,7 +35,7 @@ HEADER = ("measure", "before", "after", "95 % interval", "pictures", "better", "
     type=PRECISION,
     default=0.98,
     metavar="FRACTION",
-    help="Share of correct labels to aim at, where a label stops.",
+    help="Share of correct labels to aim at, where a label stops, at home.",
 )
 def command(
     from_catalogue: str,
