@@ -106,6 +106,12 @@ required_crawl_option = click.option("--crawl", metavar="NAME", required=True, h
 new_crawl_option = click.option(
     "--crawl", metavar="NAME", show_default="name of the folder", help="Crawl of the new rows."
 )
+images_store_option = click.option(
+    "--images-store",
+    metavar="FOLDER",
+    show_default="folder of the manifest",
+    help="IMAGES_STORE of the Scrapy project, where --manifest is its feed.",
+)
 shop_option = click.option(
     "--shop", metavar="NAME", help="Shop of the pictures. Also for pictures that are done."
 )

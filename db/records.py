@@ -14,6 +14,7 @@ STATUSES = ("pending", "labelled", "rejected", "quarantined", "cancelled")
 FINAL_STATUSES = frozenset(STATUSES) - {"pending"}
 FAILED_STATUSES = ("rejected", "quarantined", "cancelled")
 REASON_QUARANTINED = "worker_died"
+NOT_DOWNLOADED = "not_downloaded"  # the crawler has no file of it; `detail` has its words
 PUT_OFF = "put_off"  # of an Outcome: the file cannot be read for now, so the row stays pending
 # reasons that another run looks at again: rights, disks and links change without the file
 RETRIED_REASONS = ("unreadable", "outside_root")
@@ -36,7 +37,10 @@ class FileState:
 
 @dataclass(frozen=True)
 class PendingRow:
-    """A path to be labelled, with what the crawler knows about it."""
+    """A path to be labelled, with what the crawler knows about it.
+
+    `failure` is why the crawler has no file there, in its words; None: it has one.
+    """
 
     path: str
     size: int | None = None
@@ -44,6 +48,7 @@ class PendingRow:
     url: str | None = None
     shop: str | None = None
     product_id: str | None = None
+    failure: str | None = None
 
 
 @dataclass(frozen=True)

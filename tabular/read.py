@@ -5,7 +5,7 @@ The format is found by content. Each fault is a `TabularError` of one line with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from tabular.parquet_rows import MAGIC, parquet_rows
 from tabular.values import scalar
 
 Row = tuple[str, dict[str, Any]]
-_JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
+_JSON_ENDINGS = (".json", ".jsonl", ".jl", ".ndjson")
 
 
 def read_rows(
@@ -28,6 +28,7 @@ def read_rows(
     encoding: str | None = None,
     whole_rows: bool = False,
     from_cell: Callable[[str], str] | None = None,
+    nested: Collection[str] = (),
 ) -> Iterator[Row]:
     """Yield (place, values) of each row: ``crawl.csv, line 3`` and the values by column.
 
@@ -40,6 +41,7 @@ def read_rows(
         encoding: see `tabular.lines.text_lines`.
         whole_rows: refuse CSV rows with fewer cells than the header; else they end in empty cells.
         from_cell: decodes the text of a CSV cell.
+        nested: columns whose values may be lists and objects of JSON; they are not checked.
 
     Raises:
         TabularError: the file cannot be read.
@@ -57,7 +59,7 @@ def read_rows(
                 from_cell=from_cell,
             )
         for place, values in found:
-            yield place, _checked(place, values)
+            yield place, _checked(place, values, nested)
     except OSError as error:
         raise TabularError(f"{file}: cannot be read: {error.strerror or error}") from error
 
@@ -92,11 +94,11 @@ def _text_rows(
             )
 
 
-def _checked(place: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(place: str, values: Mapping[str, Any], nested: Collection[str]) -> dict[str, Any]:
     checked = {}
     for name, value in values.items():
         try:
-            checked[name] = scalar(value)
+            checked[name] = value if name in nested else scalar(value)
         except ValueError as error:
             raise TabularError(f"{place}: {name}: {error}") from error
     return checked

@@ -78,6 +78,10 @@ MAY_IMPORT = {
     },
     "worker.sources": {"worker.errors"},
     "worker.configuration": {"worker.errors"},
+    "worker.crawlers": {
+        *("worker.configuration", "worker.enqueue", "worker.errors", "worker.lease_owners"),
+        *("worker.settings", "worker.sources"),
+    },
     "worker.probes": set[str](),
     "worker.queue": {"worker"},  # the Celery side stands on top of the pipeline
     "commands.everyday": SHARED_BY_COMMANDS,

@@ -21,6 +21,7 @@ from db.catalogue import Catalogue
 from db.records import PendingRow
 from db.writes import backend_digests, shop_models
 from db.writes.backend_digests import Digests
+from worker.crawlers.listed import add_listed
 from worker.errors import SettingsError
 from worker.model_loader import open_model
 from worker.queue.backend_digests import announce
@@ -147,7 +148,7 @@ class Enqueuer:
         stop: threading.Event | None = None,
     ) -> None:
         self.settings = settings or resolve(environ=os.environ).settings
-        self.seen = self.queued = self.shards = 0
+        self.seen = self.queued = self.shards = self.failed = 0
         self._crawl, self._roots, self._priority = crawl, tuple(roots), priority
         self._follow_shop_rules = follow_shop_rules
         self._own_catalogue, self._own_publisher = catalogue is None, publisher is None
@@ -220,7 +221,8 @@ class Enqueuer:
             while self._rows:
                 rows = self._rows[:ROWS_PER_FLUSH]
                 for version, part in self._by_model(rows).items():
-                    work = self._catalogue.add_pending_chunk(self._crawl, part, version)
+                    work, rejected = add_listed(self._catalogue, self._crawl, part, version)
+                    self.failed += len(rejected)
                     # only now, when they are committed: a failed transaction must lose none
                     done = set(map(id, part))
                     self._rows = [row for row in self._rows if id(row) not in done]

@@ -7,9 +7,11 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from db.catalogue import Catalogue
 from db.chunks import chunks
 from db.records import FileState
 from worker.concurrency import batch_size
+from worker.crawlers.listed import add_listed
 from worker.decode import Decoder, decode_thread_count
 from worker.lease_owners import this_owner
 from worker.model_loader import Model, backend_of
@@ -51,7 +53,8 @@ class LocalRun:
         Raises:
             RootGone: a folder went away meanwhile. The finished pictures are in the catalogue.
         """
-        self.label_crawls(_shards_of(sources, skipped), report, again=again, trusted=True)
+        crawls = self._shards_of(sources, skipped, report)
+        self.label_crawls(crawls, report, again=again, trusted=True)
 
     def label_crawls(
         self,
@@ -97,12 +100,28 @@ class LocalRun:
                 if self.stop.is_set():
                     return
 
+    def _shards_of(
+        self, sources: Iterable[Source], skipped: SkippedFiles, report: Report
+    ) -> Iterator[Iterable[Shard]]:
+        for source in sources:
+            if source.folder is not None:
+                require_readable_folder(source.folder)
+            if source.listed is not None:
+                yield self._listed(source, skipped, report)
+            else:
+                yield shards(source.crawl, source.files(skipped), source.roots)
 
-def _shards_of(sources: Iterable[Source], skipped: SkippedFiles) -> Iterator[Iterable[Shard]]:
-    for source in sources:
-        if source.folder is not None:
-            require_readable_folder(source.folder)
-        yield shards(source.crawl, source.files(skipped), source.roots)
+    def _listed(self, source: Source, skipped: SkippedFiles, report: Report) -> Iterator[Shard]:
+        """The shards of a manifest or feed, whose rows are written before they are claimed."""
+        assert isinstance(self.store, Catalogue)
+        for rows in chunks(source.rows(skipped), PATHS_PER_SHARD):
+            _, rejected = add_listed(self.store, source.crawl, rows, self.model.version)
+            report.count_stored(rejected, len(rejected))
+            there = [row for row in rows if row.failure is None]
+            report.done += (known := len(rows) - len(there) - len(rejected))
+            report.count_skipped(known)
+            files = [FileState(row.path, row.size, row.mtime) for row in there]
+            yield Shard(source.crawl, files, source.roots)
 
 
 def shards(crawl: str, files: Iterable[FileState], roots: tuple[str, ...]) -> Iterator[Shard]:

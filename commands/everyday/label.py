@@ -6,17 +6,20 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from commands.common import exit_codes, load_settings, warn_of_unreadable
 from commands.options import (
+    EXISTING_FILE,
     backend_option,
     batch_size_option,
     catalogue_option,
     encoding_option,
     features_option,
+    images_store_option,
     model_option,
     new_crawl_option,
     nul_option,
@@ -53,9 +56,16 @@ WIDTHS = {"label": 30, "best_leaf": 30, "reason": 12, "model_version": 16}  # of
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True)
+@click.argument("paths", nargs=-1)
 @catalogue_option
 @new_crawl_option
+@click.option(
+    "--manifest",
+    type=EXISTING_FILE,
+    help="CSV, JSON lines or Parquet file with the column path, optionally url, shop, product_id; "
+    "or a feed of Scrapy.",
+)
+@images_store_option
 @shop_option
 @shop_from_option
 @model_option
@@ -70,6 +80,8 @@ def command(
     paths: tuple[str, ...],
     *,
     crawl: str | None,
+    manifest: Path | None,
+    images_store: str | None,
     shop: str | None,
     shop_from: str | None,
     output_format: str | None,
@@ -88,6 +100,9 @@ def command(
 
     Pictures that were forgotten, and archived crawls, come back only with --again.
 
+    A --manifest may be a feed of Scrapy (JSON lines, JSON or CSV with `images`): failed downloads
+    become rows with the reason not_downloaded.
+
     With --features, `query --similar-to` finds pictures that look alike; those of the crawl that
     were labelled without are read again.
 
@@ -100,16 +115,24 @@ def command(
       fashion-cascade label photos/spring
       fashion-cascade label crawl --shop-from folder
       fashion-cascade label spring.zip
+      fashion-cascade label --manifest items.jsonl --images-store images --crawl spring
       find photos -newer last -print0 | fashion-cascade label -0 - --crawl spring > new.jsonl
     """
     from db.schema import no_empty_file
+    from worker.sources.manifest import manifest_source
     from worker.sources.scan import sources
     from worker.sources.shops import Shops
 
     with exit_codes():
         settings, shops = load_settings(**options), Shops.parse(shop, shop_from)
-        how: dict[str, Any] = {"nul": nul, "encoding": encoding, "shops": shops}
-        found = sources(paths, crawl=crawl, roots=settings.roots, **how)
+        if not paths and manifest is None:
+            raise click.UsageError("expected folders, files, - for stdin, or --manifest FILE")
+        if images_store is not None and manifest is None:
+            raise click.UsageError("--images-store needs --manifest, a feed of Scrapy")
+        how: dict[str, Any] = {"encoding": encoding, "shops": shops, "roots": settings.roots}
+        found = sources(paths, crawl=crawl, nul=nul, **how)
+        if manifest is not None:
+            found.append(manifest_source(manifest, crawl=crawl, store=images_store, **how))
         with no_empty_file(settings.catalogue_url):
             code = _label(settings, found, output_format, again=again)
         raise click.exceptions.Exit(code)

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from commands.options import (
     broker_option,
     catalogue_option,
     encoding_option,
+    images_store_option,
     model_option,
     new_crawl_option,
     nul_option,
@@ -31,7 +32,7 @@ from worker.errors import ExitCode
 if TYPE_CHECKING:
     from db.records import PendingRow
     from worker.settings import Settings
-    from worker.sources.scan import SkippedFiles, Source
+    from worker.sources.scan import Source
     from worker.sources.shops import Shops
 
 
@@ -45,8 +46,10 @@ if TYPE_CHECKING:
 @click.option(
     "--manifest",
     type=EXISTING_FILE,
-    help="CSV, JSON lines or Parquet file with the column path, optionally url, shop, product_id.",
+    help="CSV, JSON lines or Parquet file with the column path, optionally url, shop, product_id; "
+    "or a feed of Scrapy.",
 )
+@images_store_option
 @setting_option("--shard-size", "shard_size", "Paths in one message.", type=int, metavar="N")
 @setting_option(
     "--max-queue-length",
@@ -71,6 +74,7 @@ def command(
     *,
     crawl: str | None,
     manifest: Path | None,
+    images_store: str | None,
     shop: str | None,
     shop_from: str | None,
     priority: str,
@@ -87,6 +91,9 @@ def command(
     Prints how many pictures were found and how many were enqueued. Exit code 1: a folder could not
     be read.
 
+    A --manifest may be a feed of Scrapy (JSON lines, JSON or CSV with `images`): failed downloads
+    become rows with the reason not_downloaded.
+
     Pictures of a shop with a rule (`models use VERSION --shop NAME`) are enqueued for its model,
     unless --model is given.
 
@@ -95,6 +102,7 @@ def command(
       fashion-cascade enqueue /data/spring --crawl spring
       fashion-cascade enqueue /data/shops --crawl spring --shop-from '^/data/shops/([^/]+)/'
       fashion-cascade enqueue --manifest crawl.csv --crawl spring --priority high
+      fashion-cascade enqueue --manifest items.jsonl --images-store images --crawl spring
       fashion-cascade enqueue /data/live --crawl live --follow
     """
     from db.schema import no_empty_file
@@ -105,14 +113,15 @@ def command(
     skipped = SkippedFiles()
     with exit_codes():
         settings, shops = load_settings(**options), Shops.parse(shop, shop_from)
-        given = (paths, manifest, crawl, settings, skipped)
-        inputs = list(_inputs(*given, nul=nul, encoding=encoding, shops=shops))
-        if follow and not all(source is not None and source.folder for _, source, _ in inputs):
+        listing = (manifest, images_store)
+        inputs = _inputs(paths, listing, crawl, settings, nul=nul, encoding=encoding, shops=shops)
+        if follow and not all(source.folder for source in inputs):
             raise click.UsageError("--follow needs folders, received another kind of input")
         stop = StopFlag()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        for name, source, rows in inputs:
+        for source in inputs:
+            name, rows = source.crawl, source.rows(skipped)
             if dry_run:
                 total = sum(1 for _ in rows)
                 click.echo(
@@ -122,42 +131,39 @@ def command(
                 with no_empty_file(settings.catalogue_url):
                     own_model = options.get("model") is not None
                     how = (settings, priority, follow, not own_model)
-                    _enqueue(name, source, rows, how, stop)
+                    _enqueue(source, rows, how, stop)
     if warn_of_unreadable(skipped):
         raise click.exceptions.Exit(ExitCode.FAILED)
 
 
 def _inputs(
     paths: tuple[str, ...],
-    manifest: Path | None,
+    listing: tuple[Path | None, str | None],
     crawl: str | None,
     settings: Settings,
-    skipped: SkippedFiles,
     *,
     nul: bool,
     encoding: str | None,
     shops: Shops | None,
-) -> Iterator[tuple[str, Source | None, Iterable[PendingRow]]]:
-    """(crawl, source, rows) of each argument."""
-    from db.records import PendingRow
-    from worker.sources.manifest import read_crawl_manifest
+) -> list[Source]:
+    """The sources of the arguments and of the manifest."""
+    from worker.sources.manifest import manifest_source
     from worker.sources.scan import sources
 
+    manifest, store = listing
     if not paths and manifest is None:
         raise click.UsageError("expected folders, files, - for stdin, or --manifest FILE")
+    if store is not None and manifest is None:
+        raise click.UsageError("--images-store needs --manifest, a feed of Scrapy")
+    found = []
+    how: dict[str, Any] = {"crawl": crawl, "encoding": encoding, "shops": shops}
     if manifest is not None:
-        listed = read_crawl_manifest(manifest, encoding)
-        yield crawl or manifest.stem, None, listed if shops is None else shops.rows(listed, None)
-    how: dict[str, Any] = {"nul": nul, "encoding": encoding, "shops": shops}
-    for source in sources(paths, crawl=crawl, roots=settings.roots, **how):
-        files = source.files(skipped)
-        rows = (PendingRow(f.path, f.size, f.mtime, shop=f.shop) for f in files)
-        yield source.crawl, source, rows
+        found.append(manifest_source(manifest, store=store, **how))
+    return found + sources(paths, nul=nul, roots=settings.roots, **how)
 
 
 def _enqueue(
-    name: str,
-    source: Source | None,
+    source: Source,
     rows: Iterable[PendingRow],
     how: tuple[Settings, str, bool, bool],
     stop: threading.Event,
@@ -169,15 +175,16 @@ def _enqueue(
     settings, priority, follow, follow_shop_rules = how
     started = time.monotonic()
     enqueuer = Enqueuer(
-        name,
-        roots=source.roots if source is not None and (source.folder or source.archive) else (),
+        source.crawl,
+        # single files and lists are trusted: the workers' own roots hold for them
+        roots=source.roots if source.folder or source.archive or source.listed else (),
         settings=settings,
         priority=priority,
         follow_shop_rules=follow_shop_rules,
-        flush_seconds=2.0 if follow or source is None else 0.0,
+        flush_seconds=2.0 if follow or source.listed is not None else 0.0,
         stop=stop,
     )
-    if follow and source is not None and source.folder is not None:
+    if follow and source.folder is not None:
         from worker.sources.follow import follow as follow_folder
 
         rows = follow_folder(source.folder, stop)
@@ -190,8 +197,12 @@ def _enqueue(
             if stop.is_set():
                 break
     seconds = time.monotonic() - started
+    done = enqueuer.seen - enqueuer.queued - enqueuer.failed
     rate = enqueuer.seen / seconds if seconds else 0.0
     click.echo(
-        f"{name}: {enqueuer.seen} looked at, {enqueuer.queued} enqueued in {enqueuer.shards} "
-        f"shards, {enqueuer.seen - enqueuer.queued} done before; {rate:.0f} paths/s"
+        f"{source.crawl}: {enqueuer.seen} looked at, {enqueuer.queued} enqueued in "
+        f"{enqueuer.shards} shards, {done} done before; "
+        f"{rate:.0f} paths/s"
     )
+    if enqueuer.failed:
+        click.echo(f"{source.crawl}: {counted(enqueuer.failed, 'picture')} not downloaded")

@@ -23,7 +23,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
 from db.chunks import chunks
-from db.records import FINAL_STATUSES, RETRIED_REASONS, FileState
+from db.records import FINAL_STATUSES, NOT_DOWNLOADED, RETRIED_REASONS, FileState
 from db.writes import bulk
 
 DEATHS_ALONE_TO_QUARANTINE = 2
@@ -98,8 +98,8 @@ def file_changed(row: RowState, file: FileState) -> bool:
 
 
 def _reappeared(row: RowState, file: FileState) -> bool:
-    """Whether a scan has found a file that was missing."""
-    return row.reason == "missing" and file.size is not None
+    """Whether a scan has found a file that was missing or not downloaded."""
+    return row.reason in ("missing", NOT_DOWNLOADED) and file.size is not None
 
 
 def decide(row: RowState, file: FileState, request: ClaimRequest) -> Decision:

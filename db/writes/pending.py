@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from db import clocks
 from db.chunks import chunks
-from db.records import FINAL_STATUSES, RETRIED_REASONS, FileState, PendingRow
+from db.records import FINAL_STATUSES, NOT_DOWNLOADED, RETRIED_REASONS, FileState, PendingRow
 from db.session import writing
 from db.tables import path_key
 from db.writes import bulk, history, leases, registry
@@ -87,6 +87,8 @@ def _outdated(row: RowState, seen: PendingRow, model_version: str | None) -> boo
     if row.status == "cancelled" or leases.file_changed(row, file):
         return True
     if row.reason in RETRIED_REASONS:
+        return True
+    if row.reason == NOT_DOWNLOADED and seen.failure is None and seen.size is not None:
         return True
     other_model = model_version is not None and row.model_version != model_version
     return other_model and row.status != "quarantined"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +19,7 @@ from typing import BinaryIO
 from cascade.pictures import safe_read
 from cascade.pictures.archives import is_archive, is_compressed_tar
 from cascade.pictures.files import is_hidden, other_ending, picture_files
-from db.records import FileState
+from db.records import FileState, PendingRow
 from tabular.errors import TabularError
 from tabular.lines import MAX_LINE, encoding_by_mark, text_lines
 from worker.errors import InputError, RootGone
@@ -39,7 +39,8 @@ class SkippedFiles:
 class Source:
     """Files of one crawl: its name, the roots that the files must be in, and where they are.
 
-    `roots` is empty for trusted paths. `shops` says which shop each file is from.
+    `roots` is empty for trusted paths. `shops` says which shop each file is from. `listed` begins
+    to read a manifest or feed, whose rows say more than a path.
     """
 
     crawl: str
@@ -48,6 +49,7 @@ class Source:
     archive: str | None = None
     paths: Iterable[str] = ()
     shops: Shops | None = None
+    listed: Callable[[], Iterator[PendingRow]] | None = None
 
     def files(self, skipped: SkippedFiles) -> Iterator[FileState]:
         """Yield the files; a folder can be walked again, a list from stdin only once."""
@@ -55,7 +57,15 @@ class Source:
         top = self.folder if self.archive is None else f"{self.archive}!"
         return found if self.shops is None else self.shops.files(found, top)
 
+    def rows(self, skipped: SkippedFiles) -> Iterator[PendingRow]:
+        """`files` as rows, with all that a manifest or feed says; also what was not downloaded."""
+        if self.listed is None:
+            return (PendingRow(f.path, f.size, f.mtime, shop=f.shop) for f in self.files(skipped))
+        return self.listed() if self.shops is None else self.shops.rows(self.listed(), None)
+
     def _files(self, skipped: SkippedFiles) -> Iterator[FileState]:
+        if self.listed is not None:
+            return (FileState(row.path, row.size, row.mtime) for row in self.listed())
         if self.folder is not None and is_url(self.folder):
             from worker.sources import object_store
 
@@ -69,8 +79,8 @@ class Source:
     @property
     def repeatable(self) -> bool:
         """Whether `files` can be called more than once."""
-        whole = self.folder is not None or self.archive is not None
-        return whole or isinstance(self.paths, Sequence)
+        whole = (self.folder, self.archive, self.listed)
+        return any(part is not None for part in whole) or isinstance(self.paths, Sequence)
 
 
 def sources(

@@ -1,0 +1,1 @@
+"""What crawlers leave and send: the pipeline for Scrapy, what was not downloaded."""
