@@ -169,10 +169,12 @@ def _check_enough(by_label: Mapping[str, list[str]], members: Mapping[str, list[
         if len(groups) < MIN_GROUPS
     ]
     if few:
+        missing = sum(max(0, MIN_GROUPS - len(groups)) for groups in by_label.values())
         raise DatasetError(
             f"too few groups of pictures for {', '.join(few)}; each label needs at least "
-            f"{MIN_GROUPS}, one for each of {', '.join(SPLITS)}: add other articles (more views or "
-            "sizes of the same article do not count), or leave the label out"
+            f"{MIN_GROUPS}, one for each of {', '.join(SPLITS)}; {missing} more are missing: "
+            "add other articles (more views or sizes of the same article do not "
+            "count), or leave the label out"
         )
 
 

@@ -226,6 +226,8 @@ def command(
     work = work or out.with_name(out.name + "-work")
     log_to_stderr()
     with exit_codes(usage=(CascadeError, ValueError)):
+        from cascade.bundle import add_card_section
+        from cascade.evaluation.doubts import doubts
         from cascade.networks.architectures import Architecture
         from cascade.training.build import build_cascade
 
@@ -266,7 +268,12 @@ def command(
 
             data, settings = with_start(data, settings, start_from)
         bundle = build_cascade(data, settings, out, work, precision)
+        found = doubts(bundle.manifest["training"], bundle.manifest["figures"], tree.out_of_scope)
+        if found:
+            add_card_section(out, "Doubtful", " ".join(found))
     click.echo((out / "MODEL_CARD.md").read_text(encoding="utf-8"), err=True)
+    for sentence in found:
+        click.echo(f"warning: {sentence}", err=True)
     click.echo(f"{out}: model {bundle.version}")
 
 
