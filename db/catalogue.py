@@ -133,6 +133,14 @@ class Catalogue:
         """`add_pending` in one transaction, for some thousand rows; return the paths to publish."""
         return pending.add_chunk(self.engine, self._table, crawl, rows, model_version)
 
+    def withheld(self, crawl: str, paths: Sequence[str]) -> set[str]:
+        """Those of `paths` without a row that were forgotten, or whose crawl is archived."""
+        keys = {path_key(path): path for path in paths}
+        with self._writing() as connection:
+            known = leases.locked_rows(connection, self._table, crawl, keys)
+            missing = [key for key in keys if key not in known]
+            return {keys[key] for key in withheld.withheld(connection, crawl, missing)}
+
     def claim(
         self,
         crawl: str,

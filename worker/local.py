@@ -53,7 +53,7 @@ class LocalRun:
         Raises:
             RootGone: a folder went away meanwhile. The finished pictures are in the catalogue.
         """
-        crawls = self._shards_of(sources, skipped, report)
+        crawls = self._shards_of(sources, skipped, report, again)
         self.label_crawls(crawls, report, again=again, trusted=True)
 
     def label_crawls(
@@ -101,20 +101,27 @@ class LocalRun:
                     return
 
     def _shards_of(
-        self, sources: Iterable[Source], skipped: SkippedFiles, report: Report
+        self, sources: Iterable[Source], skipped: SkippedFiles, report: Report, again: bool
     ) -> Iterator[Iterable[Shard]]:
         for source in sources:
             if source.folder is not None:
                 require_readable_folder(source.folder)
             if source.listed is not None:
-                yield self._listed(source, skipped, report)
+                yield self._listed(source, skipped, report, again)
             else:
                 yield shards(source.crawl, source.files(skipped), source.roots)
 
-    def _listed(self, source: Source, skipped: SkippedFiles, report: Report) -> Iterator[Shard]:
+    def _listed(
+        self, source: Source, skipped: SkippedFiles, report: Report, again: bool
+    ) -> Iterator[Shard]:
         """The shards of a manifest or feed, whose rows are written before they are claimed."""
         assert isinstance(self.store, Catalogue)
-        for rows in chunks(source.rows(skipped), PATHS_PER_SHARD):
+        for listed in chunks(source.rows(skipped), PATHS_PER_SHARD):
+            paths = [row.path for row in listed]
+            gone = set() if again else self.store.withheld(source.crawl, paths)
+            report.gone += len(gone)
+            report.count_skipped(len(gone))
+            rows = [row for row in listed if row.path not in gone]
             _, rejected = add_listed(self.store, source.crawl, rows, self.model.version)
             report.count_stored(rejected, len(rejected))
             there = [row for row in rows if row.failure is None]

@@ -135,14 +135,19 @@ def read_labelled_manifest(
 ) -> list[Item]:
     """Read a CSV with the columns ``path, label`` and optionally ``split, source, group``.
 
-    Paths are relative to the manifest's folder. Raises ``DatasetError`` with the line number.
+    Paths are relative to the manifest's folder. The metadata of an ImageFolder
+    (``metadata.csv``) has ``file_name`` instead of ``path``. Raises
+    ``DatasetError`` with the line number.
     """
     base = Path(manifest).parent
+    columns = COLUMNS
+    if Path(manifest).stem == "metadata":
+        columns = ("file_name", *COLUMNS[1:])
     try:
         return [
-            _item(base, place, {name: text_of(values.get(name)) for name in COLUMNS}, taxonomy)
+            _item(base, place, {name: text_of(values.get(name)) for name in columns}, taxonomy)
             for place, values in read_rows(
-                Path(manifest), COLUMNS, ("path", "label"), encoding=encoding
+                Path(manifest), columns, (columns[0], "label"), encoding=encoding
             )
         ]
     except (TabularError, ValueError) as error:
@@ -152,7 +157,7 @@ def read_labelled_manifest(
 def _item(
     base: Path, place: str, values: Mapping[str, str | None], taxonomy: Taxonomy | None
 ) -> Item:
-    path, label = values["path"], (values["label"] or "").strip()
+    path, label = values.get("path") or values.get("file_name"), (values["label"] or "").strip()
     if not path or not label:
         raise DatasetError(f"{place}: expected a path and a label, received {path!r} and {label!r}")
     split = values["split"] and values["split"].strip()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 from db.records import PendingRow
@@ -38,10 +37,9 @@ def manifest_source(
     name = crawl or file.stem
     if store is None and not is_feed(file, encoding):
         own = tuple(str(Path(root).absolute()) for root in roots)
-        return Source(name, own, shops=shops, listed=partial(read_crawl_manifest, file, encoding))
+        return Source(name, own, shops=shops, listed=lambda _: read_crawl_manifest(file, encoding))
     where = absolute_store(store, file)
-    listed = partial(read_feed, file, where, encoding)
-    return Source(name, (where,), shops=shops, listed=listed)
+    return Source(name, (where,), shops=shops, listed=lambda _: read_feed(file, where, encoding))
 
 
 def _check_ending(file: Path) -> None:

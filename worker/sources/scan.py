@@ -49,7 +49,7 @@ class Source:
     archive: str | None = None
     paths: Iterable[str] = ()
     shops: Shops | None = None
-    listed: Callable[[], Iterator[PendingRow]] | None = None
+    listed: Callable[[SkippedFiles], Iterator[PendingRow]] | None = None
 
     def files(self, skipped: SkippedFiles) -> Iterator[FileState]:
         """Yield the files; a folder can be walked again, a list from stdin only once."""
@@ -61,11 +61,12 @@ class Source:
         """`files` as rows, with all that a manifest or feed says; also what was not downloaded."""
         if self.listed is None:
             return (PendingRow(f.path, f.size, f.mtime, shop=f.shop) for f in self.files(skipped))
-        return self.listed() if self.shops is None else self.shops.rows(self.listed(), None)
+        found = self.listed(skipped)
+        return found if self.shops is None else self.shops.rows(found, self.folder)
 
     def _files(self, skipped: SkippedFiles) -> Iterator[FileState]:
         if self.listed is not None:
-            return (FileState(row.path, row.size, row.mtime) for row in self.listed())
+            return (FileState(row.path, row.size, row.mtime) for row in self.listed(skipped))
         if self.folder is not None and is_url(self.folder):
             from worker.sources import object_store
 
@@ -119,7 +120,7 @@ def sources(
         elif os.path.isdir(argument):  # noqa: PTH112 - a name of any bytes
             folder = os.path.abspath(argument)  # noqa: PTH100
             require_readable_folder(folder)
-            found.append(Source(crawl or crawl_name(folder), (folder,), folder=folder))
+            found.append(_folder_source(crawl or crawl_name(folder), folder))
         elif is_archive(argument) and os.path.isfile(argument):  # noqa: PTH113
             archive = os.path.abspath(argument)  # noqa: PTH100
             name = crawl_name(archive).rpartition(".")[0]
@@ -139,6 +140,25 @@ def sources(
             )
     found += [Source(name, own_roots, paths=paths) for name, paths in singles.items()]
     return [replace(source, shops=shops) for source in found]
+
+
+def _folder_source(crawl: str, folder: str) -> Source:
+    """A folder; where img2dataset or an ImageFolder lists its files, with what that says."""
+    from worker.sources import crawler_folders
+
+    source = Source(crawl, (folder,), folder=folder)
+    try:
+        if crawler_folders.img2dataset_shards(folder):
+            return replace(source, listed=lambda _: crawler_folders.img2dataset_rows(folder))
+        if not crawler_folders.metadata_files(folder):
+            return source
+    except OSError:
+        return source  # its walk says what is wrong
+
+    def listed(skipped: SkippedFiles) -> Iterator[PendingRow]:
+        return crawler_folders.image_folder_rows(folder, walk(folder, skipped))
+
+    return replace(source, listed=listed)
 
 
 def crawl_name(folder: str) -> str:
