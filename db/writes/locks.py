@@ -20,5 +20,6 @@ def take(engine: Engine, name: str, holder: str, seconds: float) -> bool:
         now = clocks.now(connection)
         connection.execute(sa.delete(locks).where(locks.c.name == name, locks.c.until <= now))
         row = {"name": name, "holder": holder, "until": now + timedelta(seconds=seconds)}
-        done = connection.execute(insert(locks).values(**row).on_conflict_do_nothing())
-        return done.rowcount == 1
+        # not by rowcount: SQLAlchemy drops PostgreSQL's for an INSERT
+        added = insert(locks).values(**row).on_conflict_do_nothing().returning(locks.c.name)
+        return connection.execute(added).first() is not None

@@ -17,8 +17,10 @@ from worker.settings import Settings
 pytestmark = pytest.mark.servers
 
 
-def test_lost_messages_are_published_once(tmp_path: Path, broker: RedisServer) -> None:
-    url = f"sqlite:///{tmp_path / 'catalogue.db'}"
+def test_lost_messages_are_published_once(
+    tmp_path: Path, broker: RedisServer, catalogue_url: str
+) -> None:
+    url = catalogue_url
     queue = Queue(tmp_path, broker, url)
     write_crawl(queue.pictures, 4)
     queue.run("enqueue", queue.pictures, "--crawl", "spring")
@@ -38,11 +40,9 @@ def test_lost_messages_are_published_once(tmp_path: Path, broker: RedisServer) -
     assert publish_lost(settings, 0.0) == 0
 
 
-def test_a_lock_has_one_holder_until_it_ends(tmp_path: Path) -> None:
-    catalogue = Catalogue.open(f"sqlite:///{tmp_path / 'catalogue.db'}")
+def test_a_lock_has_one_holder_until_it_ends(catalogue: Catalogue) -> None:
     engine = catalogue.engine
     assert locks.take(engine, "a", "one", 300)
     assert not locks.take(engine, "a", "two", 300)
     assert locks.take(engine, "b", "two", 0)
     assert locks.take(engine, "b", "one", 300)  # the other's time was over
-    catalogue.close()
