@@ -262,7 +262,7 @@ def test_random_actions_equal_a_python_model(store: Catalogue) -> None:
     run_state_machine_as_test(
         lambda: People(store),
         settings=settings(
-            max_examples=15 if few else 40,
+            max_examples=8 if few else 25,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

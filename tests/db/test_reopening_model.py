@@ -227,7 +227,7 @@ def test_label_again_equals_a_python_model(store: Catalogue) -> None:
     run_state_machine_as_test(
         lambda: Crawl(store),
         settings=settings(
-            max_examples=15 if few else 40,
+            max_examples=8 if few else 25,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -57,6 +57,7 @@ def test_it_is_the_mean_of_trainings_with_two_seeds() -> None:
         assert a == pytest.approx(b, abs=1e-6), number
 
 
+@pytest.mark.heavy
 def test_the_mean_is_as_accurate_as_its_parts() -> None:
     settings = replace(TWICE, epochs=6)
     model, history = train_averaged(TASK, settings)
