@@ -15,6 +15,7 @@ KNOWN_TRACES = (
     r"^(ConnectionError|ConnectionResetError|BrokenPipeError|OSError|TimeoutError)\b",
     r"^billiard\.(exceptions|einfo)\.",
     r"^worker\.queue\.transport\.BrokerRefuses",  # as a lost connection
+    r"^celery\.exceptions\.WorkerTerminate",  # a stop whose acknowledgements met a lost connection
 )
 
 

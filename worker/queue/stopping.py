@@ -11,12 +11,16 @@ import logging
 import os
 import select
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from types import FrameType
+from typing import Any, ClassVar
 
+from celery.concurrency import asynpool, prefork
 from celery.worker import state
 from celery.worker.consumer import consumer as consumer_module
 
@@ -46,6 +50,42 @@ def install(worker: Any, settings: Settings, beat: Callable[[], None]) -> None:
             state.should_stop = ExitCode.STOPPED
 
     signal.signal(signal.SIGINT, on_interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+        handler = signal.getsignal(number)
+        if callable(handler) and not isinstance(handler, BetweenResults):
+            signal.signal(number, BetweenResults(handler))
+    # A connection that is lost during a stop, after the pool has ended: Celery asks the pool for
+    # its size, and the stop became a crash.
+    prefork.TaskPool.num_processes = property(_pool_size)
+
+
+class BetweenResults:
+    """A signal handler that is put off while the main thread is at a result.
+
+    A handler that waits would wait for that very result, of which the main thread knows only after
+    the handler. It is called at the next turn of the loop instead.
+    """
+
+    waiting: ClassVar[list[Callable[[], object]]] = []
+
+    def __init__(self, handler: Callable[..., object]) -> None:
+        self._handler = handler
+
+    def __call__(self, *arguments: object) -> None:
+        if _files_being_read():
+            self.waiting.append(partial(self._handler, *arguments))
+        else:
+            self._handler(*arguments)
+
+    @classmethod
+    def call_waiting(cls) -> None:
+        """Call what was put off."""
+        while cls.waiting:
+            cls.waiting.pop(0)()
+
+
+def _pool_size(pool: Any) -> int:
+    return int(pool.limit if pool._pool is None else pool._pool._processes)
 
 
 def wait_while_active(worker: Any, seconds: float, beat: Callable[[], None]) -> None:
@@ -55,22 +95,40 @@ def wait_while_active(worker: Any, seconds: float, beat: Callable[[], None]) -> 
     deadline = time.monotonic() + seconds
     while state.active_requests and time.monotonic() < deadline:
         beat()
-        _collect_results(getattr(worker.pool, "_pool", None))
+        _collect_results(getattr(worker.pool, "_pool", None), getattr(worker, "hub", None))
 
 
-def _collect_results(pool: Any) -> None:
+def _collect_results(pool: Any, hub: Any) -> None:
     """Handle the results of a prefork pool, as the event loop would; a pool of threads does so."""
-    by_file = getattr(pool, "_fileno_to_outq", None)
-    if not by_file:
+    by_file = set(getattr(pool, "_fileno_to_outq", None) or ()) - _files_being_read()
+    readers = {number: hub.readers[number] for number in by_file if number in hub.readers}
+    if not readers:
         time.sleep(POLL_SECONDS)
         return
     poller = select.poll()
-    for number in by_file:
+    for number in readers:
         poller.register(number, select.POLLIN)
     for number, _ in poller.poll(POLL_SECONDS * 1000):
-        # ValueError: the signal came while this very result was handled
-        with suppress(ValueError, OSError):
-            pool.handle_result_event(number)
+        with suppress(OSError, StopIteration):
+            read, arguments = readers[number]
+            if isinstance(read, Generator):  # the loop has half of a result
+                next(read)
+            else:
+                read(*arguments)
+
+
+def _files_being_read() -> set[int]:
+    """The pipes of results that the main thread was reading or handling when the signal came.
+
+    To read on from there could tear a result in two.
+    """
+    found: set[int] = set()
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code is asynpool.ResultHandler._recv_message.__code__:
+            found.add(frame.f_locals["fd"])
+        frame = frame.f_back
+    return found
 
 
 class Watchdog:
@@ -117,6 +175,7 @@ def start_watchdog(settings: Settings) -> None:
 
     def maybe_shutdown() -> None:
         watchdog.turned()
+        BetweenResults.call_waiting()
         check()
 
     state.maybe_shutdown = consumer_module.maybe_shutdown = maybe_shutdown
