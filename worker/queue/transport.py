@@ -79,6 +79,9 @@ class _PassingRefusals:
             self.disconnect()  # after a failover, the name leads elsewhere
             time.sleep(REFUSED_PAUSE_SECONDS)
             raise BrokerRefuses(f"the broker refuses: {error}") from error
+        except ValueError as error:  # the buffer was closed while a reply was awaited
+            self.disconnect()
+            raise LostConnection("the connection to the broker was closed") from error
 
 
 class _Connection(_PassingRefusals, redis.Connection):

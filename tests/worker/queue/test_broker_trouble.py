@@ -192,3 +192,14 @@ def test_what_is_done_with_a_closed_connection_is_a_lost_connection(broker: Redi
     with pytest.raises(connection.connection_errors, match="was closed"):
         channel.qos.restore_by_tag("tag")
     transport._finished.discard("tag")
+
+
+def test_a_reply_that_nobody_waits_for_any_more_is_a_lost_connection(broker: RedisServer) -> None:
+    """A timer of Kombu asks on a connection that a stop is closing."""
+    connection = transport._Connection(host="127.0.0.1", port=broker.port, socket_timeout=30)
+    connection.connect()
+    connection.send_command("PING")
+    connection._parser._buffer._buffer.close()
+    with pytest.raises(transport.LostConnection, match="was closed"):
+        connection.read_response()
+    connection.disconnect()
