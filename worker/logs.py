@@ -46,8 +46,19 @@ def configure(log_format: str, level: str) -> None:
     if log_format == "json" and LEAKED_SEMAPHORES not in sys.warnoptions:
         sys.warnoptions.append(LEAKED_SEMAPHORES)
     logging.getLogger("multiprocessing").handlers = [handler]  # billiard's does not propagate
+    logging.getLogger("celery.app.trace").addFilter(one_line_of_rejected)
     for verbose in ("PIL", "alembic"):
         logging.getLogger(verbose).setLevel(logging.WARNING)
+
+
+def one_line_of_rejected(record: logging.LogRecord) -> bool:
+    """Leave the traceback out where a shard goes back to the queue, which is no fault of the code.
+
+    It happens when the catalogue and the broker are both away. The line has the reason.
+    """
+    if record.exc_info and record.exc_info[0] and record.exc_info[0].__name__ == "Reject":
+        record.exc_info = record.exc_text = None
+    return True
 
 
 def in_json(environ: Mapping[str, str]) -> bool:
