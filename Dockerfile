@@ -3,14 +3,16 @@
 ARG PYTHON_IMAGE=python:3.12.8-slim-bookworm
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /source
+# the packages first: their layer stays when only the source changes
+COPY constraints.txt requirements-cpu.txt ./
+RUN python -m venv /opt/fashion-cascade \
+    && /opt/fashion-cascade/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt -r requirements-cpu.txt
 COPY . .
 ARG FULL=
-RUN python -m venv /opt/fashion-cascade \
-    && if [ -n "$FULL" ]; then \
+RUN if [ -n "$FULL" ]; then \
          /opt/fashion-cascade/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt .; \
        else \
-         /opt/fashion-cascade/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt -r requirements-cpu.txt \
-         && /opt/fashion-cascade/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps .; \
+         /opt/fashion-cascade/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps .; \
        fi
 
 FROM ${PYTHON_IMAGE}

@@ -12,7 +12,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 INSTALL := $(BIN)/python $(PIP) -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help label test open-exports test-heavy test-faults fuzz test-lowest check hooks docs readme-picture page-pictures train train-student \
+.PHONY: help label test open-exports test-containers test-heavy test-faults fuzz test-lowest check hooks docs readme-picture page-pictures train train-student \
 	evaluate bench bench-accuracy bench-page benchmark-enqueue soak constraints clean
 
 help: ## list the targets
@@ -48,6 +48,10 @@ CAMPAIGN_PICTURES ?= 160
 test-faults: $(VENV)/.test ## run the fault tests at full size, and the fault campaign
 	FAULT_PICTURES=3000 FAULT_MODEL=default $(BIN)/python -m pytest tests/worker/queue/test_queue.py tests/worker/queue/test_outages.py --timeout 3600
 	$(BIN)/python -m tests.faults.campaign --schedules $(CAMPAIGN_SCHEDULES) --pictures $(CAMPAIGN_PICTURES)
+
+# Exit code 3: not run, for want of root, dockerd, Compose or mmdebstrap.
+test-containers: $(VENV)/.test ## run the compose file for real: Docker, as root; images of Debian stand in
+	$(BIN)/python -m tests.containers
 
 test-lowest: $(VENV)/lowest/.ready ## run the tests with the lowest allowed release of each direct dependency
 	$(VENV)/lowest/bin/python -m pytest -n $(JOBS) --dist loadfile

@@ -1,6 +1,6 @@
 """Check the container files with the compose schema and a Dockerfile linter.
 
-No container engine runs here. docs/operations.md says what these checks do not cover.
+No container engine runs here; `tests.containers` runs them for real.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The compose file and the images, run for real: ``make test-containers``."""
