@@ -68,6 +68,13 @@ def require_tensorflow(command: str) -> None:
         require(command)
 
 
+def start_tensorflow() -> None:
+    """Start TensorFlow without what it says about this machine."""
+    from worker.native_libraries import start_tensorflow as start
+
+    start()
+
+
 def load_settings(**options: Any) -> Settings:
     """The settings from options (None: not given), environment and files.
 

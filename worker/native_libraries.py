@@ -50,6 +50,14 @@ def suppress_startup_messages() -> Iterator[None]:
                 os.write(2, kept)
 
 
+def start_tensorflow() -> None:
+    """Import and start TensorFlow without what it says about this machine."""
+    with suppress_startup_messages():
+        import tensorflow as tf
+
+        tf.constant(0.0)  # the runtime starts with the first operation
+
+
 def release_free_memory() -> None:
     """Return freed memory to the operating system (``malloc_trim``).
 

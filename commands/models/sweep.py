@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from commands.common import exit_codes, require_tensorflow
+from commands.common import exit_codes, require_tensorflow, start_tensorflow
 from commands.options import encoding_option, out_option, pictures_argument, seed_option
 from commands.own_taxonomy import hint_at_folders, taxonomy_for, taxonomy_option
 
@@ -69,6 +69,7 @@ def command(
       tensorboard --logdir sweeps
     """
     require_tensorflow("sweep")
+    start_tensorflow()
     from cascade.data.prepare import prepare
     from cascade.errors import CascadeError
     from cascade.pictures.decode import Preprocessing

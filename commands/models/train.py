@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import exit_codes, require_tensorflow
+from commands.common import exit_codes, require_tensorflow, start_tensorflow
 from commands.options import (
     EXISTING_FOLDER,
     EXISTING_PATH,
@@ -219,6 +220,7 @@ def command(
     if pictures is None and from_catalogue is None:
         raise click.UsageError("train on what? Expected PICTURES, --from-catalogue URL, or both")
     require_tensorflow("train")
+    start_tensorflow()
     from cascade.errors import CascadeError
     from cascade.training.experiments import experiment_settings
     from commands.progress_log import log_to_stderr
@@ -271,10 +273,28 @@ def command(
         found = doubts(bundle.manifest["training"], bundle.manifest["figures"], tree.out_of_scope)
         if found:
             add_card_section(out, "Doubtful", " ".join(found))
-    click.echo((out / "MODEL_CARD.md").read_text(encoding="utf-8"), err=True)
+    for line in _headline(bundle.manifest["figures"]):
+        click.echo(line, err=True)
+    click.echo(f"the rest is in {out / 'MODEL_CARD.md'}", err=True)
     for sentence in found:
         click.echo(f"warning: {sentence}", err=True)
     click.echo(f"{out}: model {bundle.version}")
+
+
+HEADLINE = ("primary", "leaf, in scope", "labels without review", "labels without review right")
+
+
+def _headline(figures: Mapping[str, Any]) -> list[str]:
+    """The most important figures of a bundle, on test pictures or else on validation pictures."""
+    split = "test" if "test" in figures else "validation"
+    rates = figures[split]["rates"]
+    width = max(map(len, HEADLINE))
+    return [f"{split}, {figures[split]['pictures']:,} pictures:"] + [
+        f"  {name:<{width}}  {rates[name]['right']:,} / {rates[name]['count']:,}"
+        + (f"  {rates[name]['value']:.1%}" if rates[name]["count"] else "")
+        for name in HEADLINE
+        if name in rates
+    ]
 
 
 def _check_head_only(**others: object) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -283,12 +286,38 @@ def test_a_folder_of_folders_becomes_a_bundle(tmp_path: Path) -> None:
     frame = json.loads((tmp_path / "bundle" / "preprocessing.json").read_text())
     assert (frame["width"], frame["height"]) == (45, 60)
     assert "epoch 2 of 2" in result.stderr
-    assert "# Model card" in result.stderr
+    told = result.stderr.splitlines()
+    place = next(number for number, line in enumerate(told) if line.startswith("test, "))
+    primary, leaf, sure, right, rest = told[place + 1 : place + 6]
+    assert primary.split()[0] == "primary" and "/" in primary
+    assert leaf.startswith("  leaf, in scope")
+    assert sure.startswith("  labels without review ") and right.startswith("  labels without ")
+    assert rest.endswith("MODEL_CARD.md")
+    assert all(line.startswith("warning: ") for line in told[place + 6 :])
     card = json.loads((tmp_path / "bundle" / "manifest.json").read_text())["training"]
     assert card["pictures"] == {"out_of_scope": 3, "shapes/left": 3, "shapes/right": 3}
     shown = run("evaluate", str(tmp_path / "squares"), "--model", str(tmp_path / "bundle")).stdout
     assert "15 pictures" in shown
     assert "is there already" in run(*arguments, exit_code=2).stderr
+
+
+@pytest.mark.parametrize("command", [("train",), ("sweep", "--node", "primary")])
+def test_tensorflow_says_nothing(tmp_path: Path, command: tuple[str, ...]) -> None:
+    (tmp_path / "empty").mkdir()
+    words = [sys.executable, "-m", "cli", *command, "empty", "--taxonomy", "folders", "--out", "o"]
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        words,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    expected = (
+        "fashion-cascade: empty: no pictures in it; expected folders like shoes/female/sandals\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
 
 
 def test_folders_of_your_own_are_swept(tmp_path: Path) -> None:
