@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -34,6 +35,8 @@ def export_spreadsheet(engine: Engine, wanted: Filter, target: Path, layout: Lay
     Raises:
         ExportError: more rows than a sheet can hold; nothing is written.
     """
+    # lxml, if another package brought it, raises errors of its own where a disk is full
+    os.environ.setdefault("OPENPYXL_LXML", "False")
     import openpyxl
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.styles import Font

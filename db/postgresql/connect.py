@@ -59,6 +59,9 @@ def prepare(raw: Any, where: str) -> None:
 
 
 def limit_idleness(connection: Connection) -> None:
-    """Have the server end this transaction if its client says nothing for `IDLE_SECONDS`."""
-    name, limit = "idle_in_transaction_session_timeout", f"{IDLE_SECONDS}s"
-    connection.execute(sa.select(sa.func.set_config(name, limit, True)))
+    """Have the server end this transaction if its client says nothing for `IDLE_SECONDS`.
+
+    A SET, not a query: the transaction's isolation may still be chosen after it.
+    """
+    limit = f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'"
+    connection.execute(sa.text(limit))

@@ -221,7 +221,8 @@ def test_a_stopped_training_resumes_to_the_result_of_the_old_version(tmp_path: P
             np.testing.assert_allclose(weights, stored[name], atol=5e-3, err_msg=name)
 
     training = Bundle.open(tmp_path / "bundle").manifest["training"]
-    assert training["settings"] == expected["settings"]
+    kept = {name: training["settings"][name] for name in expected["settings"]}
+    assert kept == expected["settings"]  # beside settings that came later
 
 
 def test_a_training_with_other_settings_is_refused(tmp_path: Path) -> None:
